@@ -1,0 +1,225 @@
+"""Every error that the backend's API answers with, as a tree; `routes` turns each into an RFC 9457 document.
+
+    FaceAuthError
+    ├── BadRequest 400            EmptyImage · CorruptImage · BadCursor · InvalidThreshold
+    ├── Unauthenticated 401
+    ├── Forbidden 403             PersonNeeded
+    ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
+    ├── Conflict 409              VersionConflict · LeaseHeld · LeaseLost · ExternalIdTaken · CaseJoined · CaseStateConflict
+    ├── PreconditionFailed 412
+    ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages
+    ├── UnsupportedImage 415      AnimatedImage
+    ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
+    │                             SurvivorNotInCase · ModelMismatch
+    └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
+
+Each builds its own message, which says what to change, and carries no image, name, external id or metadata.
+The code of a class is its name in snake_case; its problem type is ``urn:face-auth:problem:<code>``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+
+class FaceAuthError(Exception):
+    """Root of the tree; `status` is the HTTP status, `title` the sentence for the class, the message the one for the case."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "The service failed"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or self.title)
+
+    @property
+    def detail(self) -> str:
+        return str(self)
+
+    @classmethod
+    def code(cls) -> str:
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+class BadRequest(FaceAuthError):
+    status, title = 400, "The request cannot be understood"
+
+
+class EmptyImage(BadRequest):
+    title = "The image has no bytes: send the file's content"
+
+
+class CorruptImage(BadRequest):
+    title = "The image is damaged or incomplete: send the whole original file"
+
+
+class BadCursor(BadRequest):
+    title = "The cursor is not one of ours: start again without `cursor`"
+
+
+class InvalidThreshold(BadRequest):
+    title = "The threshold is outside the engine's scale"
+
+
+class Unauthenticated(FaceAuthError):
+    status, title = 401, "Send `Authorization: Bearer` with a valid API key or token"
+
+
+class Forbidden(FaceAuthError):
+    status, title = 403, "This key or person may not do that"
+
+
+class PersonNeeded(Forbidden):
+    title = "Claims and decisions need a signed-in person: no API key may decide"
+
+
+class NotFound(FaceAuthError):
+    status, title = 404, "There is nothing here"
+
+
+class SubjectNotFound(NotFound):
+    title = "No such subject in this gallery"
+
+
+class SampleNotFound(NotFound):
+    title = "No such sample of this subject"
+
+
+class CaseNotFound(NotFound):
+    title = "No such case"
+
+
+class KeyNotFound(NotFound):
+    title = "No such API key"
+
+
+class NothingToReview(NotFound):
+    title = "No case is waiting for you"
+
+
+class Conflict(FaceAuthError):
+    status, title = 409, "The request conflicts with what is stored"
+
+
+class VersionConflict(Conflict):
+    title = "It changed meanwhile: read it again and repeat with its present version"
+
+
+class LeaseHeld(Conflict):
+    title = "Somebody else holds this case"
+
+
+class LeaseLost(Conflict):
+    title = "Your claim on this case has ended: claim it again"
+
+
+class ExternalIdTaken(Conflict):
+    title = "Another subject has this external_id"
+
+
+class CaseJoined(Conflict):
+    """The case was joined with an older one; `into` is the id of the one that lives on."""
+
+    title = "This case was joined with another one"
+
+    def __init__(self, into: str) -> None:
+        super().__init__(f"This case was joined with {into}: go on there")
+        self.into = into
+
+
+class CaseStateConflict(Conflict):
+    title = "The case is not in a state that allows this"
+
+
+class PreconditionFailed(FaceAuthError):
+    status, title = 412, "If-Match does not fit the present version: read it again"
+
+
+class TooLarge(FaceAuthError):
+    status, title = 413, "The request is too large"
+
+
+class ImageTooLarge(TooLarge):
+    title = "The image has too many bytes: send a smaller file"
+
+
+class TooManyPixels(TooLarge):
+    title = "The image has too many pixels: send it scaled down"
+
+
+class TooManyImages(TooLarge):
+    title = "Too many images in one request"
+
+
+class UnsupportedImage(FaceAuthError):
+    status, title = 415, "Send JPEG, PNG, WebP or BMP"
+
+
+class AnimatedImage(UnsupportedImage):
+    title = "The image has several frames: send a single one"
+
+
+class Unprocessable(FaceAuthError):
+    status, title = 422, "The request is well-formed but cannot be carried out"
+
+
+class NoFace(Unprocessable):
+    title = "No face was found: send a photograph with one upright, uncovered face"
+
+
+class SeveralFaces(Unprocessable):
+    title = "Several faces were found: crop the image to one, or send face=largest"
+
+
+class TooManyFaces(Unprocessable):
+    title = "Too many faces in one image"
+
+
+class FaceTooSmall(Unprocessable):
+    title = "The face is too small: move closer or send a larger image"
+
+
+class PoorQuality(Unprocessable):
+    title = "The image is not good enough to be enrolled"
+
+
+class IdempotencyKeyReused(Unprocessable):
+    title = "This Idempotency-Key was used with another body: use a new key"
+
+
+class SurvivorNotInCase(Unprocessable):
+    title = "survivor_id must be one of the case's subjects"
+
+
+class ModelMismatch(Unprocessable):
+    title = "Templates of different models cannot be compared"
+
+
+class Unavailable(FaceAuthError):
+    """503: try again after `retry_after_s` seconds."""
+
+    status, title = 503, "The service cannot answer at the moment"
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Unavailable):
+    title = "Every inference slot is busy and the queue is full"
+
+
+class DeadlineExceeded(Unavailable):
+    title = "The request took longer than its deadline"
+
+
+class DatabaseAway(Unavailable):
+    title = "The database does not answer"
+
+
+class GalleryBehind(Unavailable):
+    title = "This replica's gallery has not reached min_seq yet"
+
+
+class NotReady(Unavailable):
+    title = "This replica is not ready"

@@ -1,0 +1,121 @@
+"""Settings of the backend: flag over environment over ``*_FILE`` secret over ``.env`` over default.
+
+Every setting is ``BACKEND_`` and the field's name in capitals; each may also be given as a file
+(``BACKEND_DATABASE_URL_FILE=/run/secrets/url``). A name that no field has is refused, so that a typing
+error cannot leave a default in force. `.env.example` shows every setting; a test keeps it true.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "BACKEND_"
+
+
+class Settings(BaseSettings):
+    """One frozen object, made once in `app.py` or by a command."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; without keys or signers only loopback is allowed.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    instance: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        description="Name of this replica: X-Served-By, metrics, leases. Default: host name and process id.",
+    )
+    tls_cert_file: Path | None = Field(None, description="PEM chain for TLS; read again when it changes.")
+    tls_key_file: Path | None = Field(None, description="PEM key for TLS.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.1", "::1"), description="Addresses whose X-Forwarded-For is believed, comma-separated."
+    )
+
+    database_url: SecretStr = Field(SecretStr("sqlite:///face-auth.db"), description="SQLAlchemy URL of the ledger.")
+    master_key_file: Path = Field(
+        Path("face-auth.key"), description="Key that wraps every subject's data key. Lost key = lost data. `migrate` makes it."
+    )
+    signers_file: Path | None = Field(None, description="JWKS with the public keys of the dashboards whose people are trusted.")
+    store_images: bool = Field(True, description="Keep encrypted face crops; off = no pictures for reviewers, no re-embedding.")
+
+    engine: Literal["offline", "insightface"] = Field("offline", description="Face engine.")
+    model_pack: Path | None = Field(None, description="Folder of an installed insightface pack (engine insightface only).")
+    models_dir: Path = Field(Path("models"), description="Where `python -m backend models install` puts packs.")
+    inference_workers: int = Field(0, ge=0, description="Images in inference at once; 0 = the cores this process may use.")
+    inference_queue: int = Field(16, ge=0, description="Images that may wait; beyond that the answer is 503 with Retry-After.")
+    request_deadline_s: float = Field(30.0, gt=0, description="Seconds after which a request's inference is given up with 503.")
+    max_image_bytes: int = Field(10 * 1024 * 1024, gt=0, description="Largest image, in bytes as sent.")
+    max_image_pixels: int = Field(40_000_000, gt=0, description="Largest image, in pixels, checked before decoding.")
+    max_images: int = Field(10, ge=1, description="Most images in one enrolment.")
+    min_face_px: int = Field(40, ge=8, description="Smallest face that is enrolled, in pixels of the box's shorter side.")
+
+    verification_threshold: float | None = Field(None, description="Score from which verification says match; default: the engine's.")
+    review_threshold: float | None = Field(None, description="Score from which two subjects go to review; default: the engine's.")
+    certain_threshold: float | None = Field(None, description="Score from which on_duplicate=reject rejects; default: the engine's.")
+    enrolment_lease_s: float = Field(20.0, gt=0, description="Seconds before a sweep finishes somebody else's enrolment.")
+    case_lease_s: float = Field(180.0, gt=0, description="Seconds a reviewer's claim lasts without heartbeat.")
+    gallery_poll_s: float = Field(0.5, gt=0, le=1, description="How often the gallery follows the log.")
+    gallery_max_lag_s: float = Field(10.0, gt=0, description="Lag beyond which /ready fails.")
+
+    log_dir: Path | None = Field(None, description="Folder for access.log and app.log; default: standard error only.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line that is logged.")
+    drain_s: float = Field(3.0, ge=0, description="Seconds between SIGTERM (/ready turns 503) and closing the listener.")
+    graceful_timeout_s: float = Field(20.0, gt=0, description="Seconds for requests in flight after that.")
+    min_disk_bytes: int = Field(200 * 1024 * 1024, ge=0, description="Free disk below which /ready fails; warns below five times it.")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
+
+
+class UnknownSetting(ValueError):
+    """An environment variable carries our prefix and no field's name."""
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """``PREFIX_FIELD_FILE=path``: the value is the file's content, less the newline at its end."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        return (Path(path).read_text("utf-8").rstrip("\n") if path else None), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Raise `UnknownSetting` for a variable with our prefix that no setting has."""
+    names = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    known = names | {f"{name}_FILE" for name in names}
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise UnknownSetting(f"unknown setting {', '.join(unknown)}: see .env.example for the names")
+
+
+def load(**flags: Any) -> Settings:
+    """Settings of this process; `flags` are what the command line gave (None = not given).
+
+    Raises:
+        UnknownSetting: a variable with our prefix that no setting has.
+        pydantic.ValidationError: a value that does not fit.
+    """
+    refuse_unknown(os.environ)
+    return Settings(**{name: value for name, value in flags.items() if value is not None})

@@ -1,0 +1,439 @@
+"""What the backend's HTTP API says and hears: pydantic models only, shared with every client.
+
+Requests refuse unknown fields; clients ignore unknown fields of answers. Times are UTC, RFC 3339.
+Scores are on the engine's own documented scale (cosine, or 1 - distance for the offline engine): never a percentage.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+
+Item = TypeVar("Item")
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Page(Answer, Generic[Item]):
+    """One page of a list. `total` is exact up to 10,000; beyond that `total_is` says `at_least`."""
+
+    items: list[Item]
+    next: str | None = None
+    total: int
+    total_is: Literal["exact", "at_least"] = "exact"
+
+
+class Problem(Answer):
+    """RFC 9457 problem document (`application/problem+json`); `detail` says what to change."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = Field(None, description="The request's id (X-Request-ID).")
+    errors: list[dict[str, Any]] | None = Field(None, description="Field by field, where the request's form is wrong.")
+
+
+# --- images and faces ---------------------------------------------------------------------------------------------
+
+Image = Annotated[Base64Bytes, Field(description="JPEG, PNG, WebP or BMP, base64. Bytes only: never a path or a URL.")]
+ExternalId = Annotated[str, Field(min_length=1, max_length=200)]
+Metadata = dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=1000)]]
+
+
+class Box(Answer):
+    """Pixels of the upright image (EXIF orientation applied)."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class QualityReason(Answer):
+    code: str = Field(description="Rekognition's reason names, e.g. LOW_SHARPNESS.")
+    advice: str = Field(description="One sentence that a person in front of a camera can follow.")
+
+
+class Quality(Answer):
+    """Components named after ISO/IEC 29794-5 (OFIQ), each 0 (worst) to 100."""
+
+    overall: int
+    components: dict[str, int]
+    reasons: list[QualityReason] = []
+
+
+class DetectedFace(Answer):
+    box: Box
+    landmarks: list[tuple[float, float]] = Field(description="Left eye, right eye, nose, left and right mouth corner, as seen.")
+    confidence: float
+    quality: Quality
+
+
+class Detection(Answer):
+    faces: list[DetectedFace]
+    width: int
+    height: int
+    model_id: str
+
+
+class DetectRequest(Request):
+    image: Image
+
+
+# --- subjects -----------------------------------------------------------------------------------------------------
+
+
+class OnDuplicate(StrEnum):
+    flag = "flag"
+    reject = "reject"
+
+
+class FaceChoice(StrEnum):
+    only = "only"
+    largest = "largest"
+
+
+class SubjectState(StrEnum):
+    pending = "pending"
+    active = "active"
+    rejected = "rejected"
+    merged = "merged"
+
+
+class EnrolRequest(Request):
+    images: list[Image] = Field(min_length=1)
+    external_id: ExternalId | None = None
+    metadata: Metadata = {}
+    on_duplicate: OnDuplicate = OnDuplicate.flag
+    face: FaceChoice = FaceChoice.only
+
+
+class AddSampleRequest(Request):
+    images: list[Image] = Field(min_length=1)
+    face: FaceChoice = FaceChoice.only
+
+
+class SubjectPatch(Request):
+    external_id: ExternalId | None = None
+    metadata: Metadata | None = None
+
+
+class Sample(Answer):
+    id: str
+    created_at: AwareDatetime
+    quality: Quality
+    image: str | None = Field(None, description="Path of the face crop, for reviewers; null where images are not stored.")
+
+
+class Subject(Answer):
+    id: str
+    gallery_id: str
+    external_id: str | None
+    metadata: dict[str, str]
+    state: SubjectState
+    merged_into: str | None = Field(None, description="The survivor, when a decision merged this subject away.")
+    merged: list[str] = Field([], description="Subjects that were merged into this one.")
+    samples: list[Sample]
+    version: int
+    created_at: AwareDatetime
+
+
+class DuplicateCandidate(Answer):
+    """One pair that reached the review threshold."""
+
+    subject_id: str
+    sample_id: str
+    score: float
+    band: Literal["review", "certain"]
+
+
+class Enrolment(Answer):
+    """The answer to an enrolment; 201, or 409 with `state` rejected."""
+
+    subject_id: str
+    state: SubjectState
+    external_id: str | None = None
+    sample_ids: list[str]
+    duplicates: list[DuplicateCandidate]
+    case_id: str | None = Field(None, description="The review case that holds these pairs.")
+    seq: int = Field(description="Give it as `min_seq` to a search that must see this enrolment.")
+    review_threshold: float
+    model_id: str
+    quality: list[Quality] = []
+
+
+# --- recognition --------------------------------------------------------------------------------------------------
+
+
+class VerifyRequest(Request):
+    """A probe image against a subject (all its samples; the best counts), or against a reference image."""
+
+    image: Image
+    subject_id: str | None = None
+    reference_image: Image | None = None
+    threshold: float | None = None
+
+    @model_validator(mode="after")
+    def one_reference(self) -> VerifyRequest:
+        if (self.subject_id is None) == (self.reference_image is None):
+            raise ValueError("give either subject_id or reference_image")
+        return self
+
+
+class Verification(Answer):
+    score: float
+    threshold: float
+    decision: Literal["match", "non_match"]
+    expected_fmr: float | None = Field(description="Expected false match rate at the threshold; null where no calibration supports it.")
+    expected_fmr_reason: str | None = None
+    faces_in_image: int
+    faces_in_reference: int | None = None
+    sample_id: str | None = Field(None, description="The subject's sample that scored best.")
+    model_id: str
+
+
+class IdentifyRequest(Request):
+    image: Image
+    threshold: float | None = None
+    limit: int = Field(10, ge=1, le=100)
+    min_seq: int | None = Field(None, ge=0)
+
+
+class Candidate(Answer):
+    subject_id: str
+    external_id: str | None
+    sample_id: str
+    score: float
+    rank: int
+
+
+class FaceCandidates(Answer):
+    face: DetectedFace
+    candidates: list[Candidate]
+
+
+class Identification(Answer):
+    """Candidates per face, best first; an empty list is the answer "nobody above the threshold"."""
+
+    faces: list[FaceCandidates]
+    threshold: float
+    expected_fpir: float | None = Field(description="Chance of any false candidate at this gallery size; null where no calibration supports it.")
+    gallery_size: int
+    seq: int
+    model_id: str
+
+
+# --- the review queue ---------------------------------------------------------------------------------------------
+
+
+class CaseState(StrEnum):
+    open = "open"
+    claimed = "claimed"
+    second_review = "second_review"
+    arbitration = "arbitration"
+    resolved = "resolved"
+
+
+class Verdict(StrEnum):
+    same = "same"
+    different = "different"
+    twin_or_relative = "twin_or_relative"
+    poor_image = "poor_image"
+    suspected_fraud = "suspected_fraud"
+    unsure = "unsure"
+
+
+class CaseSide(Answer):
+    subject_id: str
+    sample_id: str
+
+
+class CasePair(Answer):
+    """The evidence for one pair, with what was in force when it was found."""
+
+    a: CaseSide
+    b: CaseSide
+    score: float
+    threshold: float
+    band: Literal["review", "certain"]
+    gallery_size: int
+    expected_fpir: float | None = None
+    model_id: str
+    found_at: AwareDatetime
+
+
+class Lease(Answer):
+    holder: str
+    holder_name: str
+    until: AwareDatetime
+
+
+class DecisionRecord(Answer):
+    id: str
+    verdict: Verdict | Literal["undo"]
+    survivor_id: str | None = None
+    note: str | None = None
+    actor: str
+    actor_name: str
+    at: AwareDatetime
+    undone: bool = False
+
+
+class Case(Answer):
+    id: str
+    state: CaseState
+    version: int
+    priority: float
+    score: float = Field(description="The highest score of its pairs.")
+    source: Literal["enrolment", "scan"]
+    created_at: AwareDatetime
+    lease: Lease | None = None
+    subjects: list[Subject]
+    pairs: list[CasePair]
+    decisions: list[DecisionRecord] = []
+
+
+class CaseSummary(Answer):
+    id: str
+    state: CaseState
+    version: int
+    priority: float
+    score: float
+    source: Literal["enrolment", "scan"]
+    created_at: AwareDatetime
+    lease: Lease | None = None
+    subject_ids: list[str]
+
+
+class ClaimRequest(Request):
+    version: int | None = Field(None, description="Refuse (409) when the case changed since this version.")
+
+
+class DecideRequest(Request):
+    verdict: Verdict
+    version: int
+    survivor_id: str | None = Field(None, description="Which subject remains; needed for `same`.")
+    note: str | None = Field(None, max_length=2000)
+
+
+class UndoRequest(Request):
+    version: int
+    note: str | None = Field(None, max_length=2000)
+
+
+# --- this replica -------------------------------------------------------------------------------------------------
+
+
+class CheckStatus(StrEnum):
+    ok = "ok"
+    warn = "warn"
+    fail = "fail"
+
+
+class Check(Answer):
+    status: CheckStatus
+    latency_ms: float
+    detail: str
+
+
+class Health(Answer):
+    status: Literal["healthy", "unhealthy"]
+    service: Literal["face-auth-system"] = "face-auth-system"
+    version: str
+    timestamp: str
+
+
+class Live(Answer):
+    status: Literal["alive"] = "alive"
+    timestamp: str
+
+
+class Ready(Answer):
+    """`checks`: database, schema, model, gallery, inference, resources, draining. `reason` is the first that fails, then warns."""
+
+    status: Literal["ready", "not_ready"]
+    instance: str
+    version: str
+    timestamp: str
+    ever_ready: bool = Field(description="Whether this process was ready at any time since its start.")
+    reason: str | None = None
+    checks: dict[str, Check]
+
+
+class Self(Answer):
+    """What this replica is; the monitor compares these across the fleet."""
+
+    instance: str
+    version: str
+    model_id: str
+    engine: str
+    verification_threshold: float
+    review_threshold: float
+    certain_threshold: float
+    gallery_size: int
+    seq: int
+    lag_s: float
+    checksum: str
+    draining: bool
+    started_at: AwareDatetime
+    pid: int
+
+
+class Stats(Answer):
+    subjects: int
+    samples: int
+    cases: dict[CaseState, int]
+    oldest_open_case_at: datetime | None
+    decisions: int
+
+
+class Scope(StrEnum):
+    """Roles of people and scopes of keys; `client` and `viewer` are for keys alone."""
+
+    viewer = "viewer"
+    client = "client"
+    operator = "operator"
+    reviewer = "reviewer"
+    supervisor = "supervisor"
+    admin = "admin"
+
+
+class KeyRequest(Request):
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[Scope] = Field(min_length=1)
+    expires_at: AwareDatetime | None = None
+
+
+class Key(Answer):
+    id: str
+    name: str
+    scopes: list[Scope]
+    created_at: AwareDatetime
+    expires_at: AwareDatetime | None = None
+    revoked_at: AwareDatetime | None = None
+    last_used_at: AwareDatetime | None = None
+
+
+class NewKey(Key):
+    secret: str = Field(description="Shown once; only its hash is kept.")
+
+
+class AuditEvent(Answer):
+    seq: int
+    at: AwareDatetime
+    actor: str
+    action: str
+    object_id: str | None
+    detail: dict[str, Any]
+    hash: str

@@ -1,0 +1,226 @@
+"""What the monitor's HTTP API says: pydantic models only. Every number carries the time it was taken."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Generic, Literal, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Page(Answer, Generic[Item]):
+    items: list[Item]
+    next: str | None = None
+    total: int
+    total_is: Literal["exact", "at_least"] = "exact"
+
+
+class State(StrEnum):
+    unknown = "UNKNOWN"
+    starting = "STARTING"
+    up = "UP"
+    degraded = "DEGRADED"
+    down = "DOWN"
+
+
+class AdminState(StrEnum):
+    active = "ACTIVE"
+    draining = "DRAINING"
+    maintenance = "MAINTENANCE"
+
+
+class ProbeKind(StrEnum):
+    live = "live"
+    health = "health"
+    ready = "ready"
+
+
+class Probe(Answer):
+    """The last outcome of one kind of probe and its health integer (up iff `health` >= `rise`)."""
+
+    kind: ProbeKind
+    up: bool | None = Field(description="null until the first outcome")
+    health: int
+    rise: int
+    fall: int
+    progress: str | None = Field(None, description='e.g. "2/3 before down"')
+    reason: str | None = Field(None, description="owner-prefixed code of the last failure, e.g. NET.REFUSED; null when the last one passed")
+    detail: str | None = None
+    status: int | None = Field(None, description="HTTP status, where one came")
+    stage: Literal["dns", "connect", "tls", "request", "body"] | None = Field(None, description="where it failed")
+    timings_ms: dict[str, float] = Field({}, description="by stage, as far as it got")
+    at: AwareDatetime | None = None
+
+
+class Load(Answer):
+    """Of the last window; null where there is no figure, with `reason` saying why."""
+
+    window_s: float
+    requests: int
+    rate: float | None
+    share: float | None = Field(description="null with reason 'no traffic' when the fleet served no client request")
+    expected_share: float | None
+    errors: int = Field(description="answers of status 5xx")
+    error_ratio: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    connections: int | None
+    in_flight: float | None = Field(None, description="mean requests in flight (Little: rate × latency)")
+    reason: str | None = Field(None, description="e.g. 'no traffic', 'not scraped yet'")
+    at: AwareDatetime | None
+
+
+class Identity(Answer):
+    """What the backend says it is, from its metrics; compared across the fleet."""
+
+    version: str | None = None
+    model_id: str | None = None
+    gallery_size: int | None = None
+    seq: int | None = None
+    review_threshold: float | None = None
+    process_started_at: AwareDatetime | None = None
+
+
+class Backend(Answer):
+    name: str
+    url: str
+    region: str
+    zone: str
+    weight: int
+    state: State
+    stale: bool
+    admin_state: AdminState
+    since: AwareDatetime | None = Field(description="when it came into this state")
+    reason: str | None = Field(description="code; null when UP without warning")
+    detail: str | None = Field(description="one sentence for a person")
+    verdicts: dict[str, str | None] = Field(description="probes, balancer, readiness, traffic: what each says ('up', 'down', 'no traffic', null = does not know)")
+    disagreement: str | None = Field(None, description="one sentence where the four verdicts disagree")
+    probes: list[Probe]
+    load: Load | None
+    identity: Identity
+    certificate_days_left: float | None = None
+    last_sample_at: AwareDatetime | None
+
+
+class BalancerView(Answer):
+    kind: str
+    strategy: str
+    url: str | None
+    state: State
+    reason: str | None
+    connections: int | None = None
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+    at: AwareDatetime | None = None
+
+
+class Fairness(Answer):
+    """How evenly the load is spread, judged by the balancer's policy, with the noise floor below which nothing is flagged."""
+
+    policy: str
+    measure: Literal["requests_per_weight", "in_flight_per_weight", "report_only"]
+    jain: float | None
+    cv: float | None
+    noise_floor_cv: float | None
+    flagged: bool
+    sentence: str
+
+
+class FleetView(Page[Backend]):
+    """`GET /v1/fleet`."""
+
+    sentence: str = Field(description="the whole in one sentence")
+    balancer: BalancerView | None
+    drift: list[str] = Field([], description="sentences on what differs across the fleet: model, version, gallery")
+    fleet_error: str | None = Field(None, description="why the present fleet.yaml was refused; the old fleet stays watched")
+    interval_s: float
+    fall: int
+    rise: int
+    at: AwareDatetime
+    lateness_ms: float | None = None
+
+
+class LoadView(Answer):
+    """`GET /v1/load?window_s=60`."""
+
+    window_s: float
+    total_requests: int
+    shares: dict[str, Load]
+    fairness: Fairness
+    at: AwareDatetime
+
+
+class LoadPoint(Answer):
+    at: AwareDatetime
+    backend: str
+    requests: int
+    errors: int
+    p95_ms: float | None
+
+
+class CertificateState(StrEnum):
+    ok = "ok"
+    warning = "warning"
+    critical = "critical"
+    expired = "expired"
+    invalid = "invalid"
+    unknown = "unknown"
+
+
+class ChainLink(Answer):
+    subject: str
+    issuer: str
+    serial: str
+    not_before: AwareDatetime
+    not_after: AwareDatetime
+
+
+class Certificate(Answer):
+    """`GET /v1/certificates`: one served (or lying) somewhere."""
+
+    name: str
+    endpoint: str
+    server_name: str | None
+    state: CertificateState
+    reason: str | None = Field(description="TLS.* code")
+    detail: str | None
+    fingerprint_sha256: str | None
+    subject: str | None
+    issuer: str | None
+    sans: list[str] = []
+    key_type: str | None = None
+    not_before: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
+    days_left: float | None = None
+    chain: list[ChainLink] = []
+    at: AwareDatetime
+
+
+class Event(Answer):
+    """A stored change of state."""
+
+    id: int
+    at: AwareDatetime
+    backend: str
+    old: State
+    new: State
+    reason: str | None
+    detail: str | None
+
+
+class HistoryPoint(Answer):
+    """`GET /v1/backends/{name}/history`: one bucket."""
+
+    at: AwareDatetime
+    state: State
+    up_ratio: float | None
+    latency_p95_ms: float | None
+    requests: int | None
+    errors: int | None
