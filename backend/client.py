@@ -1,0 +1,367 @@
+"""A typed, synchronous client of the backend's API: httpx and the wire models, nothing else of ours.
+
+Several base URLs mean fail-over: a request goes to the URL that answered last; where that one cannot be reached the
+next is tried. A request that may have arrived is sent again only where repeating it is harmless: reads, searches,
+`DELETE`, and whatever carries an `Idempotency-Key` (enrolments always do). Raises `ProblemError` for an error that the
+backend explains, `Unreachable` where none answers.
+
+    with BackendClient(urls=["https://b1:8000", "https://b2:8000"], token=mint_token, ca_file="ca.pem") as backend:
+        backend.enrol([photo], external_id="A-17")
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from backend import wire
+
+Model = TypeVar("Model", bound=BaseModel)
+Token = str | Callable[[], str] | None
+
+PROBLEM = "application/problem+json"
+GATEWAY_FAILURES = frozenset({502, 503, 504})
+
+
+class ClientError(Exception):
+    """Root of what this client raises."""
+
+
+class Unreachable(ClientError):  # noqa: N818 - reads as what is so, like the tree of `backend.errors`
+    """None of the base URLs answered; `causes` holds the name of the failure for each URL."""
+
+    def __init__(self, causes: Mapping[str, str]) -> None:
+        self.causes = dict(causes)
+        super().__init__("no backend answers: " + ", ".join(f"{url} ({cause})" for url, cause in causes.items()))
+
+
+class ProblemError(ClientError):
+    """The backend (or the balancer before it) answered with an error; the fields are those of its problem document."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        title: str = "",
+        request_id: str | None = None,
+        served_by: str | None = None,
+        retry_after_s: float | None = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status, self.code, self.detail, self.title = status, code, detail, title
+        self.request_id, self.served_by, self.retry_after_s = request_id, served_by, retry_after_s
+        self.errors = list(errors)
+
+
+class BackendClient:
+    """One connection pool for one caller; safe to use from several threads."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        token: Token = None,
+        ca_file: Path | str | None = None,
+        timeout: float = 30.0,
+        synthetic: bool = False,
+    ) -> None:
+        """`token`: an API key, a person's token, or a function that gives a fresh one for each request. `ca_file` is
+        trusted beside the system's roots. `timeout` is in seconds. `synthetic` marks demo traffic, which counts in no share.
+        """
+        if not urls:
+            raise ValueError("give at least one base URL")
+        self._urls = [url.rstrip("/") for url in urls]
+        self._first = 0
+        self._lock = threading.Lock()
+        self._token = token
+        trust = ssl.create_default_context()
+        if ca_file is not None:
+            trust.load_verify_locations(cafile=str(ca_file))
+        self._http = httpx.Client(
+            verify=trust,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 3.0)),
+            headers={"X-Synthetic": "1"} if synthetic else {},
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    # --- enrolment and subjects -----------------------------------------------------------------------------------
+
+    def enrol(
+        self,
+        images: Sequence[bytes],
+        *,
+        external_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        on_duplicate: wire.OnDuplicate = wire.OnDuplicate.flag,
+        face: wire.FaceChoice = wire.FaceChoice.only,
+        idempotency_key: str | None = None,
+    ) -> wire.Enrolment:
+        """Enrol one person from files' bytes. A rejected duplicate is an answer too: `state` is `rejected`."""
+        body = {
+            "images": [_text(image) for image in images],
+            "external_id": external_id,
+            "metadata": dict(metadata or {}),
+            "on_duplicate": on_duplicate,
+            "face": face,
+        }
+        return self._enrolment("/v1/subjects", body, idempotency_key)
+
+    def add_samples(
+        self,
+        subject_id: str,
+        images: Sequence[bytes],
+        *,
+        face: wire.FaceChoice = wire.FaceChoice.only,
+        idempotency_key: str | None = None,
+    ) -> wire.Enrolment:
+        body = {"images": [_text(image) for image in images], "face": face}
+        return self._enrolment(f"/v1/subjects/{subject_id}/samples", body, idempotency_key)
+
+    def subject(self, subject_id: str) -> wire.Subject:
+        return self._get(f"/v1/subjects/{subject_id}", wire.Subject)
+
+    def subjects(
+        self,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        external_id: str | None = None,
+        query: str | None = None,
+        state: wire.SubjectState | None = None,
+    ) -> wire.Page[wire.Subject]:
+        asked = {"cursor": cursor, "limit": limit, "external_id": external_id, "query": query, "state": state}
+        return self._get("/v1/subjects", wire.Page[wire.Subject], asked)
+
+    def change_subject(self, subject_id: str, changes: Mapping[str, Any], *, version: int | None = None) -> wire.Subject:
+        """Change `external_id` or `metadata`, only what `changes` holds; with `version`: only if it still has that one."""
+        answer = self._send("PATCH", f"/v1/subjects/{subject_id}", json=dict(changes), headers=_if_match(version))
+        return wire.Subject.model_validate_json(answer.content)
+
+    def erase_subject(self, subject_id: str, *, version: int | None = None) -> None:
+        self._send("DELETE", f"/v1/subjects/{subject_id}", headers=_if_match(version), repeatable=True)
+
+    def sample_image(self, subject_id: str, sample_id: str) -> bytes:
+        """The face crop as JPEG; reviewers only, and each look is audited."""
+        return self._send("GET", f"/v1/subjects/{subject_id}/samples/{sample_id}/image", repeatable=True).content
+
+    # --- recognition ----------------------------------------------------------------------------------------------
+
+    def detect(self, image: bytes) -> wire.Detection:
+        return self._search("/v1/detect", {"image": _text(image)}, wire.Detection)
+
+    def verify(
+        self,
+        image: bytes,
+        *,
+        subject_id: str | None = None,
+        reference_image: bytes | None = None,
+        threshold: float | None = None,
+    ) -> wire.Verification:
+        """`image` against either a subject or a reference image."""
+        body = {
+            "image": _text(image),
+            "subject_id": subject_id,
+            "reference_image": None if reference_image is None else _text(reference_image),
+            "threshold": threshold,
+        }
+        return self._search("/v1/verify", body, wire.Verification)
+
+    def identify(
+        self, image: bytes, *, threshold: float | None = None, limit: int = 10, min_seq: int | None = None
+    ) -> wire.Identification:
+        """Who is in the image. `min_seq`: the `seq` of an enrolment that must be seen."""
+        body = {"image": _text(image), "threshold": threshold, "limit": limit, "min_seq": min_seq}
+        return self._search("/v1/identify", body, wire.Identification)
+
+    # --- the review queue -----------------------------------------------------------------------------------------
+
+    def cases(
+        self,
+        *,
+        state: wire.CaseState | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        min_score: float | None = None,
+    ) -> wire.Page[wire.CaseSummary]:
+        asked = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score}
+        return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
+
+    def case(self, case_id: str) -> wire.Case:
+        return self._get(f"/v1/duplicates/{case_id}", wire.Case)
+
+    def next_case(self) -> wire.Case:
+        """Claim the most pressing case; `ProblemError` with code `nothing_to_review` where none is waiting."""
+        return self._post("/v1/duplicates/next", None, wire.Case)
+
+    def claim(self, case_id: str, *, version: int | None = None) -> wire.Case:
+        return self._post(f"/v1/duplicates/{case_id}/claim", {"version": version}, wire.Case)
+
+    def heartbeat(self, case_id: str) -> wire.Case:
+        return self._post(f"/v1/duplicates/{case_id}/heartbeat", None, wire.Case, repeatable=True)
+
+    def release(self, case_id: str) -> wire.Case:
+        return self._post(f"/v1/duplicates/{case_id}/release", None, wire.Case)
+
+    def takeover(self, case_id: str) -> wire.Case:
+        return self._post(f"/v1/duplicates/{case_id}/takeover", None, wire.Case)
+
+    def decide(
+        self, case_id: str, verdict: wire.Verdict, *, version: int, survivor_id: str | None = None, note: str | None = None
+    ) -> wire.Case:
+        body = {"verdict": verdict, "version": version, "survivor_id": survivor_id, "note": note}
+        return self._post(f"/v1/duplicates/{case_id}/decide", body, wire.Case)
+
+    def undo(self, case_id: str, *, version: int, note: str | None = None) -> wire.Case:
+        return self._post(f"/v1/duplicates/{case_id}/undo", {"version": version, "note": note}, wire.Case)
+
+    # --- the fleet, keys, audit -----------------------------------------------------------------------------------
+
+    def health(self) -> wire.Health:
+        return self._probe("/health", wire.Health)
+
+    def live(self) -> wire.Live:
+        return self._probe("/live", wire.Live)
+
+    def ready(self) -> wire.Ready:
+        return self._probe("/ready", wire.Ready)
+
+    def self(self) -> wire.Self:
+        """What the replica that answers is."""
+        return self._get("/v1/fleet/self", wire.Self)
+
+    def drain(self) -> wire.Self:
+        """Take the replica that answers out of service: name exactly one base URL."""
+        return self._post("/v1/fleet/self/drain", None, wire.Self)
+
+    def stats(self) -> wire.Stats:
+        return self._get("/v1/stats", wire.Stats)
+
+    def keys(self) -> list[wire.Key]:
+        return self._get("/v1/keys", wire.Page[wire.Key]).items
+
+    def create_key(self, name: str, scopes: Sequence[wire.Scope], *, expires_at: datetime | None = None) -> wire.NewKey:
+        body = {"name": name, "scopes": list(scopes), "expires_at": expires_at.isoformat() if expires_at else None}
+        return self._post("/v1/keys", body, wire.NewKey)
+
+    def revoke_key(self, key_id: str) -> wire.Key:
+        answer = self._send("DELETE", f"/v1/keys/{key_id}", repeatable=True)
+        return wire.Key.model_validate_json(answer.content)
+
+    def audit(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.AuditEvent]:
+        return self._get("/v1/audit", wire.Page[wire.AuditEvent], {"cursor": cursor, "limit": limit})
+
+    # --- how requests are sent ------------------------------------------------------------------------------------
+
+    def _get(self, path: str, model: type[Model], asked: Mapping[str, Any] | None = None) -> Model:
+        params = {name: value for name, value in (asked or {}).items() if value is not None}
+        return model.model_validate_json(self._send("GET", path, params=params, repeatable=True).content)
+
+    def _post(self, path: str, body: Mapping[str, Any] | None, model: type[Model], *, repeatable: bool = False) -> Model:
+        return model.model_validate_json(self._send("POST", path, json=body, repeatable=repeatable).content)
+
+    def _search(self, path: str, body: Mapping[str, Any], model: type[Model]) -> Model:
+        return self._post(path, body, model, repeatable=True)
+
+    def _enrolment(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> wire.Enrolment:
+        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        answer = self._send("POST", path, json=body, headers=key, repeatable=True, answers=(409,))
+        return wire.Enrolment.model_validate_json(answer.content)
+
+    def _probe(self, path: str, model: type[Model]) -> Model:
+        return model.model_validate_json(self._send("GET", path, repeatable=True, answers=(503,)).content)
+
+    def _send(
+        self,
+        method: Literal["GET", "POST", "PATCH", "DELETE"],
+        path: str,
+        *,
+        repeatable: bool = False,
+        answers: Sequence[int] = (),
+        headers: Mapping[str, str] | None = None,
+        **parts: Any,
+    ) -> httpx.Response:
+        """The first answer that is not a failure to reach a backend; `answers` are error statuses with a body of their own."""
+        causes: dict[str, str] = {}
+        refusal: ProblemError | None = None
+        start = self._first
+        for turn in range(len(self._urls)):
+            place = (start + turn) % len(self._urls)
+            try:
+                response = self._http.request(method, self._urls[place] + path, headers=self._headers(headers), **parts)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                causes[self._urls[place]] = type(error).__name__
+                continue
+            except httpx.TransportError as error:
+                causes[self._urls[place]] = type(error).__name__
+                if repeatable:
+                    continue
+                break
+            if response.is_success or (response.status_code in answers and not _is_problem(response)):
+                self._first = place
+                return response
+            refusal = _problem(response)
+            if response.status_code not in GATEWAY_FAILURES or not repeatable:
+                break
+        if refusal is not None:
+            raise refusal
+        raise Unreachable(causes)
+
+    def _headers(self, more: Mapping[str, str] | None) -> dict[str, str]:
+        secret = self._token() if callable(self._token) else self._token
+        return {**({"Authorization": f"Bearer {secret}"} if secret else {}), **(more or {})}
+
+
+def _text(image: bytes) -> str:
+    return b64encode(image).decode("ascii")
+
+
+def _if_match(version: int | None) -> dict[str, str]:
+    return {} if version is None else {"If-Match": f'"{version}"'}
+
+
+def _is_problem(response: httpx.Response) -> bool:
+    return str(response.headers.get("content-type", "")).startswith(PROBLEM)
+
+
+def _problem(response: httpx.Response) -> ProblemError:
+    """The error of `response`; a balancer's own page becomes the code `http_<status>`."""
+    try:
+        document = wire.Problem.model_validate_json(response.content)
+    except ValidationError:
+        reason = response.reason_phrase or "an error without explanation"
+        document = wire.Problem(
+            type="about:blank", title=reason, status=response.status_code, detail=reason, code=f"http_{response.status_code}"
+        )
+    wait = response.headers.get("retry-after", "")
+    return ProblemError(
+        response.status_code,
+        document.code,
+        document.detail,
+        title=document.title,
+        request_id=response.headers.get("x-request-id"),
+        served_by=response.headers.get("x-served-by"),
+        retry_after_s=float(wait) if wait.isdecimal() else None,
+        errors=document.errors or (),
+    )
