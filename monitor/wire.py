@@ -21,6 +21,17 @@ class Page(Answer, Generic[Item]):
     total_is: Literal["exact", "at_least"] = "exact"
 
 
+class Problem(Answer):
+    """RFC 9457 problem document (`application/problem+json`); `detail` says what to change."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str | None = Field(None, description="The request's id (X-Request-ID).")
+
+
 class State(StrEnum):
     unknown = "UNKNOWN"
     starting = "STARTING"
@@ -50,7 +61,9 @@ class Probe(Answer):
     rise: int
     fall: int
     progress: str | None = Field(None, description='e.g. "2/3 before down"')
-    reason: str | None = Field(None, description="owner-prefixed code of the last failure, e.g. NET.REFUSED; null when the last one passed")
+    reason: str | None = Field(
+        None, description="owner-prefixed code of the last failure, e.g. NET.REFUSED; null when the last one passed"
+    )
     detail: str | None = None
     status: int | None = Field(None, description="HTTP status, where one came")
     stage: Literal["dns", "connect", "tls", "request", "body"] | None = Field(None, description="where it failed")
@@ -100,8 +113,14 @@ class Backend(Answer):
     since: AwareDatetime | None = Field(description="when it came into this state")
     reason: str | None = Field(description="code; null when UP without warning")
     detail: str | None = Field(description="one sentence for a person")
-    verdicts: dict[str, str | None] = Field(description="probes, balancer, readiness, traffic: what each says ('up', 'down', 'no traffic', null = does not know)")
+    verdicts: dict[str, str | None] = Field(
+        description="probes, balancer, readiness, traffic: what each says ('up', 'down', 'no traffic', null = does not know)"
+    )
     disagreement: str | None = Field(None, description="one sentence where the four verdicts disagree")
+    flapping: bool = Field(False, description="whether its state changes too often to be believed (Nagios' measure)")
+    monitor_fault: str | None = Field(
+        None, description="MON.* code where the last round failed on the monitor's own side: no verdict"
+    )
     probes: list[Probe]
     load: Load | None
     identity: Identity
@@ -224,3 +243,32 @@ class HistoryPoint(Answer):
     latency_p95_ms: float | None
     requests: int | None
     errors: int | None
+
+
+class Health(Answer):
+    """`GET /health` of the monitor itself: its own database."""
+
+    status: Literal["healthy", "unhealthy"]
+    service: str
+    version: str
+    timestamp: AwareDatetime
+
+
+class Live(Answer):
+    status: Literal["alive"] = "alive"
+    timestamp: AwareDatetime
+
+
+class Check(Answer):
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+
+
+class Ready(Answer):
+    """`GET /ready` of the monitor itself. `checks`: store, schedule, fleet."""
+
+    status: Literal["ready", "not_ready"]
+    version: str
+    timestamp: AwareDatetime
+    reason: str | None = None
+    checks: dict[str, Check]
