@@ -37,7 +37,7 @@ class ClientError(Exception):
     """Root of what this client raises."""
 
 
-class Unreachable(ClientError):  # noqa: N818 - reads as what is so, like the tree of `backend.errors`
+class Unreachable(ClientError):
     """None of the base URLs answered; `causes` holds the name of the failure for each URL."""
 
     def __init__(self, causes: Mapping[str, str]) -> None:

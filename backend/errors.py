@@ -1,16 +1,18 @@
 """Every error that the backend's API answers with, as a tree; `routes` turns each into an RFC 9457 document.
 
     FaceAuthError
-    ├── BadRequest 400            EmptyImage · CorruptImage · BadCursor · InvalidThreshold
+    ├── BadRequest 400            EmptyImage · CorruptImage · BadCursor · InvalidThreshold · InvalidJson
     ├── Unauthenticated 401
     ├── Forbidden 403             PersonNeeded
     ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
+    ├── MethodNotAllowed 405
     ├── Conflict 409              VersionConflict · LeaseHeld · LeaseLost · ExternalIdTaken · CaseJoined · CaseStateConflict
     ├── PreconditionFailed 412
-    ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages
+    ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · BodyTooLarge
     ├── UnsupportedImage 415      AnimatedImage
+    ├── UnsupportedMediaType 415
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
-    │                             SurvivorNotInCase · ModelMismatch
+    │                             SurvivorNotInCase · ModelMismatch · InvalidRequest
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
 
 Each builds its own message, which says what to change, and carries no image, name, external id or metadata.
@@ -20,7 +22,8 @@ The code of a class is its name in snake_case; its problem type is ``urn:face-au
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class FaceAuthError(Exception):
@@ -61,6 +64,10 @@ class InvalidThreshold(BadRequest):
     title = "The threshold is outside the engine's scale"
 
 
+class InvalidJson(BadRequest):
+    title = "The body is not JSON: send an object as the API's description has it"
+
+
 class Unauthenticated(FaceAuthError):
     status, title = 401, "Send `Authorization: Bearer` with a valid API key or token"
 
@@ -95,6 +102,10 @@ class KeyNotFound(NotFound):
 
 class NothingToReview(NotFound):
     title = "No case is waiting for you"
+
+
+class MethodNotAllowed(FaceAuthError):
+    status, title = 405, "This path does not answer that method"
 
 
 class Conflict(FaceAuthError):
@@ -151,12 +162,20 @@ class TooManyImages(TooLarge):
     title = "Too many images in one request"
 
 
+class BodyTooLarge(TooLarge):
+    title = "The request's body is too large: send fewer or smaller images"
+
+
 class UnsupportedImage(FaceAuthError):
     status, title = 415, "Send JPEG, PNG, WebP or BMP"
 
 
 class AnimatedImage(UnsupportedImage):
     title = "The image has several frames: send a single one"
+
+
+class UnsupportedMediaType(FaceAuthError):
+    status, title = 415, "Send the body as application/json"
 
 
 class Unprocessable(FaceAuthError):
@@ -193,6 +212,16 @@ class SurvivorNotInCase(Unprocessable):
 
 class ModelMismatch(Unprocessable):
     title = "Templates of different models cannot be compared"
+
+
+class InvalidRequest(Unprocessable):
+    """`errors`: field by field what is wrong with the request's form, without what was sent."""
+
+    title = "The request's form is wrong: see `errors`"
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__()
+        self.errors = [dict(error) for error in errors]
 
 
 class Unavailable(FaceAuthError):
