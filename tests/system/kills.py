@@ -106,7 +106,10 @@ class Outcome:
     @property
     def holds(self) -> bool:
         found = self.verdict
-        return not (found.acknowledged_lost or found.planted_missed or found.pairs_in_two_cases or self.refused) and found.planted_pairs > 0
+        return (
+            not (found.acknowledged_lost or found.planted_missed or found.pairs_in_two_cases or self.refused)
+            and found.planted_pairs > 0
+        )
 
 
 def free_port() -> int:
@@ -141,7 +144,9 @@ def run(*, kills: int, seed: int, photographs: Sequence[Path], model_pack: Path,
                 part.result()
         for replica in replicas:
             eventually(replica.ready, within_s=90)
-        verdict = check_ledger(environment["BACKEND_DATABASE_URL"], Path(environment["BACKEND_MASTER_KEY_FILE"]), record.acknowledged)
+        verdict = check_ledger(
+            environment["BACKEND_DATABASE_URL"], Path(environment["BACKEND_MASTER_KEY_FILE"]), record.acknowledged
+        )
     finally:
         done.set()
         for replica in replicas:
@@ -185,7 +190,13 @@ def _killer(replicas: Sequence[Replica], rng: random.Random, kills: int, until: 
 
 
 def _client(
-    number: int, rng: random.Random, replicas: Sequence[Replica], photographs: Sequence[Path], key: str, record: Record, done: threading.Event
+    number: int,
+    rng: random.Random,
+    replicas: Sequence[Replica],
+    photographs: Sequence[Path],
+    key: str,
+    record: Record,
+    done: threading.Event,
 ) -> None:
     """Enrol planted pairs, both copies at once at different replicas, until told to stop (at most 2,000)."""
     with ThreadPoolExecutor(2) as pair:
@@ -245,12 +256,20 @@ def main() -> int:
 
 def report(outcome: Outcome) -> str:
     found = outcome.verdict
-    return (
-        f"seed={outcome.seed} kills={outcome.kills} acknowledged={outcome.acknowledged} unanswered={outcome.unanswered} "
-        f"refused={outcome.refused} active_subjects={found.active_subjects} planted_pairs={found.planted_pairs} cases={found.cases} "
-        f"still_pending={found.still_pending}\n"
-        f"acknowledged_lost={found.acknowledged_lost} planted_missed={found.planted_missed} pairs_in_two_cases={found.pairs_in_two_cases}"
-    )
+    told = {
+        "seed": outcome.seed,
+        "kills": outcome.kills,
+        "acknowledged": outcome.acknowledged,
+        "unanswered": outcome.unanswered,
+        "refused": len(outcome.refused),
+        "active_subjects": found.active_subjects,
+        "planted_pairs": found.planted_pairs,
+        "cases": found.cases,
+        "acknowledged_lost": found.acknowledged_lost,
+        "planted_missed": found.planted_missed,
+        "pairs_in_two_cases": found.pairs_in_two_cases,
+    }
+    return " ".join(f"{name}={value}" for name, value in told.items())
 
 
 if __name__ == "__main__":

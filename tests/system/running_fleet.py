@@ -85,7 +85,11 @@ class Fleet:
 
     def _deploy(self, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
         environment = {
-            **{name: value for name, value in self.environment.items() if not name.startswith(("BACKEND_", "MONITOR_", "DASHBOARD_"))},
+            **{
+                name: value
+                for name, value in self.environment.items()
+                if not name.startswith(("BACKEND_", "MONITOR_", "DASHBOARD_"))
+            },
             "FLEET_RUN_DIR": str(self.run_dir),
             "FLEET_PORT_OFFSET": str(self.offset),
         }
@@ -102,7 +106,13 @@ class Fleet:
     def backend(self, name: str | None = None, *, key: str = "admin") -> BackendClient:
         """A client of one backend, or of the balancer (of every backend where there is none)."""
         access = self.access
-        urls = [access["backends"][name]] if name else [access["balancer"]] if access["balancer"] else list(access["backends"].values())
+        urls = (
+            [access["backends"][name]]
+            if name
+            else [access["balancer"]]
+            if access["balancer"]
+            else list(access["backends"].values())
+        )
         return BackendClient(urls, token=access["keys"][key], ca_file=Path(access["ca"]))
 
     def monitor(self) -> MonitorClient:

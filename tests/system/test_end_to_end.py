@@ -1,4 +1,4 @@
-"""The whole system in a real browser, behind nginx, behind HAProxy and with no balancer: faults seen in time, a duplicate resolved."""
+"""The whole system in a real browser, behind nginx, HAProxy and neither: faults seen in time, a duplicate resolved."""
 
 from __future__ import annotations
 

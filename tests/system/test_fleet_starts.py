@@ -1,4 +1,4 @@
-"""`up` and `down` as a new user meets them: everything starts in time, the second start finds its data, nothing is left behind."""
+"""`up` and `down` as a new user meets them: all starts in time, the second start finds its data, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _stop_and_look_for_remains(fleet: Fleet) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_another_user_without_make_and_balancers_gets_the_same(tmp_path: Path) -> None:
     """A fresh clone as `nobody`, its own environment installed, with neither make nor nginx nor HAProxy on PATH."""
-    home = Path("/var/tmp") / f"face-auth-{os.getpid()}"  # pytest's own folders are closed to other users
+    home = Path("/var/tmp") / f"face-auth-{os.getpid()}"  # noqa: S108 - pytest's own folders are closed to other users
     nobody = pwd.getpwnam("nobody")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()

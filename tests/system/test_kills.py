@@ -15,7 +15,9 @@ KILLS = 40
 
 def test_forty_random_kills_lose_nothing_and_miss_nothing(testdata: Path, tmp_path: Path) -> None:
     photographs = sorted((testdata / "faces").glob("*/*.jpg"))
-    outcome = run(kills=KILLS, seed=20_240_229, photographs=photographs, model_pack=testdata / "models" / "test_mbf", folder=tmp_path)
+    outcome = run(
+        kills=KILLS, seed=20_240_229, photographs=photographs, model_pack=testdata / "models" / "test_mbf", folder=tmp_path
+    )
     print(f"\n{report(outcome)}")
     assert outcome.kills == KILLS
     assert outcome.verdict.planted_pairs >= 50, "too little happened to prove anything"
