@@ -1,0 +1,36 @@
+"""The composition root: settings, parts, serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.middleware import Middleware
+from streamlit.starlette import App
+
+from dashboard import identity, parts, sign_in
+from dashboard.appearance import streamlit_config
+from dashboard.gate import Gate
+from dashboard.settings import Settings
+
+
+def build(settings: Settings) -> App:
+    """The dashboard as an ASGI application: our routes and our gate before Streamlit's.
+
+    Raises:
+        SigningKeyError: there is no usable signing key.
+    """
+    made = parts.build(settings, identity.token)
+    parts.install(made)
+    # an absolute path: a plain relative one would be resolved twice
+    return App(
+        Path(__file__).resolve().with_name("sitemap.py"), routes=sign_in.routes(made), middleware=[Middleware(Gate, parts=made)]
+    )
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop."""
+    app = build(settings)
+    try:
+        app.run(config=streamlit_config(settings))
+    finally:
+        parts.current().close()
