@@ -1,0 +1,92 @@
+"""Request bodies: counted while they arrive, kept in memory only (never a temporary file), parsed in a thread."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from backend import problems
+from backend.errors import BodyTooLarge, InvalidJson, Overloaded, UnsupportedMediaType
+
+Model = TypeVar("Model", bound=BaseModel)
+
+SLACK_BYTES = 64 * 1024
+"""room for everything in a body that is not an image"""
+BODIES_AT_ONCE = 4
+"""how many bodies of the largest size may be held in memory together"""
+
+
+@dataclass(frozen=True)
+class Body(Generic[Model]):
+    content: Model
+    sha256: str
+    """of the body as sent: an Idempotency-Key belongs to exactly these bytes"""
+
+
+class BodyReader:
+    """Bounds one body by what its route may carry, and all bodies together by what memory should hold."""
+
+    def __init__(self, *, max_image_bytes: int, max_images: int) -> None:
+        self._max_image_bytes = max_image_bytes
+        self._max_images = max_images
+        self._room = BODIES_AT_ONCE * self.limit(max_images)
+
+    def limit(self, images: int | None) -> int:
+        """Bytes of a body with that many images in base64; None = as many as an enrolment may have."""
+        count = self._max_images if images is None else images
+        return count * -(-self._max_image_bytes * 4 // 3) + SLACK_BYTES
+
+    @asynccontextmanager
+    async def read(self, request: Request, *, images: int | None) -> AsyncIterator[bytes]:
+        """The body. Its room is given back when the block ends: stay in it for as long as its images are in memory.
+
+        Raises:
+            UnsupportedMediaType: something else than JSON.
+            BodyTooLarge: more bytes than the route takes; the rest is not read.
+            Overloaded: too many bodies are held already.
+        """
+        limit = self.limit(images)
+        _check_head(request, limit)
+        chunks: list[bytes] = []
+        held = 0
+        try:
+            async for chunk in request.stream():
+                if held + len(chunk) > limit:
+                    raise BodyTooLarge
+                if len(chunk) > self._room:
+                    raise Overloaded("Too many requests with large bodies at once")
+                self._room -= len(chunk)
+                held += len(chunk)
+                chunks.append(chunk)
+            body = b"".join(chunks)
+            chunks.clear()
+            yield body
+        finally:
+            self._room += held
+
+
+def _check_head(request: Request, limit: int) -> None:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limit:
+        raise BodyTooLarge
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnsupportedMediaType
+
+
+def parse(body: bytes, model: type[Model]) -> Body[Model]:
+    """Blocks for as long as a large body takes. Raises `InvalidJson`, `InvalidRequest`; neither repeats the input."""
+    try:
+        content = model.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(one["type"] == "json_invalid" for one in found):
+            raise InvalidJson from None
+        raise problems.form_errors(found) from None
+    return Body(content, hashlib.sha256(body).hexdigest())

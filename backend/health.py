@@ -1,0 +1,127 @@
+"""The checks behind /health and /ready: each a function of values, so that what fails and what only warns can be read off.
+
+A limit that a busy hour can reach only warns: else overload would take every replica out at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from backend.wire import Check, CheckStatus
+
+STUCK_AFTER_S = 30.0
+WARN_FACTOR = 5
+"""free disk and memory warn below this many times the hard limit"""
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Resources:
+    disk_free: int
+    """bytes free where the database and the logs are, the scarcer of the two"""
+    memory_available: int
+    """bytes that this process can still get, by the machine or by its container's limit"""
+
+
+def read_resources(folders: list[Path]) -> Resources:
+    """Touches the file system and /proc: call it in a thread."""
+    free = min(shutil.disk_usage(folder).free for folder in folders)
+    return Resources(disk_free=free, memory_available=min(psutil.virtual_memory().available, _cgroup_room()))
+
+
+def _cgroup_room() -> int:
+    """Bytes below the memory limit of this cgroup (v2), page cache not counted; very many where there is no limit."""
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 1 << 62
+    return (1 << 62) if limit == "max" else int(limit) - used + int(stat.get("inactive_file", 0))
+
+
+def database(problem: str | None, latency_ms: float) -> Check:
+    if problem is not None:
+        return _fail(problem, latency_ms)
+    return _ok("answers", latency_ms)
+
+
+def schema(ok: bool, sentence: str) -> Check:
+    return _ok(sentence) if ok else _fail(sentence)
+
+
+def model(loaded: str, pinned: str | None) -> Check:
+    if pinned is None:
+        return _fail("the gallery is not pinned to a model yet: run `python -m backend migrate`")
+    if loaded != pinned:
+        return _fail(f"this replica has model {loaded}, the gallery is pinned to {pinned}")
+    return _ok(f"model {loaded}")
+
+
+def gallery(problem: str | None, *, lag_s: float, max_lag_s: float) -> Check:
+    if problem is not None:
+        return _fail(problem)
+    if lag_s > max_lag_s:
+        return _fail(f"{lag_s:.1f} s behind the log, more than {max_lag_s:g} s")
+    if lag_s > max_lag_s / 2:
+        return _warn(f"{lag_s:.1f} s behind the log")
+    return _ok(f"{lag_s:.1f} s behind the log")
+
+
+def inference(*, stuck_for_s: float, busy: int, waiting: int, queue: int) -> Check:
+    if stuck_for_s > STUCK_AFTER_S and waiting > 0:
+        return _fail(f"no image was finished for {stuck_for_s:.0f} s while {waiting} wait")
+    if queue and waiting * 2 >= queue:
+        return _warn(f"{waiting} of {queue} places in the queue are taken")
+    return _ok(f"{busy} busy, {waiting} waiting")
+
+
+def resources(found: Resources | None, *, min_disk: int, min_memory: int) -> Check:
+    if found is None:
+        return _warn("disk and memory could not be read in time")
+    sentence = f"{found.disk_free >> 20} MiB of disk free, {found.memory_available >> 20} MiB of memory available"
+    if found.disk_free < min_disk or found.memory_available < min_memory:
+        return _fail(sentence)
+    if found.disk_free < WARN_FACTOR * min_disk or found.memory_available < WARN_FACTOR * min_memory:
+        return _warn(sentence)
+    return _ok(sentence)
+
+
+def draining(is_draining: bool) -> Check:
+    return _fail("draining: requests are still served, new ones should go elsewhere") if is_draining else _ok("in service")
+
+
+def first_reason(checks: Mapping[str, Check]) -> str | None:
+    """The name of the first check that fails, else of the first that warns."""
+    for status in (CheckStatus.fail, CheckStatus.warn):
+        for name, check in checks.items():
+            if check.status is status:
+                return name
+    return None
+
+
+def is_ready(checks: Mapping[str, Check]) -> bool:
+    return all(check.status is not CheckStatus.fail for check in checks.values())
+
+
+def timestamp(now: datetime | None = None) -> str:
+    """RFC 3339, UTC, microseconds, `Z`."""
+    return (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _ok(detail: str, latency_ms: float = 0.0) -> Check:
+    return Check(status=CheckStatus.ok, latency_ms=latency_ms, detail=detail)
+
+
+def _warn(detail: str) -> Check:
+    return Check(status=CheckStatus.warn, latency_ms=0.0, detail=detail)
+
+
+def _fail(detail: str, latency_ms: float = 0.0) -> Check:
+    return Check(status=CheckStatus.fail, latency_ms=latency_ms, detail=detail)

@@ -1,0 +1,105 @@
+"""What Prometheus scrapes. The registry is this program's own and is made in the composition root.
+
+Client requests, probes and marked demo traffic are counted apart: a fleet whose only callers are its probes is idle, and must
+look idle. Labels are route templates, never paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from backend.faces.engine import ModelCard
+from backend.faces.pool import InferencePool
+from backend.gallery.replica import Replica
+from backend.lifecycle import Lifecycle
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+PROBES = frozenset({"/health", "/live", "/ready", "/metrics"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Traffic(StrEnum):
+    client = "client"
+    probe = "probe"
+    synthetic = "synthetic"
+
+
+class Metrics:
+    def __init__(self, *, life: Lifecycle) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._requests = self._counter("http_requests", "Client requests answered.", "method", "route", "status")
+        self._seconds = Histogram(
+            "http_request_duration_seconds",
+            "Time to answer client requests.",
+            ("method", "route"),
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._probes = self._counter("health_requests", "Probes and scrapes answered.", "route", "status")
+        self._synthetic = self._counter("synthetic_requests", "Marked demo requests answered.", "route", "status")
+        self._decisions = self._counter("face_auth_decisions", "Decisions by operation.", "operation", "decision")
+        self._cases = self._gauge("face_auth_cases", "Review cases by state, at most 15 s old.", "state")
+        self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered.")
+        connections = self._gauge("http_connections", "Open client connections.")
+        connections.set_function(lambda: life.open_connections())
+
+    def observe(self, traffic: Traffic, *, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        if traffic is Traffic.probe:
+            self._probes.labels(route, status).inc()
+        elif traffic is Traffic.synthetic:
+            self._synthetic.labels(route, status).inc()
+        else:
+            method = method if method in METHODS else "other"
+            self._requests.labels(method, route, status).inc()
+            self._seconds.labels(method, route).observe(seconds)
+
+    def decided(self, operation: str, decision: str) -> None:
+        self._decisions.labels(operation, decision).inc()
+
+    def cases(self, counts: Mapping[str, int]) -> None:
+        for state, count in counts.items():
+            self._cases.labels(state).set(count)
+
+    def describe(self, card: ModelCard, *, version: str, instance: str, thresholds: Mapping[str, float]) -> None:
+        """What this replica is, once its engine is loaded."""
+        info = self._gauge("face_auth_info", "What this replica is.", "version", "engine", "model_id", "instance")
+        info.labels(version, card.engine, card.model_id, instance).set(1)
+        gauge = self._gauge("face_auth_threshold", "Thresholds in force, on the engine's scale.", "kind")
+        for kind, value in thresholds.items():
+            gauge.labels(kind).set(value)
+
+    def watch(self, replica: Replica, pool: InferencePool) -> None:
+        """Read the gallery and the pool at each scrape."""
+        templates = self._gauge("face_auth_gallery_templates", "Templates in this replica's index.")
+        templates.set_function(lambda: replica.status().size)
+        seq = self._gauge("face_auth_gallery_seq", "Last change of the gallery that this replica applied.")
+        seq.set_function(lambda: replica.status().seq)
+        lag = self._gauge("face_auth_gallery_lag_seconds", "How far this replica is behind the log.")
+        lag.set_function(lambda: replica.status().lag_s)
+        busy = self._gauge("face_auth_inference_busy", "Inference slots in use.")
+        busy.set_function(lambda: pool.busy)
+        waiting = self._gauge("face_auth_inference_waiting", "Requests waiting for an inference slot.")
+        waiting.set_function(lambda: pool.waiting)
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(name, help_, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(name, help_, labels, registry=self.registry)
+
+
+def traffic_of(route: str, *, synthetic: bool) -> Traffic:
+    if route in PROBES:
+        return Traffic.probe
+    return Traffic.synthetic if synthetic else Traffic.client

@@ -1,0 +1,109 @@
+"""Every error leaves as an RFC 9457 problem document that explains itself and repeats nothing of what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from backend import wire
+from backend.errors import (
+    BadRequest,
+    BodyTooLarge,
+    CaseJoined,
+    FaceAuthError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+
+MEDIA_TYPE = "application/problem+json"
+LONGEST_NAME = 64
+PRIVATE_KEYS = frozenset({"metadata"})
+"""Fields whose keys are the caller's own data, so that an error may not name them."""
+
+
+def answer(error: FaceAuthError, *, request_id: str | None) -> JSONResponse:
+    """The HTTP answer for `error`."""
+    document: dict[str, Any] = wire.Problem(
+        type=f"urn:face-auth:problem:{error.code()}",
+        title=type(error).title,
+        status=error.status,
+        detail=error.detail,
+        code=error.code(),
+        instance=request_id,
+        errors=error.errors if isinstance(error, InvalidRequest) else None,
+    ).model_dump(exclude_none=True)
+    if isinstance(error, CaseJoined):
+        document["into"] = error.into
+    return JSONResponse(document, status_code=error.status, headers=_headers(error), media_type=MEDIA_TYPE)
+
+
+def _headers(error: FaceAuthError) -> dict[str, str]:
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, BodyTooLarge):
+        return {"Connection": "close"}  # or the server would read the rest of the body first
+    return {}
+
+
+def form_errors(errors: Sequence[Mapping[str, Any]]) -> InvalidRequest:
+    """Pydantic's findings, less the input, its context and any name that the caller chose as data."""
+    return InvalidRequest([{"field": _field(found["loc"]), "problem": found["msg"], "type": found["type"]} for found in errors])
+
+
+def _field(location: Sequence[int | str]) -> str:
+    names: list[str] = []
+    for part in location:
+        names.append(str(part)[:LONGEST_NAME])
+        if part in PRIVATE_KEYS:
+            break
+    return ".".join(names)
+
+
+def from_http(status: int) -> FaceAuthError:
+    """What the framework itself refuses, in our own words."""
+    if status == 404:
+        return NotFound()
+    if status == 405:
+        return MethodNotAllowed()
+    return BadRequest() if 400 <= status < 500 else FaceAuthError()
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error with a problem document."""
+
+    # All of these are coroutines: Starlette would send a plain function to the thread pool that work may have filled.
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, FaceAuthError)
+        return answer(error, request_id=_request_id(request))
+
+    async def framework(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        response = answer(from_http(error.status_code), request_id=_request_id(request))
+        response.headers.update(error.headers or {})
+        return response
+
+    async def form(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return answer(form_errors(error.errors()), request_id=_request_id(request))
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return answer(FaceAuthError(), request_id=_request_id(request))
+
+    app.add_exception_handler(FaceAuthError, ours)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(RequestValidationError, form)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def _request_id(request: Request) -> str | None:
+    return getattr(request.state, "request_id", None)
