@@ -1,0 +1,26 @@
+"""Who asks: an API key or a signed-in person. Audit rows name it by id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`roles` are a person's roles or a key's scopes; `sid` and `kid` are the session and signing key of a person's token."""
+
+    id: str
+    name: str
+    kind: Literal["key", "person"]
+    roles: frozenset[str] = field(default_factory=frozenset)
+    sid: str | None = None
+    kid: str | None = None
+
+    @property
+    def supervises(self) -> bool:
+        return not self.roles.isdisjoint({"supervisor", "admin"})
+
+
+SYSTEM = Caller(id="system", name="system", kind="key")
+"""The program itself: sweeps and commands of the host's operator."""

@@ -1,0 +1,116 @@
+"""The ledger: short read transactions, and write transactions that hold the ledger lock.
+
+The truth of the whole system is here. `read` and `write` are the one boundary at which the driver's errors become ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session, select, text
+
+from backend.errors import DatabaseAway
+from backend.store.keyring import Keyring
+from backend.store.schema import SchemaState, schema_state
+from backend.store.sqlite import SqliteDatabase, UnsafeDatabase
+from backend.store.tables import Gallery
+
+MAIN = "main"
+
+
+class Store:
+    """Sessions give detached rows (`expire_on_commit` off): what was read stays readable after the transaction."""
+
+    def __init__(self, database: SqliteDatabase, *, keyring: Keyring, gallery_id: str = MAIN) -> None:
+        self._database = database
+        self.keyring = keyring
+        self.gallery_id = gallery_id
+
+    @classmethod
+    def open(cls, url: str, *, keyring: Keyring, gallery_id: str = MAIN) -> Self:
+        """Connects at the first use, so a replica starts, unready, while its database is away.
+
+        Raises:
+            UnsafeDatabase: no file, a network file system, or a kind of database that this release does not run on.
+        """
+        if not url.startswith("sqlite"):
+            raise UnsafeDatabase("this release keeps its ledger in SQLite: sqlite:///path/to/face-auth.db")
+        return cls(SqliteDatabase(url), keyring=keyring, gallery_id=gallery_id)
+
+    def close(self) -> None:
+        self._database.engine.dispose()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the database's file is, for those who watch the disk; None where there is none."""
+        return self._database.path.parent
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One consistent snapshot. Keep it short: it holds back the log's truncation.
+
+        Raises:
+            DatabaseAway: the database does not answer, or its file is away.
+            NotReady: it has no schema yet.
+        """
+        with self._translated(), Session(self._database.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction under the ledger lock, durable when this returns. No inference and no search inside.
+
+        Raises as `read`; nothing is kept of a transaction that raised.
+        """
+        with (
+            self._translated(),
+            self._database.writing() as connection,
+            Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
+        ):
+            yield session
+            session.flush()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            ours = self._database.translate(error)
+            if ours is None:
+                raise
+            raise ours from error
+
+    def now(self, session: Session) -> datetime:
+        """The database's clock: the only one that leases are measured by."""
+        return self._database.now(session.connection())
+
+    def gallery(self, session: Session) -> Gallery:
+        return session.exec(select(Gallery).where(Gallery.id == self.gallery_id)).one()
+
+    def ping(self) -> None:
+        """Raises DatabaseAway (or NotReady) where the database does not answer."""
+        with self.read() as session:
+            session.connection().execute(text("SELECT count(*) FROM sqlite_master")).scalar_one()
+
+    def schema_state(self) -> SchemaState:
+        """Whether this program may run on this database, with its present key file; raises DatabaseAway."""
+        with self.read() as session:
+            return schema_state(session, self.gallery_id, self.keyring)
+
+    def pinned_model(self) -> str | None:
+        """The model id that the gallery's templates are of; None before `migrate` pinned one."""
+        with self.read() as session:
+            return self.gallery(session).model_id
+
+    def scrub(self) -> bool:
+        """Leave no erased byte in the database's log; False while somebody reads: try again."""
+        try:
+            with self._translated():
+                return self._database.scrub()
+        except DatabaseAway:
+            return False

@@ -1,0 +1,62 @@
+"""Merged subjects as a forest of pointers: the root stands for the person, its tree is the set of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from sqlmodel import Session, col, select
+
+from backend.store.tables import Subject
+
+CHUNK = 500
+
+
+def chunks(values: Iterable[str]) -> Iterator[Sequence[str]]:
+    """At most `CHUNK` at a time: databases limit the values of one IN."""
+    listed = sorted(set(values))
+    for start in range(0, len(listed), CHUNK):
+        yield listed[start : start + CHUNK]
+
+
+def roots(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """id → root, for those ids that exist."""
+    parents: dict[str, str | None] = {}
+    wanted = set(ids)
+    while wanted:
+        found = _parents(session, wanted)
+        parents.update(found)
+        wanted = {parent for parent in found.values() if parent is not None} - parents.keys()
+    return {node: _climb(node, parents) for node in parents}
+
+
+def _parents(session: Session, ids: Iterable[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for chunk in chunks(ids):
+        found.update(session.exec(select(Subject.id, Subject.merged_into).where(col(Subject.id).in_(chunk))).all())
+    return found
+
+
+def _climb(node: str, parents: dict[str, str | None]) -> str:
+    parent = parents[node]
+    while parent is not None:
+        node, parent = parent, parents[parent]
+    return node
+
+
+def trees(session: Session, tops: Iterable[str]) -> dict[str, str]:
+    """Every record under (and with) each of `tops` → that top. `tops` must not lie below one another."""
+    owner = {top: top for top in tops}
+    level = set(owner)
+    while level:
+        below: dict[str, str] = {}
+        for chunk in chunks(level):
+            query = select(Subject.id, Subject.merged_into).where(col(Subject.merged_into).in_(chunk))
+            below.update({child: owner[parent] for child, parent in session.exec(query) if parent is not None})
+        owner.update(below)
+        level = set(below)
+    return owner
+
+
+def tree(session: Session, top: str) -> list[str]:
+    """`top` first, then every record merged into it, directly or not, by id."""
+    return [top, *sorted(set(trees(session, [top])) - {top})]

@@ -1,0 +1,102 @@
+"""Encryption at rest: one data key per subject, wrapped by the key of a file.
+
+AES-256-GCM throughout; what a ciphertext belongs to is its associated data, so a row moved to another place does not open.
+The file key itself encrypts nothing: HKDF derives one key that wraps data keys, one for the blind index of external ids,
+and a check value that tells a wrong file from damage. Lost file = lost data.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+HEADER = "face-auth-key-v1:"
+
+
+class KeyringError(Exception):
+    """The key file is missing, damaged, or not the one that this data was encrypted with."""
+
+
+class SubjectKey:
+    """The data key of one subject. Destroying its wrapped form makes all that was sealed with it unreadable."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    def seal(self, plaintext: bytes, *, context: str) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, plaintext, context.encode())
+
+    def open(self, sealed: bytes, *, context: str) -> bytes:
+        """Raises KeyringError where the key, the context or a byte is wrong."""
+        return _open(self._aead, sealed, context)
+
+
+class Keyring:
+    def __init__(self, file_key: bytes) -> None:
+        if len(file_key) != KEY_BYTES:
+            raise KeyringError(f"a key file holds {KEY_BYTES} bytes of key")
+        self._wrap = AESGCM(_derive(file_key, "wrap"))
+        self._index = _derive(file_key, "external-id")
+        self.check_value = _derive(file_key, "check")[:16].hex()
+
+    @classmethod
+    def load(cls, path: Path) -> Keyring:
+        try:
+            text = path.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyringError(f"the key file {path} cannot be read: `python -m backend migrate` makes a new one") from error
+        if not text.startswith(HEADER):
+            raise KeyringError(f"{path} is not a key file")
+        try:
+            return cls(base64.b64decode(text.removeprefix(HEADER), validate=True))
+        except binascii.Error as error:
+            raise KeyringError(f"the key file {path} is damaged") from error
+
+    @classmethod
+    def create(cls, path: Path) -> Keyring:
+        """A new key in a file that only its owner reads; an existing file is never overwritten (FileExistsError)."""
+        key = secrets.token_bytes(KEY_BYTES)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{HEADER}{base64.b64encode(key).decode()}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return cls(key)
+
+    def new_subject_key(self, subject_id: str) -> tuple[bytes, SubjectKey]:
+        """The wrapped form, to be stored, and the key."""
+        key = secrets.token_bytes(KEY_BYTES)
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._wrap.encrypt(nonce, key, subject_id.encode()), SubjectKey(key)
+
+    def subject_key(self, subject_id: str, wrapped: bytes) -> SubjectKey:
+        return SubjectKey(_open(self._wrap, wrapped, subject_id))
+
+    def blind_index(self, gallery_id: str, external_id: str) -> str:
+        """Keyed hash of an external id: equal ids are found, but not read or guessed without the key file."""
+        return hmac.new(self._index, f"{gallery_id}\0{external_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def _derive(key: bytes, purpose: str) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"face-auth/{purpose}".encode()).derive(key)
+
+
+def _open(aead: AESGCM, sealed: bytes, context: str) -> bytes:
+    try:
+        return aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context.encode())
+    except (InvalidTag, ValueError) as error:
+        raise KeyringError("stored data does not open: the key file is another one, or the data was changed") from error

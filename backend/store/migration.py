@@ -1,0 +1,77 @@
+"""Bringing a database to this program's schema; only `python -m backend migrate` calls this."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from alembic import command
+from alembic.runtime.migration import MigrationContext
+
+from backend.store.database import MAIN, Store
+from backend.store.keyring import Keyring
+from backend.store.schema import known_revisions, migration_config, range_trouble
+from backend.store.sqlite import SqliteDatabase
+from backend.store.tables import Gallery
+
+
+class MigrationError(Exception):
+    """The database cannot be brought to this program's schema, or is pinned to something else."""
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    before: str | None
+    after: str
+
+
+def upgrade(url: str) -> Upgrade:
+    """Create the file where there is none (readable by its owner alone) and bring it to the head; all or nothing.
+
+    Raises:
+        MigrationError: the database was made by a newer program.
+    """
+    database = SqliteDatabase(url)
+    database.path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(database.path, os.O_RDWR | os.O_CREAT, 0o600))
+    head = known_revisions()[-1]
+    try:
+        with database.writing() as connection:
+            before = MigrationContext.configure(connection).get_current_revision()
+            if before is not None and before not in known_revisions():
+                raise MigrationError(f"the database is at {before}, which this program does not know: use the newer program")
+            config = migration_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        database.engine.dispose()
+    return Upgrade(before=before, after=head)
+
+
+def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) -> bool:
+    """Pin the gallery to a model and a key file; True where that is new, False where it was so already.
+
+    Raises:
+        MigrationError: it is pinned to others. Another model is a migration of its own (`re-embed`), never an accident.
+    """
+    store = Store.open(url, keyring=keyring, gallery_id=gallery_id)
+    try:
+        with store.write() as session:
+            gallery = store.gallery(session)
+            if trouble := range_trouble(known_revisions()[-1], gallery.min_app_level):
+                raise MigrationError(trouble)
+            return _pin(gallery, keyring, model_id)
+    finally:
+        store.close()
+
+
+def _pin(gallery: Gallery, keyring: Keyring, model_id: str) -> bool:
+    if gallery.key_check not in (None, keyring.check_value):
+        raise MigrationError("the key file is not the one that this database was encrypted with")
+    if gallery.model_id not in (None, model_id):
+        raise MigrationError(
+            f"the gallery is pinned to {gallery.model_id}, the engine is {model_id}: templates cannot be compared"
+        )
+    fresh = gallery.model_id is None or gallery.key_check is None
+    gallery.model_id, gallery.key_check = model_id, keyring.check_value
+    return fresh

@@ -1,0 +1,180 @@
+"""SQLite as the ledger: how connections are made, what is asserted on them, how its errors are told apart.
+
+The seam for other databases is what `Store` uses of this class: `engine`, `writing`, `now`, `scrub`, `translate`.
+PostgreSQL's form of `writing` is a transaction whose last acquisition is `pg_advisory_xact_lock`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from backend.errors import DatabaseAway, NotReady, Unavailable
+
+BUSY_TIMEOUT_S = 10.0
+WRITES = "ledger_write"
+NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smbfs",
+        "smb3",
+        "ncpfs",
+        "afs",
+        "9p",
+        "ceph",
+        "fuse.ceph",
+        "glusterfs",
+        "fuse.glusterfs",
+        "fuse.sshfs",
+    }
+    | {"lustre", "gpfs", "beegfs", "davfs", "fuse.s3fs"}
+)
+# What is asserted on every live connection: an acknowledged commit is on the disk, and freed pages hold zeros.
+DURABLE = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
+
+
+class UnsafeDatabase(Exception):
+    """The database could lose what was acknowledged, or keep what was erased."""
+
+
+class SqliteDatabase:
+    """One file, reached through a pool of connections; `path` is absolute."""
+
+    def __init__(self, url: str) -> None:
+        name = make_url(url).database
+        if not name or name == ":memory:":
+            raise UnsafeDatabase("the ledger needs a file: sqlite:///path/to/face-auth.db")
+        self.path = Path(name).absolute()
+        refuse_network_file_system(self.path)
+        self._writer = threading.Lock()
+        self.engine = self._make_engine()
+
+    def _make_engine(self) -> Engine:
+        engine = create_engine(
+            "sqlite://", creator=self._connect, poolclass=QueuePool, pool_size=10, max_overflow=40, pool_timeout=BUSY_TIMEOUT_S
+        )
+        event.listen(engine, "connect", self._remember_file)
+        event.listen(engine, "checkout", self._refuse_moved_file)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def _connect(self) -> sqlite3.Connection:
+        # mode=rw: a database that was moved away is an error, never a new empty one.
+        connection = sqlite3.connect(
+            f"file:{quote(str(self.path))}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            check_same_thread=False,
+            isolation_level=None,
+        )
+        try:
+            for name, value in {**DURABLE, "temp_store": "memory"}.items():
+                connection.execute(f"PRAGMA {name}={value}").fetchall()
+            for name, value in DURABLE.items():
+                found = connection.execute(f"PRAGMA {name}").fetchone()[0]
+                if found != value:
+                    raise UnsafeDatabase(f"SQLite answers {name}={found} where {value} is needed")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _identity(self) -> tuple[int, int]:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
+
+    def _remember_file(self, _connection: Any, record: Any) -> None:
+        try:
+            record.info["file"] = self._identity()
+        except OSError:
+            record.info["file"] = None  # gone between opening and now: the checkout that follows says so
+
+    def _refuse_moved_file(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        """An open connection goes on working on a renamed file: what is written there would be lost to everybody else."""
+        if not self.is_in_place(record.info.get("file")):
+            raise DisconnectionError("the database file is another one, or away")
+
+    def is_in_place(self, expected: tuple[int, int] | None) -> bool:
+        try:
+            return expected is not None and self._identity() == expected
+        except OSError:
+            return False
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in a transaction that holds the ledger lock; commits at the end.
+
+        `BEGIN IMMEDIATE` is the lock between processes. The mutex before it makes threads of this one queue in order
+        instead of polling for it.
+        """
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT_S):
+            raise DatabaseAway("The ledger is busy: too many writes are waiting")
+        try:
+            with self.engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+                yield connection
+                if not self.is_in_place(connection.info.get("file")):
+                    raise DatabaseAway("The database file was moved away")
+        finally:
+            self._writer.release()
+
+    @staticmethod
+    def now(connection: Connection) -> datetime:
+        """The database's clock."""
+        said = connection.execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
+        return datetime.fromisoformat(said).replace(tzinfo=UTC)
+
+    def scrub(self) -> bool:
+        """Write the log back and cut it to nothing, so that no erased byte stays in it; False while a reader holds it."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return busy is not None and busy[0] == 0
+
+    @staticmethod
+    def translate(error: Exception) -> Unavailable | None:
+        """What a driver's error means for a caller; None: it is a defect of ours and stays as it is."""
+        if isinstance(error, PoolTimeout):
+            return DatabaseAway("The ledger is busy: no connection came free")
+        if not isinstance(error, DBAPIError):
+            return None
+        name = getattr(error.orig, "sqlite_errorname", "") or ""
+        if name.startswith("SQLITE_BUSY"):
+            return DatabaseAway("The ledger is busy: the lock was not to be had in time")
+        if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")) or error.connection_invalidated:
+            return DatabaseAway("The database file is not where it should be, or cannot be opened for writing")
+        if name.startswith(("SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_PROTOCOL")):
+            return DatabaseAway(f"The database file cannot be read or written ({name})")
+        if name == "SQLITE_ERROR" and "no such table" in str(error.orig):
+            return NotReady("The database has no schema yet: run `python -m backend migrate`")
+        return None
+
+
+def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
+
+
+def refuse_network_file_system(path: Path) -> None:
+    """SQLite's locks and shared memory do not hold across a network file system: raises UnsafeDatabase on one."""
+    folder = next(parent for parent in path.parents if parent.exists()).resolve()
+    mounts = [part for part in psutil.disk_partitions(all=True) if folder.is_relative_to(part.mountpoint)]
+    kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype.lower() if mounts else ""
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise UnsafeDatabase(
+            f"{folder} is on a network file system ({kind}): put the SQLite file on a local disk, or use PostgreSQL"
+        )

@@ -1,0 +1,51 @@
+"""Numbers for the dashboard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session, col, func, select
+
+from backend import wire
+from backend.store.tables import Decision, DuplicateCase, Sample, SampleState, Subject
+
+if TYPE_CHECKING:
+    from backend.store.database import Store
+
+
+def stats(store: Store) -> wire.Stats:
+    """Counts of what is in force: people (merged records count once), their samples, cases by state, decisions not undone."""
+    with store.read() as session:
+        gallery = store.gallery_id
+        oldest = select(func.min(DuplicateCase.created_at)).where(
+            DuplicateCase.gallery_id == gallery, DuplicateCase.state == wire.CaseState.open
+        )
+        decisions = select(func.count()).select_from(Decision)
+        return wire.Stats(
+            subjects=session.exec(
+                select(func.count()).where(Subject.gallery_id == gallery, Subject.state == wire.SubjectState.active)
+            ).one(),
+            samples=session.exec(
+                select(func.count()).where(Sample.gallery_id == gallery, Sample.state == SampleState.active)
+            ).one(),
+            cases=_cases(store, session),
+            oldest_open_case_at=session.exec(oldest).one(),
+            decisions=session.exec(
+                decisions.where(Decision.gallery_id == gallery, Decision.verdict != "undo", col(Decision.undone_by).is_(None))
+            ).one(),
+        )
+
+
+def _cases(store: Store, session: Session) -> dict[wire.CaseState, int]:
+    """Every state is named, with 0 where there is none; an open case with a running lease counts as claimed."""
+    counts = dict.fromkeys(wire.CaseState, 0)
+    here = (DuplicateCase.gallery_id == store.gallery_id, col(DuplicateCase.joined_into).is_(None))
+    for state, count in session.exec(select(DuplicateCase.state, func.count()).where(*here).group_by(DuplicateCase.state)):
+        counts[wire.CaseState(state)] = count
+    leased = select(func.count()).where(
+        *here, DuplicateCase.state == wire.CaseState.open, col(DuplicateCase.lease_until) > store.now(session)
+    )
+    claimed = session.exec(leased).one()
+    counts[wire.CaseState.open] -= claimed
+    counts[wire.CaseState.claimed] += claimed
+    return counts

@@ -1,0 +1,35 @@
+"""The ledger's tables. Importing this package registers all of them in `SQLModel.metadata`."""
+
+from __future__ import annotations
+
+from backend.store.tables.enrolments import Enrolment, EnrolmentKind, EnrolmentState, Idempotency
+from backend.store.tables.gallery import Change, Gallery, GalleryChange
+from backend.store.tables.operations import ApiKey, AuditRow, CalibrationRow, JobLease, Outbox, Scan
+from backend.store.tables.review import CaseKind, Decision, DistinctPair, DuplicateCase, DuplicatePair, PairState
+from backend.store.tables.subjects import Sample, SampleState, Subject, Template
+
+__all__ = [
+    "ApiKey",
+    "AuditRow",
+    "CalibrationRow",
+    "CaseKind",
+    "Change",
+    "Decision",
+    "DistinctPair",
+    "DuplicateCase",
+    "DuplicatePair",
+    "Enrolment",
+    "EnrolmentKind",
+    "EnrolmentState",
+    "Gallery",
+    "GalleryChange",
+    "Idempotency",
+    "JobLease",
+    "Outbox",
+    "PairState",
+    "Sample",
+    "SampleState",
+    "Scan",
+    "Subject",
+    "Template",
+]

@@ -1,0 +1,46 @@
+"""The gallery, what it is pinned to, and the log that every replica's index follows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlmodel import Field, Index, SQLModel
+
+from backend.store.tables.columns import big, moment, ordinal
+
+
+class Gallery(SQLModel, table=True):
+    """One per gallery. `epoch` is set anew by a restore; `key_check` tells a wrong key file; `min_app_level` an old program."""
+
+    __tablename__ = "gallery"
+
+    id: str = Field(primary_key=True)
+    model_id: str | None = None
+    epoch: str
+    key_check: str | None = None
+    min_app_level: int
+    active_templates: int = 0
+    created_at: datetime = moment()
+
+
+class Change(StrEnum):
+    add = "add"
+    remove = "remove"
+
+
+class GalleryChange(SQLModel, table=True):
+    """`add_seq` is the id of the template in every index: the seq of its add row. `count` and `checksum` hold after this row."""
+
+    __tablename__ = "gallery_change"
+    __table_args__ = (Index("ix_gallery_change_gallery_seq", "gallery_id", "seq"), {"sqlite_autoincrement": True})
+
+    seq: int | None = ordinal()
+    gallery_id: str = Field(foreign_key="gallery.id")
+    kind: str
+    template_id: str
+    add_seq: int | None = big()
+    model_id: str
+    count: int
+    checksum: int = big()
+    at: datetime = moment()

@@ -1,0 +1,103 @@
+"""What runs the ledger: leases of background jobs, messages to be delivered, audit trail, keys, calibrations, scans."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import JSON, Field, SQLModel, UniqueConstraint
+
+from backend.store.tables.columns import big, maybe_moment, moment, ordinal
+
+
+class JobLease(SQLModel, table=True):
+    """Who does a background job, by the database's clock; `epoch` rises with every change of holder."""
+
+    __tablename__ = "job_lease"
+
+    gallery_id: str = Field(primary_key=True, foreign_key="gallery.id")
+    name: str = Field(primary_key=True)
+    holder: str
+    epoch: int
+    until: datetime = moment()
+
+
+class Outbox(SQLModel, table=True):
+    """Something to be done after a commit, surely and once more rather than never. Opaque ids and codes only."""
+
+    __tablename__ = "outbox"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    seq: int | None = ordinal()
+    gallery_id: str = Field(foreign_key="gallery.id")
+    topic: str = Field(index=True)
+    object_id: str | None = None
+    subject_id: str | None = Field(default=None, index=True)
+    created_at: datetime = moment()
+
+
+class AuditRow(SQLModel, table=True):
+    """`hash` covers the row and the hash before it. Opaque ids, codes and field names only."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    seq: int | None = ordinal()
+    gallery_id: str = Field(foreign_key="gallery.id")
+    at: datetime = moment()
+    actor: str
+    actor_kind: str
+    sid: str | None = None
+    kid: str | None = None
+    action: str
+    object_id: str | None = Field(default=None, index=True)
+    detail: dict[str, Any] = Field(sa_type=JSON)
+    previous_hash: str
+    hash: str
+
+
+class ApiKey(SQLModel, table=True):
+    """SHA-256 of the whole secret: it is random, so a slow password hash would protect nothing and cost every request."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (UniqueConstraint("gallery_id", "secret_sha256", name="uq_api_key_secret"),)
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(foreign_key="gallery.id")
+    name: str
+    scopes: list[str] = Field(sa_type=JSON)
+    secret_sha256: str
+    created_at: datetime = moment()
+    expires_at: datetime | None = maybe_moment()
+    revoked_at: datetime | None = maybe_moment()
+    last_used_at: datetime | None = maybe_moment()
+
+
+class CalibrationRow(SQLModel, table=True):
+    """Score → FMR of one model, with its support; pairs name the one that was in force."""
+
+    __tablename__ = "calibration"
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(primary_key=True, foreign_key="gallery.id")
+    model_id: str
+    points: list[Any] = Field(sa_type=JSON)
+    supported_fmr: float
+    source: str
+    created_at: datetime = moment()
+
+
+class Scan(SQLModel, table=True):
+    """A whole-gallery de-duplication run: how far it came, under which options."""
+
+    __tablename__ = "scan"
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(foreign_key="gallery.id")
+    state: str
+    options: dict[str, Any] = Field(sa_type=JSON)
+    position_seq: int = big(default=0)
+    last_seq: int = big(default=0)
+    pairs_found: int = 0
+    created_at: datetime = moment()
+    finished_at: datetime | None = maybe_moment()

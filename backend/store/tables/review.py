@@ -1,0 +1,115 @@
+"""Pairs, their cases, decisions, and the pairs that were decided to be different people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlmodel import Field, Index, SQLModel, UniqueConstraint
+
+from backend.store.tables.columns import maybe_moment, moment
+
+
+class CaseKind(StrEnum):
+    duplicate = "duplicate"
+    sample = "sample"  # does this picture show its subject?
+
+
+class PairState(StrEnum):
+    open = "open"
+    closed = "closed"  # one side was rejected
+
+
+class DuplicatePair(SQLModel, table=True):
+    """Unordered (`a_subject_id <= b_subject_id`), on the records that were compared, with what was in force then.
+
+    `held_sample_id` is empty, but for a sample that does not match its own subject: there a and b are the same subject.
+    """
+
+    __tablename__ = "duplicate_pair"
+    __table_args__ = (
+        UniqueConstraint("gallery_id", "a_subject_id", "b_subject_id", "held_sample_id", name="uq_duplicate_pair"),
+        Index("ix_duplicate_pair_b", "gallery_id", "b_subject_id"),
+    )
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(foreign_key="gallery.id")
+    case_id: str | None = Field(default=None, foreign_key="duplicate_case.id", index=True)
+    kind: str
+    state: str
+    a_subject_id: str
+    b_subject_id: str
+    a_sample_id: str
+    b_sample_id: str
+    held_sample_id: str = ""
+    score: float
+    threshold: float
+    band: str
+    gallery_size: int
+    expected_fpir: float | None = None
+    calibration_id: str | None = None
+    model_id: str
+    source: str
+    found_at: datetime = moment()
+
+
+class DuplicateCase(SQLModel, table=True):
+    """A cluster of subjects. "Claimed" is not stored: it is an open case with a lease that runs, so an expiry needs no writer."""
+
+    __tablename__ = "duplicate_case"
+    __table_args__ = (Index("ix_duplicate_case_queue", "gallery_id", "state", "priority", "id"),)
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(foreign_key="gallery.id")
+    kind: str
+    state: str
+    version: int = 1
+    priority: float
+    score: float
+    source: str
+    lease_holder: str | None = None
+    lease_holder_name: str | None = None
+    lease_until: datetime | None = maybe_moment()
+    joined_into: str | None = Field(default=None, foreign_key="duplicate_case.id")
+    closed_reason: str | None = None
+    created_at: datetime = moment()
+    changed_at: datetime = moment()
+
+
+class Decision(SQLModel, table=True):
+    """`version` is the case's before it; `round` says whether it was a first, second or arbitrating one."""
+
+    __tablename__ = "decision"
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(foreign_key="gallery.id")
+    case_id: str = Field(foreign_key="duplicate_case.id", index=True)
+    version: int
+    round: str
+    verdict: str
+    applied: bool
+    survivor_id: str | None = None
+    undoes: str | None = None
+    undone_by: str | None = None
+    actor: str
+    actor_name: str
+    note_subject_id: str | None = Field(default=None, index=True)
+    sealed_note: bytes | None = None
+    at: datetime = moment()
+
+
+class DistinctPair(SQLModel, table=True):
+    """Never flag these two again, whatever their samples and models; one row per decision that said so."""
+
+    __tablename__ = "distinct_pair"
+    __table_args__ = (
+        UniqueConstraint("gallery_id", "a_subject_id", "b_subject_id", "decision_id", name="uq_distinct_pair"),
+        Index("ix_distinct_pair_b", "gallery_id", "b_subject_id"),
+    )
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(foreign_key="gallery.id")
+    a_subject_id: str
+    b_subject_id: str
+    decision_id: str = Field(foreign_key="decision.id", index=True)
+    at: datetime = moment()
