@@ -42,7 +42,7 @@ class ProblemError(MonitorClientError):
         self.retry_after_s = retry_after_s
 
 
-class Unreachable(MonitorClientError):  # noqa: N818 - says what is so, as httpx' and our other names do
+class Unreachable(MonitorClientError):
     """No answer came, or one that is not the monitor's; `url` is where it was asked."""
 
     def __init__(self, url: str, reason: str) -> None:

@@ -116,7 +116,9 @@ class WatchedCertificate(Part):
 
 class Certificates(Part):
     check_interval_s: float = Field(60.0, gt=0)
-    warn_days: float | None = Field(None, gt=0, description="beside the fractions of the lifetime (warn < 1/3, critical < 1/6 or < 3 days)")
+    warn_days: float | None = Field(
+        None, gt=0, description="beside the fractions of the lifetime (warn < 1/3, critical < 1/6 or < 3 days)"
+    )
     critical_days: float | None = Field(None, gt=0)
     watch: list[WatchedCertificate] = []
 
@@ -149,7 +151,8 @@ class Fleet(Part):
         Raises:
             pydantic.ValidationError: with the place of each mistake.
         """
-        return _anchored(cls.model_validate(data), base)
+        fleet: Fleet = _anchored(cls.model_validate(data), base)
+        return fleet
 
 
 def _anchored(part: Any, base: Path) -> Any:

@@ -1,0 +1,79 @@
+"""Histograms that can be added and subtracted: a p95 is never averaged, it is read off a merged histogram. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts per bucket by upper bound (not cumulative); the last bound is infinity. Bounds in the unit of what was measured."""
+
+    counts: Mapping[float, float]
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls({})
+
+    @classmethod
+    def from_cumulative(cls, cumulative: Mapping[float, float]) -> Self:
+        """From Prometheus' `le` buckets."""
+        counts, below = {}, 0.0
+        for bound in sorted(cumulative):
+            counts[bound] = max(0.0, cumulative[bound] - below)
+            below = cumulative[bound]
+        return cls(counts)
+
+    @classmethod
+    def merged(cls, parts: Iterable[Histogram]) -> Self:
+        counts: dict[float, float] = {}
+        for part in parts:
+            for bound, count in part.counts.items():
+                counts[bound] = counts.get(bound, 0.0) + count
+        return cls(counts)
+
+    @property
+    def total(self) -> float:
+        return sum(self.counts.values())
+
+    def minus(self, earlier: Histogram) -> Histogram:
+        """What came since `earlier`, which was of the same counter."""
+        return Histogram({bound: max(0.0, count - earlier.counts.get(bound, 0.0)) for bound, count in self.counts.items()})
+
+    def scaled(self, factor: float) -> Histogram:
+        return Histogram({bound: count * factor for bound, count in self.counts.items()})
+
+    def quantile(self, q: float) -> float | None:
+        """Linear within the bucket, as Prometheus' `histogram_quantile`; in the last bucket its lower bound; None when empty."""
+        total = self.total
+        if total <= 0:
+            return None
+        rank, below, lower = q * total, 0.0, 0.0
+        for bound in sorted(self.counts):
+            count = self.counts[bound]
+            if count > 0 and below + count >= rank:
+                return lower if math.isinf(bound) else lower + (bound - lower) * max(0.0, rank - below) / count
+            below, lower = below + count, lower if math.isinf(bound) else bound
+        return lower
+
+    def to_pairs(self) -> list[list[float | str]]:
+        """For JSON, which has no infinity; empty buckets are left out."""
+        return [["inf" if math.isinf(b) else b, c] for b, c in sorted(self.counts.items()) if c]
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[float | str, float]]) -> Self:
+        return cls({float(bound): float(count) for bound, count in pairs})
+
+
+LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, math.inf)
+
+
+def of_values(values: Iterable[float], bounds: Iterable[float] = LATENCY_BOUNDS_MS) -> Histogram:
+    """Sort single measurements into buckets."""
+    counts = dict.fromkeys(bounds, 0.0)
+    for value in values:
+        counts[next(bound for bound in counts if value <= bound)] += 1
+    return Histogram(counts)

@@ -1,0 +1,95 @@
+"""Reads a backend's `/metrics` into one small value: counters of client requests, latency, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.histogram import Histogram
+
+
+class NotMetrics(ValueError):
+    """The text is not Prometheus', or lacks `http_requests_total`'s family altogether."""
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """Cumulative since the backend's process started; client routes only. Latency in seconds."""
+
+    at: datetime
+    requests: float
+    errors: float
+    latency: Histogram
+    latency_sum_s: float
+    connections: int | None
+    in_flight: int | None
+    process_started_at: datetime | None
+    version: str | None
+    model_id: str | None
+    gallery_size: int | None
+    seq: int | None
+    review_threshold: float | None
+
+
+@dataclass(frozen=True)
+class _Sample:
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+def parse(text: str, *, at: datetime) -> Scrape:
+    """One scrape. Raises `NotMetrics`."""
+    samples = _samples(text)
+    info = next((sample.labels for sample in samples if sample.name == "face_auth_info"), {})
+    started = _gauge(samples, "process_start_time_seconds")
+    return Scrape(
+        at=at,
+        requests=_total(samples, "http_requests_total"),
+        errors=sum(s.value for s in samples if s.name == "http_requests_total" and s.labels.get("status", "").startswith("5")),
+        latency=_latency(samples),
+        latency_sum_s=_total(samples, "http_request_duration_seconds_sum"),
+        connections=_whole(_gauge(samples, "http_connections")),
+        in_flight=_whole(_gauge(samples, "http_requests_in_flight")),
+        process_started_at=datetime.fromtimestamp(started, UTC) if started else None,
+        version=info.get("version"),
+        model_id=info.get("model_id"),
+        gallery_size=_whole(_gauge(samples, "face_auth_gallery_templates")),
+        seq=_whole(_gauge(samples, "face_auth_gallery_seq")),
+        review_threshold=_gauge(samples, "face_auth_threshold", kind="review"),
+    )
+
+
+def _samples(text: str) -> list[_Sample]:
+    try:
+        families = list(text_string_to_metric_families(text))
+    except (ValueError, KeyError, IndexError) as error:
+        raise NotMetrics(f"not in Prometheus' text format: {error}") from error
+    if not any(family.name in ("http_requests", "http_requests_total") for family in families):
+        raise NotMetrics("there is no http_requests_total")
+    return [_Sample(s.name, dict(s.labels), s.value) for family in families for s in family.samples]
+
+
+def _total(samples: Iterable[_Sample], name: str) -> float:
+    return sum(sample.value for sample in samples if sample.name == name)
+
+
+def _gauge(samples: Iterable[_Sample], name: str, **labels: str) -> float | None:
+    found = (s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+    return next(found, None)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _latency(samples: Iterable[_Sample]) -> Histogram:
+    cumulative: dict[float, float] = {}
+    for sample in samples:
+        if sample.name == "http_request_duration_seconds_bucket":
+            bound = float(sample.labels["le"])
+            cumulative[bound] = cumulative.get(bound, 0.0) + sample.value
+    return Histogram.from_cumulative(cumulative)

@@ -1,0 +1,12 @@
+"""Alembic's entry: runs on the connection that `Database.open` hands over, in its transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlmodel import SQLModel
+
+from monitor.store import tables  # noqa: F401 - fills the metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata, transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,96 @@
+"""The monitor's tables. Times are whole milliseconds since 1970, UTC: short, ordered, and the same in every database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Dialect, Index, Integer, TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+class UtcMillis(TypeDecorator[datetime]):
+    """An aware datetime, stored as an integer."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return None if value is None else round(value.timestamp() * 1000)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
+
+
+class BackendState(SQLModel, table=True):
+    """The present state of each backend: one row each, so that nobody searches the history for it."""
+
+    __tablename__ = "backend_state"
+
+    name: str = Field(primary_key=True)
+    state: str
+    since: datetime | None = Field(sa_column=Column(UtcMillis))
+    reason: str | None
+    detail: str | None
+    last_sample_at: datetime | None = Field(sa_column=Column(UtcMillis))
+    standings: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class Event(SQLModel, table=True):
+    """A change of state, written in the transaction that changes `backend_state`."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_backend", "backend", "id"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True, autoincrement=True))
+    at: datetime = Field(sa_column=Column(UtcMillis, nullable=False, index=True))
+    backend: str
+    old: str
+    new: str
+    reason: str | None
+    detail: str | None
+
+
+class Sample(SQLModel, table=True):
+    """One round of one backend; load where `/metrics` was read in it. Kept 48 hours."""
+
+    __tablename__ = "sample"
+    __table_args__ = (Index("ix_sample_backend_at", "backend", "at"),)
+
+    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    at: datetime = Field(sa_column=Column(UtcMillis, nullable=False, index=True))
+    backend: str
+    state: str
+    up: bool
+    probe_ms: float | None
+    requests: float | None = None
+    errors: float | None = None
+    latency: list[Any] | None = Field(default=None, sa_column=Column(JSON))
+
+
+class Minute(SQLModel, table=True):
+    """A minute of one backend, rolled up: counts and histograms, which can be merged again. Kept 90 days."""
+
+    __tablename__ = "minute"
+
+    backend: str = Field(primary_key=True)
+    at: datetime = Field(sa_column=Column(UtcMillis, primary_key=True, index=True))
+    state: str
+    samples: int
+    up: int
+    probe_ms: list[Any] = Field(sa_column=Column(JSON, nullable=False))
+    requests: float | None
+    errors: float | None
+    latency: list[Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class CertificateState(SQLModel, table=True):
+    """The last thing known about each watched certificate, as `wire.Certificate`."""
+
+    __tablename__ = "certificate"
+
+    name: str = Field(primary_key=True)
+    at: datetime = Field(sa_column=Column(UtcMillis, nullable=False))
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
