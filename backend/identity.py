@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Signers:
-    """The public keys of a JWKS file by `kid`; the file is read again when it changes. A damaged file leaves the last good keys."""
+    """The public keys of a JWKS file by `kid`, read again when it changes; a damaged file leaves the last good keys."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

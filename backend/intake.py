@@ -12,7 +12,7 @@ from backend import wire
 from backend.body import Body
 from backend.enrolment import Enrolments, Idempotency, Outcome
 from backend.errors import NoFace, TooManyImages
-from backend.faces.capture import CapturedFace, Detected, Probe, ProbeFace, capture, detect, probe
+from backend.faces.capture import CapturedFace, Detected, Probe, capture, detect, probe
 from backend.faces.engine import Engine
 from backend.faces.image import ImageLimits
 from backend.faces.pool import InferencePool
@@ -62,7 +62,9 @@ class Faces:
 
 
 class Intake:
-    def __init__(self, *, faces: Faces, enrolments: Enrolments, recognition: Recognition, model_id: str, threads: Threads) -> None:
+    def __init__(
+        self, *, faces: Faces, enrolments: Enrolments, recognition: Recognition, model_id: str, threads: Threads
+    ) -> None:
         self._faces, self._enrolments, self._recognition = faces, enrolments, recognition
         self._model_id, self._threads = model_id, threads
 
@@ -89,29 +91,26 @@ class Intake:
             return earlier
         faces = await self._faces.captures(body.content.images, body.content.face)
         idempotency = Idempotency(key, body.sha256) if key else None
-        return await self._threads.ledger(
-            self._enrolments.add_samples, subject_id, faces, caller=caller, idempotency=idempotency
-        )
+        return await self._threads.ledger(self._enrolments.add_samples, subject_id, faces, caller=caller, idempotency=idempotency)
 
     async def verify(self, request: wire.VerifyRequest) -> wire.Verification:
-        if request.reference_image is not None:
-            shown, reference = await self._faces.largest(request.image, request.reference_image)
+        images = [image for image in (request.image, request.reference_image) if image is not None]
+        shown, *reference = await self._faces.largest(*images)
+        if request.subject_id is not None:
             return await self._threads.ledger(
-                self._recognition.verify_images,
+                self._recognition.verify_subject,
+                request.subject_id,
                 shown.faces[0],
-                reference.faces[0],
                 threshold=request.threshold,
                 faces_in_image=shown.faces_found,
-                faces_in_reference=reference.faces_found,
             )
-        (shown,) = await self._faces.largest(request.image)
-        assert request.subject_id is not None
         return await self._threads.ledger(
-            self._recognition.verify_subject,
-            request.subject_id,
+            self._recognition.verify_images,
             shown.faces[0],
+            reference[0].faces[0],
             threshold=request.threshold,
             faces_in_image=shown.faces_found,
+            faces_in_reference=reference[0].faces_found,
         )
 
     async def identify(self, request: wire.IdentifyRequest) -> wire.Identification:

@@ -18,5 +18,5 @@ class Lifecycle:
     """how many client connections are open; the server puts its own count here"""
 
     def drain(self) -> None:
-        """Leave the fleet: `/ready` fails from now on and answers ask for their connection to be closed; requests are still served."""
+        """Leave the fleet: `/ready` fails from now on, answers ask for their connection to be closed, requests are served."""
         self.draining = True

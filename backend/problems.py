@@ -82,27 +82,28 @@ def install(app: FastAPI) -> None:
     """Make `app` answer every error with a problem document."""
 
     # All of these are coroutines: Starlette would send a plain function to the thread pool that work may have filled.
-    async def ours(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, FaceAuthError)
+    async def ours(request: Request, error: FaceAuthError) -> JSONResponse:
         return answer(error, request_id=_request_id(request))
 
-    async def framework(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
+    async def framework(request: Request, error: HTTPException) -> JSONResponse:
         response = answer(from_http(error.status_code), request_id=_request_id(request))
         response.headers.update(error.headers or {})
         return response
 
-    async def form(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
+    async def form(request: Request, error: RequestValidationError) -> JSONResponse:
         return answer(form_errors(error.errors()), request_id=_request_id(request))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         return answer(FaceAuthError(), request_id=_request_id(request))
 
-    app.add_exception_handler(FaceAuthError, ours)
-    app.add_exception_handler(HTTPException, framework)
-    app.add_exception_handler(RequestValidationError, form)
-    app.add_exception_handler(Exception, unexpected)
+    handlers: dict[type[Exception], Any] = {
+        FaceAuthError: ours,
+        HTTPException: framework,
+        RequestValidationError: form,
+        Exception: unexpected,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
 
 
 def _request_id(request: Request) -> str | None:

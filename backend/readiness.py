@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend import health, wire
-from backend.errors import DatabaseAway
+from backend.errors import Unavailable
 from backend.faces.engine import ModelCard
 from backend.faces.pool import InferencePool
 from backend.gallery.replica import Replica
@@ -37,7 +37,7 @@ def look_at_database(store: Store) -> DatabaseState:
         latency_ms = (time.monotonic() - started) * 1000
         _, ok, sentence = store.schema_state()
         pinned = store.pinned_model() if ok else None
-    except DatabaseAway as error:
+    except Unavailable as error:
         return DatabaseState(problem=error.detail, latency_ms=(time.monotonic() - started) * 1000)
     return DatabaseState(None, latency_ms, ok, sentence, pinned)
 

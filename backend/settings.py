@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "BACKEND_"
@@ -54,24 +56,42 @@ class Settings(BaseSettings):
     max_images: int = Field(10, ge=1, description="Most images in one enrolment.")
     min_face_px: int = Field(40, ge=8, description="Smallest face that is enrolled, in pixels of the box's shorter side.")
 
-    verification_threshold: float | None = Field(None, description="Score from which verification says match; default: the engine's.")
+    verification_threshold: float | None = Field(
+        None, description="Score from which verification says match; default: the engine's."
+    )
     review_threshold: float | None = Field(None, description="Score from which two subjects go to review; default: the engine's.")
-    certain_threshold: float | None = Field(None, description="Score from which on_duplicate=reject rejects; default: the engine's.")
+    certain_threshold: float | None = Field(
+        None, description="Score from which on_duplicate=reject rejects; default: the engine's."
+    )
     enrolment_lease_s: float = Field(20.0, gt=0, description="Seconds before a sweep finishes somebody else's enrolment.")
     case_lease_s: float = Field(180.0, gt=0, description="Seconds a reviewer's claim lasts without heartbeat.")
     gallery_poll_s: float = Field(0.5, gt=0, le=1, description="How often the gallery follows the log.")
     gallery_max_lag_s: float = Field(10.0, gt=0, description="Lag beyond which /ready fails.")
 
     log_dir: Path | None = Field(None, description="Folder for access.log and app.log; default: standard error only.")
+    log_format: Literal["plain", "json"] = Field("plain", description="Form of a log line.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line that is logged.")
     drain_s: float = Field(3.0, ge=0, description="Seconds between SIGTERM (/ready turns 503) and closing the listener.")
     graceful_timeout_s: float = Field(20.0, gt=0, description="Seconds for requests in flight after that.")
-    min_disk_bytes: int = Field(200 * 1024 * 1024, ge=0, description="Free disk below which /ready fails; warns below five times it.")
+    min_disk_bytes: int = Field(
+        200 * 1024 * 1024, ge=0, description="Free disk below which /ready fails; warns below five times it."
+    )
+    min_memory_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="Available memory below which /ready fails; warns below five times it."
+    )
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError(f"{PREFIX}TLS_CERT_FILE and {PREFIX}TLS_KEY_FILE are given together or not at all")
+        if self.engine == "insightface" and self.model_pack is None:
+            raise ValueError(f"{PREFIX}ENGINE=insightface needs {PREFIX}MODEL_PACK, the folder of an installed pack")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -85,29 +105,54 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
 
 
-class UnknownSetting(ValueError):
-    """An environment variable carries our prefix and no field's name."""
+class SettingsError(ValueError):
+    """The settings cannot be used; `sentences` says why, one each. No value of a setting is repeated: it may be a secret."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        super().__init__("; ".join(sentences))
+        self.sentences = list(sentences)
+
+
+class UnknownSetting(SettingsError):
+    """A variable, in the environment or in `.env`, carries our prefix and no field's name."""
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
     """``PREFIX_FIELD_FILE=path``: the value is the file's content, less the newline at its end."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        return (Path(path).read_text("utf-8").rstrip("\n") if path else None), field_name, False
+        name = f"{PREFIX}{field_name.upper()}_FILE"
+        if name in _names_of_settings():
+            return None, field_name, False  # a setting of its own, such as tls_key_file beside a future tls_key
+        path = os.environ.get(name) or _dotenv().get(name)
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text("utf-8").rstrip("\n"), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError([f"{name} names a file that cannot be read ({type(error).__name__})"]) from error
 
     def __call__(self) -> dict[str, Any]:
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}
 
 
-def refuse_unknown(environment: Mapping[str, str]) -> None:
+def _names_of_settings() -> set[str]:
+    return {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+
+
+def _dotenv() -> dict[str, str | None]:
+    file = Path(str(Settings.model_config["env_file"]))
+    return dotenv_values(file) if file.is_file() else {}
+
+
+def refuse_unknown(environment: Mapping[str, object]) -> None:
     """Raise `UnknownSetting` for a variable with our prefix that no setting has."""
-    names = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    names = _names_of_settings()
     known = names | {f"{name}_FILE" for name in names}
-    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
-        raise UnknownSetting(f"unknown setting {', '.join(unknown)}: see .env.example for the names")
+        raise UnknownSetting([f"{name} is not a setting: see .env.example for the names" for name in unknown])
 
 
 def load(**flags: Any) -> Settings:
@@ -115,7 +160,17 @@ def load(**flags: Any) -> Settings:
 
     Raises:
         UnknownSetting: a variable with our prefix that no setting has.
-        pydantic.ValidationError: a value that does not fit.
+        SettingsError: a value that does not fit, or two that do not fit each other.
     """
     refuse_unknown(os.environ)
-    return Settings(**{name: value for name, value in flags.items() if value is not None})
+    refuse_unknown(_dotenv())
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError([_sentence(found) for found in error.errors(include_input=False, include_url=False)]) from None
+
+
+def _sentence(found: ErrorDetails) -> str:
+    if not found["loc"]:
+        return found["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{str(found['loc'][0]).upper()}: {found['msg'][0].lower()}{found['msg'][1:]}"

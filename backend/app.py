@@ -1,0 +1,90 @@
+"""The service's life: settings, parts, serve, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from backend import logs, problems
+from backend.background import every
+from backend.lifecycle import Lifecycle
+from backend.metrics import Metrics
+from backend.openapi import describe
+from backend.parts import CannotStart, Parts, parts_of
+from backend.routes import audit, duplicates, fleet, keys, probes, recognition, subjects
+from backend.served import Served
+from backend.server import make_server
+from backend.settings import Settings
+from backend.store.stats import stats
+from backend.version import version
+
+ROUTERS = (probes.router, subjects.router, recognition.router, duplicates.router, fleet.router, keys.router, audit.router)
+SWEEP_EVERY_S = 5.0
+CASES_EVERY_S = 15.0
+
+log = logging.getLogger(__name__)
+
+
+class State(TypedDict):
+    parts: Parts
+
+
+def run(settings: Settings) -> int:
+    """Serve until told to stop; the exit status. Raises `CannotStart`."""
+    life = Lifecycle()
+    metrics = Metrics(life=life)
+    with logs.logging_to(settings.log_dir, level=settings.log_level, form=settings.log_format):
+        with parts_of(settings, life=life, metrics=metrics) as parts:
+            app = Served(make_app(parts), instance=settings.instance, life=life, metrics=metrics)
+            try:
+                server = make_server(app, settings=settings, life=life)
+            except (OSError, ssl.SSLError) as error:
+                raise CannotStart(f"the TLS certificate or key cannot be used ({type(error).__name__})") from error
+            log.info("serving", extra={"fields": {"host": settings.host, "port": settings.port, "model": parts.card.model_id}})
+            server.run()
+        log.info("stopped", extra={"fields": {"status": server.exit_code}})
+    return server.exit_code
+
+
+def make_app(parts: Parts) -> FastAPI:
+    """The HTTP API over `parts`."""
+    app = FastAPI(
+        title="Face authentication and de-duplication",
+        version=version(),
+        lifespan=_lifespan(parts),
+        # It would record bodies and exception messages with whatever collector the environment names.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False},
+        redoc_url=None,
+        docs_url=None,  # the page loads scripts from a CDN; the description itself is at /openapi.json
+    )
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    describe(app)
+    return app
+
+
+def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(every(SWEEP_EVERY_S, parts.enrolments.sweep, threads=parts.threads)),
+                tasks.create_task(every(CASES_EVERY_S, partial(_count_cases, parts), threads=parts.threads)),
+            ]
+            yield State(parts=parts)
+            for task in running:
+                task.cancel()
+
+    return lifespan
+
+
+def _count_cases(parts: Parts) -> None:
+    parts.metrics.cases({str(state): count for state, count in stats(parts.store).cases.items()})

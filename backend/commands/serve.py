@@ -1,0 +1,44 @@
+"""`python -m backend serve`: answer HTTP requests until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+
+from backend import app, settings
+from backend.allocator import keep_memory_small
+from backend.parts import CannotStart
+
+COULD_NOT_START = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 8000)")
+    parser.add_argument("--instance", help="name of this replica")
+    parser.add_argument("--engine", choices=("offline", "insightface"), help="face engine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 after an orderly end, 1 when requests were cut off, 3 when the service could not start."""
+    chosen = settings.load(host=args.host, port=args.port, instance=args.instance, engine=args.engine)
+    keep_memory_small()
+    try:
+        status = app.run(chosen)
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        status = COULD_NOT_START
+    _leave_stuck_threads(status)
+    return status
+
+
+def _leave_stuck_threads(status: int) -> None:
+    """The interpreter would wait for ever for a thread that hangs in a native call; everything of ours is closed by now."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

@@ -1,0 +1,160 @@
+"""What the program is made of, and how it is put together and taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from backend.adjudication import Adjudication
+from backend.body import BodyReader
+from backend.enrolment import Enrolments
+from backend.errors import Unavailable
+from backend.faces.engine import ModelCard
+from backend.faces.image import ImageLimits
+from backend.faces.load import EngineError, load_engine
+from backend.faces.pool import InferencePool
+from backend.gallery.replica import Replica
+from backend.identity import Identity, Signers
+from backend.intake import Faces, ImageRules, Intake
+from backend.lifecycle import Lifecycle
+from backend.metrics import Metrics
+from backend.readiness import Readiness
+from backend.recognition import Recognition, Thresholds
+from backend.server import is_loopback
+from backend.settings import Settings
+from backend.store.api_keys import Keys
+from backend.store.audit import Audit
+from backend.store.database import Store
+from backend.store.keyring import Keyring, KeyringError
+from backend.store.sqlite import UnsafeDatabase
+from backend.subjects import Subjects
+from backend.threads import Threads
+from backend.version import version
+
+
+class CannotStart(Exception):
+    """The service cannot be put together; the message is a sentence for the operator."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Built once when the server starts; routes reach it through `backend.routes.deps`."""
+
+    settings: Settings
+    life: Lifecycle
+    metrics: Metrics
+    store: Store
+    card: ModelCard
+    thresholds: Thresholds
+    replica: Replica
+    threads: Threads
+    bodies: BodyReader
+    identity: Identity
+    readiness: Readiness
+    enrolments: Enrolments
+    intake: Intake
+    subjects: Subjects
+    adjudication: Adjudication
+    keys: Keys
+    audit: Audit
+
+
+@contextmanager
+def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterator[Parts]:
+    """The parts, running; stopped in the reverse order when the block ends. Raises `CannotStart`."""
+    with ExitStack() as stack:
+        store = _open_store(settings)
+        stack.callback(store.close)
+        keys, signers = Keys(store), Signers(settings.signers_file)
+        if not is_loopback(settings.host):
+            refuse_to_listen_openly(settings.host, keys=_usable_keys(keys), signers=len(signers))
+        try:
+            engine = load_engine(settings.engine, model_pack=settings.model_pack)
+        except EngineError as error:
+            raise CannotStart(str(error)) from error
+        card = engine.card
+        thresholds = thresholds_of(settings, card)
+        replica = Replica(store, card, poll_s=settings.gallery_poll_s)
+        replica.start()
+        stack.callback(replica.stop)
+        pool = InferencePool(settings.inference_workers, settings.inference_queue, settings.request_deadline_s)
+        stack.callback(pool.close)
+        threads = Threads()
+        metrics.describe(card, version=version(), instance=settings.instance, thresholds=thresholds.by_kind())
+        metrics.watch(replica, pool)
+        enrolments = Enrolments(
+            store,
+            replica,
+            card,
+            thresholds,
+            instance=settings.instance,
+            lease_s=settings.enrolment_lease_s,
+            store_images=settings.store_images,
+        )
+        limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
+        yield Parts(
+            settings=settings,
+            life=life,
+            metrics=metrics,
+            store=store,
+            card=card,
+            thresholds=thresholds,
+            replica=replica,
+            threads=threads,
+            bodies=BodyReader(max_image_bytes=settings.max_image_bytes, max_images=settings.max_images),
+            identity=Identity(signers=signers, key_holder=lambda secret: threads.ledger(keys.authenticate, secret)),
+            readiness=Readiness(settings=settings, life=life, store=store, card=card, replica=replica, pool=pool),
+            enrolments=enrolments,
+            intake=Intake(
+                faces=faces,
+                enrolments=enrolments,
+                recognition=Recognition(store, replica, card, thresholds),
+                model_id=card.model_id,
+                threads=threads,
+            ),
+            subjects=Subjects(store),
+            adjudication=Adjudication(store, lease_s=settings.case_lease_s),
+            keys=keys,
+            audit=Audit(store),
+        )
+
+
+def refuse_to_listen_openly(host: str, *, keys: int, signers: int) -> None:
+    """Without anybody who could be let in, only this machine may reach the listener."""
+    if keys == 0 and signers == 0:
+        raise CannotStart(
+            f"refusing to listen on {host}: there is neither an API key nor a signers file, so only a loopback address is allowed"
+            " (`python -m backend keys create`, or BACKEND_SIGNERS_FILE)"
+        )
+
+
+def _usable_keys(keys: Keys) -> int:
+    """0 where the database cannot say: what is not known to be safe is not done."""
+    now = datetime.now(UTC)
+    try:
+        return sum(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys.list())
+    except Unavailable:
+        return 0
+
+
+def thresholds_of(settings: Settings, card: ModelCard) -> Thresholds:
+    """The engine's own thresholds, where no setting says otherwise."""
+
+    def either(setting: float | None, default: float) -> float:
+        return default if setting is None else setting
+
+    return Thresholds(
+        verification=either(settings.verification_threshold, card.verification_threshold),
+        review=either(settings.review_threshold, card.review_threshold),
+        certain=either(settings.certain_threshold, card.certain_threshold),
+    )
+
+
+def _open_store(settings: Settings) -> Store:
+    try:
+        return Store.open(settings.database_url.get_secret_value(), keyring=Keyring.load(settings.master_key_file))
+    except (KeyringError, UnsafeDatabase) as error:
+        raise CannotStart(str(error)) from error

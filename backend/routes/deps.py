@@ -1,0 +1,127 @@
+"""What routes ask for, as aliases, so that their signatures read as sentences. Every dependency is a coroutine: a plain function
+would be sent to the thread pool that work may have filled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Annotated, Any, TypeVar, cast
+
+from fastapi import Depends, Header, Query, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+
+from backend import body, wire
+from backend.body import Body
+from backend.errors import PreconditionFailed
+from backend.parts import Parts
+from backend.permissions import Action, require
+from backend.store.caller import Caller
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_bearer = HTTPBearer(auto_error=False, description="An API key (`fa_…`) or a person's token from the dashboard.")
+
+
+async def _parts(request: Request) -> Parts:
+    return cast(Parts, request.state.parts)
+
+
+TheParts = Annotated[Parts, Depends(_parts)]
+
+
+def _may(action: Action) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    async def caller(
+        request: Request, parts: TheParts, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    ) -> Caller:
+        found = await parts.identity.caller(given.credentials if given else None)
+        request.state.caller = found
+        require(found, action)
+        return found
+
+    return caller
+
+
+MayEnrol = Annotated[Caller, Depends(_may(Action.enrol))]
+MayRecognise = Annotated[Caller, Depends(_may(Action.recognise))]
+MayReadSubjects = Annotated[Caller, Depends(_may(Action.read_subjects))]
+MayChangeSubject = Annotated[Caller, Depends(_may(Action.change_subject))]
+MayEraseSubject = Annotated[Caller, Depends(_may(Action.erase_subject))]
+MaySeeImage = Annotated[Caller, Depends(_may(Action.see_image))]
+MayReadCases = Annotated[Caller, Depends(_may(Action.read_cases))]
+Reviewer = Annotated[Caller, Depends(_may(Action.work_cases))]
+Supervisor = Annotated[Caller, Depends(_may(Action.take_over))]
+MayWatch = Annotated[Caller, Depends(_may(Action.watch))]
+MayDrain = Annotated[Caller, Depends(_may(Action.drain))]
+MayManageKeys = Annotated[Caller, Depends(_may(Action.manage_keys))]
+MayReadAudit = Annotated[Caller, Depends(_may(Action.read_audit))]
+
+
+def _json(model: type[Model], *, images: int | None) -> Callable[..., AsyncIterator[Body[Model]]]:
+    async def content(request: Request, parts: TheParts) -> AsyncIterator[Body[Model]]:
+        async with parts.bodies.read(request, images=images) as raw:
+            parsed = await parts.threads.parse(body.parse, raw, model)
+            del raw
+            yield parsed
+
+    return content
+
+
+# Declared after the caller in each signature: nobody's body is read before it is known who sends it.
+EnrolBody = Annotated[Body[wire.EnrolRequest], Depends(_json(wire.EnrolRequest, images=None))]
+SamplesBody = Annotated[Body[wire.AddSampleRequest], Depends(_json(wire.AddSampleRequest, images=None))]
+PatchBody = Annotated[Body[wire.SubjectPatch], Depends(_json(wire.SubjectPatch, images=0))]
+DetectBody = Annotated[Body[wire.DetectRequest], Depends(_json(wire.DetectRequest, images=1))]
+VerifyBody = Annotated[Body[wire.VerifyRequest], Depends(_json(wire.VerifyRequest, images=2))]
+IdentifyBody = Annotated[Body[wire.IdentifyRequest], Depends(_json(wire.IdentifyRequest, images=1))]
+ClaimBody = Annotated[Body[wire.ClaimRequest], Depends(_json(wire.ClaimRequest, images=0))]
+DecideBody = Annotated[Body[wire.DecideRequest], Depends(_json(wire.DecideRequest, images=0))]
+UndoBody = Annotated[Body[wire.UndoRequest], Depends(_json(wire.UndoRequest, images=0))]
+KeyBody = Annotated[Body[wire.KeyRequest], Depends(_json(wire.KeyRequest, images=0))]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="Repeating a request with the same key and the same body gives the first answer again, for 24 hours.",
+    ),
+]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+async def _if_match(
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="The ETag that was read: change only that version.")
+    ] = None,
+) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = re.fullmatch(r'"(\d{1,9})"', if_match.strip())
+    if version is None:
+        raise PreconditionFailed
+    return int(version[1])
+
+
+IfMatch = Annotated[int | None, Depends(_if_match)]
+
+
+class Decided:
+    """Counts this request's decision, unless it is marked demo traffic."""
+
+    def __init__(self, parts: Parts, *, synthetic: bool) -> None:
+        self._parts, self._synthetic = parts, synthetic
+
+    def __call__(self, operation: str, decision: str) -> None:
+        if not self._synthetic:
+            self._parts.metrics.decided(operation, decision)
+
+
+async def _decided(request: Request, parts: TheParts) -> Decided:
+    return Decided(parts, synthetic="x-synthetic" in request.headers)
+
+
+CountDecision = Annotated[Decided, Depends(_decided)]

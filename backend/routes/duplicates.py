@@ -1,0 +1,90 @@
+"""The review queue: cases of possible duplicates, and the people who decide them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from backend import wire
+from backend.openapi import refuses, takes
+from backend.routes.deps import (
+    ClaimBody,
+    CountDecision,
+    Cursor,
+    DecideBody,
+    Limit,
+    MayReadCases,
+    Reviewer,
+    Supervisor,
+    TheParts,
+    UndoBody,
+)
+
+router = APIRouter(prefix="/v1/duplicates", tags=["duplicates"])
+REFUSED = refuses(404, 409, 422)
+
+
+@router.get("", response_model=wire.Page[wire.CaseSummary], responses=refuses(400))
+async def list_cases(
+    caller: MayReadCases,
+    parts: TheParts,
+    state: wire.CaseState | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+    min_score: float | None = None,
+) -> wire.Page[wire.CaseSummary]:
+    """The most pressing first."""
+    return await parts.threads.ledger(parts.adjudication.list, state=state, cursor=cursor, limit=limit, min_score=min_score)
+
+
+@router.post("/next", response_model=wire.Case, responses=REFUSED)
+async def claim_next(caller: Reviewer, parts: TheParts) -> wire.Case:
+    """Claim the most pressing case that is free, in one step."""
+    return await parts.threads.ledger(parts.adjudication.next, caller)
+
+
+@router.get("/{case_id}", response_model=wire.Case, responses=refuses(404))
+async def read_case(case_id: str, caller: MayReadCases, parts: TheParts) -> wire.Case:
+    """One case with its subjects and the evidence for each pair."""
+    return await parts.threads.ledger(parts.adjudication.read, case_id, caller)
+
+
+@router.post(
+    "/{case_id}/claim", response_model=wire.Case, responses=REFUSED, openapi_extra=takes(wire.ClaimRequest, required=False)
+)
+async def claim(case_id: str, caller: Reviewer, body: ClaimBody, parts: TheParts) -> wire.Case:
+    """Hold the case, so that nobody else works on it meanwhile."""
+    return await parts.threads.ledger(parts.adjudication.claim, case_id, body.content, caller)
+
+
+@router.post("/{case_id}/heartbeat", response_model=wire.Case, responses=REFUSED)
+async def heartbeat(case_id: str, caller: Reviewer, parts: TheParts) -> wire.Case:
+    """Keep holding it."""
+    return await parts.threads.ledger(parts.adjudication.heartbeat, case_id, caller)
+
+
+@router.post("/{case_id}/release", response_model=wire.Case, responses=REFUSED)
+async def release(case_id: str, caller: Reviewer, parts: TheParts) -> wire.Case:
+    """Give it back undecided."""
+    return await parts.threads.ledger(parts.adjudication.release, case_id, caller)
+
+
+@router.post("/{case_id}/takeover", response_model=wire.Case, responses=REFUSED)
+async def takeover(case_id: str, caller: Supervisor, parts: TheParts) -> wire.Case:
+    """Take it from whoever holds it."""
+    return await parts.threads.ledger(parts.adjudication.takeover, case_id, caller)
+
+
+@router.post("/{case_id}/decide", response_model=wire.Case, responses=REFUSED, openapi_extra=takes(wire.DecideRequest))
+async def decide(case_id: str, caller: Reviewer, body: DecideBody, parts: TheParts, decided: CountDecision) -> wire.Case:
+    """Decide it; `same` merges the others into the survivor."""
+    case = await parts.threads.ledger(parts.adjudication.decide, case_id, body.content, caller)
+    decided("adjudicate", str(body.content.verdict))
+    return case
+
+
+@router.post("/{case_id}/undo", response_model=wire.Case, responses=REFUSED, openapi_extra=takes(wire.UndoRequest))
+async def undo(case_id: str, caller: Reviewer, body: UndoBody, parts: TheParts, decided: CountDecision) -> wire.Case:
+    """Take the last decision back; the case is open again."""
+    case = await parts.threads.ledger(parts.adjudication.undo, case_id, body.content, caller)
+    decided("adjudicate", "undo")
+    return case

@@ -1,0 +1,54 @@
+"""What this replica is, and numbers for the dashboard."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import APIRouter
+
+from backend import wire
+from backend.openapi import refuses
+from backend.parts import Parts
+from backend.routes.deps import MayDrain, MayWatch, TheParts
+from backend.store.stats import stats
+from backend.version import version
+
+router = APIRouter(prefix="/v1", tags=["fleet"])
+
+
+@router.get("/fleet/self", response_model=wire.Self, responses=refuses())
+async def read_self(caller: MayWatch, parts: TheParts) -> wire.Self:
+    """What this replica is; the monitor compares these across the fleet."""
+    return _self(parts)
+
+
+@router.post("/fleet/self/drain", response_model=wire.Self, responses=refuses())
+async def drain(caller: MayDrain, parts: TheParts) -> wire.Self:
+    """Take this replica out of service until it is restarted: /ready answers 503, requests are still served."""
+    parts.life.drain()
+    return _self(parts)
+
+
+@router.get("/stats", response_model=wire.Stats, responses=refuses())
+async def read_stats(caller: MayWatch, parts: TheParts) -> wire.Stats:
+    return await parts.threads.ledger(stats, parts.store)
+
+
+def _self(parts: Parts) -> wire.Self:
+    gallery = parts.replica.status()
+    return wire.Self(
+        instance=parts.settings.instance,
+        version=version(),
+        model_id=parts.card.model_id,
+        engine=parts.card.engine,
+        verification_threshold=parts.thresholds.verification,
+        review_threshold=parts.thresholds.review,
+        certain_threshold=parts.thresholds.certain,
+        gallery_size=gallery.size,
+        seq=gallery.seq,
+        lag_s=gallery.lag_s,
+        checksum=gallery.checksum,
+        draining=parts.life.draining,
+        started_at=parts.life.started_at,
+        pid=os.getpid(),
+    )

@@ -1,0 +1,140 @@
+"""Enrolment, and the people who are enrolled."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+
+from backend import wire
+from backend.enrolment import Outcome
+from backend.openapi import refuses, takes
+from backend.routes.deps import (
+    CountDecision,
+    Cursor,
+    EnrolBody,
+    IdempotencyKey,
+    IfMatch,
+    Limit,
+    MayChangeSubject,
+    MayEnrol,
+    MayEraseSubject,
+    MayReadSubjects,
+    MaySeeImage,
+    PatchBody,
+    SamplesBody,
+    TheParts,
+)
+
+router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
+REJECTED = {409: {"model": wire.Enrolment, "description": "Rejected as a certain duplicate, or external_id is taken"}}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=wire.Enrolment,
+    responses=refuses(400, 413, 415, 422) | REJECTED,
+    openapi_extra=takes(wire.EnrolRequest),
+)
+async def enrol(
+    caller: MayEnrol, body: EnrolBody, parts: TheParts, decided: CountDecision, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Enrol one person from one or more images; possible duplicates of people enrolled before go to review."""
+    outcome = await parts.intake.enrol(body, caller=caller, key=idempotency_key)
+    decided("enrol", _decision(outcome))
+    return _enrolled(outcome)
+
+
+@router.post(
+    "/{subject_id}/samples",
+    status_code=201,
+    response_model=wire.Enrolment,
+    responses=refuses(400, 404, 413, 415, 422) | REJECTED,
+    openapi_extra=takes(wire.AddSampleRequest),
+)
+async def add_samples(
+    subject_id: str,
+    caller: MayEnrol,
+    body: SamplesBody,
+    parts: TheParts,
+    decided: CountDecision,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """More images of a known person: an enrolment too, with the same search for duplicates."""
+    outcome = await parts.intake.add_samples(subject_id, body, caller=caller, key=idempotency_key)
+    decided("add_samples", _decision(outcome))
+    return _enrolled(outcome)
+
+
+@router.get("", response_model=wire.Page[wire.Subject], responses=refuses(400))
+async def list_subjects(
+    caller: MayReadSubjects,
+    parts: TheParts,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+    external_id: Annotated[str | None, Query(max_length=200)] = None,
+    query: Annotated[str | None, Query(max_length=200, description="Part of the external id or a metadata value.")] = None,
+    state: wire.SubjectState | None = None,
+) -> wire.Page[wire.Subject]:
+    """Newest first."""
+    return await parts.threads.ledger(
+        parts.subjects.list, cursor=cursor, limit=limit, external_id=external_id, query=query, state=state
+    )
+
+
+@router.get("/{subject_id}", response_model=wire.Subject, responses=refuses(404))
+async def read_subject(subject_id: str, caller: MayReadSubjects, parts: TheParts, response: Response) -> wire.Subject:
+    """One person; the ETag is the version to give as If-Match."""
+    return _tagged(await parts.threads.ledger(parts.subjects.get, subject_id), response)
+
+
+@router.patch(
+    "/{subject_id}",
+    response_model=wire.Subject,
+    responses=refuses(400, 404, 409, 412, 415, 422),
+    openapi_extra=takes(wire.SubjectPatch),
+)
+async def change_subject(
+    subject_id: str, caller: MayChangeSubject, body: PatchBody, if_match: IfMatch, parts: TheParts, response: Response
+) -> wire.Subject:
+    """Change external_id or metadata; what the body does not name stays."""
+    changed = await parts.threads.ledger(parts.subjects.patch, subject_id, body.content, if_match=if_match, caller=caller)
+    return _tagged(changed, response)
+
+
+@router.delete("/{subject_id}", status_code=204, responses=refuses(404, 409, 412))
+async def erase_subject(subject_id: str, caller: MayEraseSubject, if_match: IfMatch, parts: TheParts) -> None:
+    """Erase a person: samples, templates, metadata and the key they were encrypted with."""
+    await parts.threads.ledger(parts.subjects.erase, subject_id, if_match=if_match, caller=caller)
+
+
+@router.get(
+    "/{subject_id}/samples/{sample_id}/image",
+    response_class=Response,
+    responses=refuses(404) | {200: {"content": {"image/jpeg": {}}, "description": "The face crop"}},
+)
+async def sample_image(subject_id: str, sample_id: str, caller: MaySeeImage, parts: TheParts) -> Response:
+    """The face crop, for reviewers; each look is audited."""
+    image = await parts.threads.ledger(parts.subjects.sample_image, subject_id, sample_id, caller)
+    return Response(image, media_type="image/jpeg", headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
+
+
+def _enrolled(outcome: Outcome) -> JSONResponse:
+    return JSONResponse(
+        outcome.answer.model_dump(mode="json"),
+        status_code=outcome.status,
+        headers={"Location": f"/v1/subjects/{outcome.answer.subject_id}"} if outcome.status == 201 else None,
+    )
+
+
+def _decision(outcome: Outcome) -> str:
+    if outcome.status != 201:
+        return "rejected"
+    return "flagged" if outcome.answer.duplicates else "clear"
+
+
+def _tagged(subject: wire.Subject, response: Response) -> wire.Subject:
+    response.headers["ETag"] = f'"{subject.version}"'
+    return subject
