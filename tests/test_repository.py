@@ -12,9 +12,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP_LEVEL = {
-    "backend", "monitor", "dashboard", "deploy", "tests", "docs", ".ci", "requirements.txt", "compose.yaml", "README.md", "CONTRIBUTING.md",
-    "CHANGELOG.md", "LICENSE", "NOTICE", "Makefile", "pyproject.toml", ".env.example", ".gitignore",
-}  # fmt: skip
+    *(
+        "backend",
+        "monitor",
+        "dashboard",
+        "deploy",
+        "tests",
+        "docs",
+        ".ci",
+        "requirements.txt",
+        "compose.yaml",
+        "Makefile",
+        "pyproject.toml",
+    ),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "NOTICE", ".env.example", ".gitignore"),
+}
 
 
 def tracked(pattern: str = "") -> list[Path]:

@@ -133,8 +133,16 @@ def _deploy_as(
     user: pwd.struct_passwd, clone: Path, home: Path, programs: Path, offset: object, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name in ("CI", "LANG")}
+    poor = {"PATH": str(programs), "HOME": str(home), "FLEET_RUN_DIR": str(home / "run"), "FLEET_PORT_OFFSET": str(offset)}
     return subprocess.run(
         ["python3", "-m", "deploy", *arguments],
-        cwd=clone, user=user.pw_uid, group=user.pw_gid, extra_groups=[], timeout=460, capture_output=True, text=True, check=False,
-        env={**kept, "PATH": str(programs), "HOME": str(home), "FLEET_RUN_DIR": str(home / "run"), "FLEET_PORT_OFFSET": str(offset)},
-    )  # fmt: skip
+        cwd=clone,
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=[],
+        env=kept | poor,
+        timeout=460,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
