@@ -73,6 +73,11 @@ class Balancer(Part):
     stats_address: Address | None = Field(None, description="nginx-status (8080) or HAProxy's stats page (8404), loopback.")
     access_log: Path | None = None
     error_log: Path | None = None
+    backend_server_name: str | None = Field(
+        None, description="A name that every backend's certificate carries: nginx can verify only one name for all of them."
+    )
+    zone: str | None = Field(None, description="The balancer's zone: backends of other zones serve only when none here does.")
+    rate_per_client: int = Field(100, ge=1, description="Requests per second that one client address may send; more gets 429.")
 
 
 class Dashboard(Part):

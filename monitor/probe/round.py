@@ -65,6 +65,29 @@ async def probe_round(plan: Plan, trust: TrustStore, *, now: Clock = utc_now) ->
     )
 
 
+async def probe_once(kind: ProbeKind, plan: Plan, trust: TrustStore, *, now: Clock = utc_now) -> Result:
+    """One probe over a connection of its own; never raises."""
+    result: Result | None = None
+    try:
+        async with connection(plan.target, trust) as opened:
+            result = await _probe(kind, plan, opened, now)
+    except TrustFileUnreadable as error:
+        return Result(kind, now(), Reason("MON.TRUST", str(error)), stage="tls")
+    except Exception as error:
+        log.debug("closing the connection to %s: %r", plan.backend, error)
+    return result or Result(kind, now(), Reason("MON.PROBE", "the probe did not run"))
+
+
+async def fetch(path: str, target: Target, trust: TrustStore, *, deadline_s: float) -> tuple[int, bytes] | Reason:
+    """Any small document, under the same rules as a probe: status and body, or why not."""
+    clock = StageClock()
+    try:
+        async with connection(target, trust) as opened:
+            return await _bounded(lambda: opened.get(path, clock=clock, max_bytes=MAX_METRICS_BYTES), clock, deadline_s)
+    except TrustFileUnreadable as error:
+        return Reason("MON.TRUST", str(error))
+
+
 def _completed(results: dict[ProbeKind, Result]) -> dict[ProbeKind, Result]:
     """Where `/live` could not even be asked, the other two failed in the same way."""
     live = results[ProbeKind.live]

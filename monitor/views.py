@@ -1,0 +1,184 @@
+"""From what the monitor knows to what its API says: no network, no database, no clock of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from monitor import fairness, sentences, wire
+from monitor.balancer.watch import BalancerWatch
+from monitor.certificates.judgement import SEVERITY, rotations
+from monitor.fairness import Served
+from monitor.fleet import BalancerKind, Strategy
+from monitor.load import Member, loads
+from monitor.verdict import is_up, progress
+from monitor.watch import BackendWatch, FleetWatch
+from monitor.wire import ProbeKind, State
+
+WINDOW_S = 60.0
+# From this share of failed requests on, traffic itself says "down".
+FAILING_RATIO = 0.5
+# So many requests must be expected before their absence says anything.
+EXPECTED_AT_LEAST = 20
+
+
+def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float, now: datetime) -> wire.FleetView:
+    """`GET /v1/fleet`."""
+    backends = backend_views(watch, balancer, now=now)
+    return wire.FleetView(
+        items=backends,
+        total=len(backends),
+        sentence=sentences.of_fleet([sentences.Seen(b.name, b.state, b.stale, b.reason) for b in backends]),
+        balancer=balancer.view(watch.rule) if watch.fleet.balancer.kind is not BalancerKind.none else None,
+        drift=_drift(watch, now),
+        fleet_error=watch.fleet_error,
+        interval_s=watch.fleet.probes.interval_s,
+        fall=watch.rule.fall,
+        rise=watch.rule.rise,
+        at=now,
+        lateness_ms=round(lateness_s * 1000, 1),
+    )
+
+
+def backend_views(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) -> list[wire.Backend]:
+    """In the order of the fleet file."""
+    load = loads(_members(watch, WINDOW_S, now), window_s=WINDOW_S)
+    return [_backend(watch, one, balancer, load, now) for one in watch.backends.values()]
+
+
+def load_view(watch: FleetWatch, *, window_s: float, now: datetime) -> wire.LoadView:
+    """`GET /v1/load`."""
+    members = _members(watch, window_s, now)
+    shares = loads(members, window_s=window_s)
+    served = [
+        Served(member.name, member.weight, shares[member.name].requests, shares[member.name].in_flight or 0.0)
+        for member in members
+        if member.eligible and member.sum is not None
+    ]
+    return wire.LoadView(
+        window_s=window_s,
+        total_requests=sum(load.requests for load in shares.values()),
+        shares=shares,
+        fairness=fairness.judge(served, kind=watch.fleet.balancer.kind, strategy=watch.fleet.balancer.strategy),
+        at=now,
+    )
+
+
+def certificates_view(watch: FleetWatch) -> list[wire.Certificate]:
+    """`GET /v1/certificates`: the most pressing first."""
+
+    def pressing(one: wire.Certificate) -> tuple[int, float, str]:
+        return SEVERITY.index(one.state), one.days_left if one.days_left is not None else float("inf"), one.name
+
+    return sorted(watch.certificates.values(), key=pressing)
+
+
+def _members(watch: FleetWatch, window_s: float, now: datetime) -> list[Member]:
+    return [
+        Member(name, one.spec.weight, one.eligible(), one.history.last, one.history.over(window_s, now))
+        for name, one in watch.backends.items()
+    ]
+
+
+def _backend(
+    watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, load: dict[str, wire.Load], now: datetime
+) -> wire.Backend:
+    spec, stale = one.spec, one.stale(watch.fleet.probes, now)
+    verdicts = _verdicts(watch, one, balancer, load)
+    certificate = watch.certificates.get(spec.name)
+    return wire.Backend(
+        name=spec.name,
+        url=spec.url,
+        region=spec.region,
+        zone=spec.zone,
+        weight=spec.weight,
+        state=one.verdict.state,
+        stale=stale,
+        admin_state=one.admin_state,
+        since=one.since,
+        reason=one.verdict.reason,
+        detail=one.verdict.detail,
+        verdicts=verdicts,
+        disagreement=None if stale else sentences.disagreement(spec.name, verdicts),
+        flapping=one.flapping,
+        monitor_fault=one.monitor_fault.code if one.monitor_fault else None,
+        probes=[_probe(one, kind, watch) for kind in ProbeKind],
+        load=load[spec.name],
+        identity=_identity(one),
+        certificate_days_left=certificate.days_left if certificate else None,
+        last_sample_at=one.last_sample_at,
+    )
+
+
+def _verdicts(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, load: dict[str, wire.Load]) -> dict[str, str | None]:
+    """Four opinions: our probes (alive, and its database answers), the balancer's, its own readiness, its real traffic."""
+    live, health, ready = (is_up(one.standing(kind).health, watch.rule) for kind in ProbeKind)
+    probes = None if live is None or health is None else live and health
+    return {
+        "probes": _word(probes),
+        "balancer": balancer.opinion(one.spec.name, one.spec.address),
+        "readiness": _word(ready),
+        "traffic": _traffic(load[one.spec.name], sum(x.requests for x in load.values()), watch.fleet.balancer.strategy),
+    }
+
+
+def _traffic(load: wire.Load, fleet_total: int, strategy: Strategy) -> str | None:
+    """``up``, ``down`` (half of its requests fail), ``starved`` (none, though many were expected), ``no traffic``, or None."""
+    if load.rate is None:
+        return None
+    if load.requests:
+        return "down" if (load.error_ratio or 0.0) >= FAILING_RATIO else "up"
+    expected = (load.expected_share or 0.0) * fleet_total
+    return "starved" if expected >= EXPECTED_AT_LEAST and strategy is not Strategy.ip_hash else "no traffic"
+
+
+def _word(up: bool | None) -> str | None:
+    return None if up is None else "up" if up else "down"
+
+
+def _probe(one: BackendWatch, kind: ProbeKind, watch: FleetWatch) -> wire.Probe:
+    standing, result = one.standing(kind), one.results.get(kind)
+    failure = standing.failure if standing.failing else None
+    return wire.Probe(
+        kind=kind,
+        up=is_up(standing.health, watch.rule),
+        health=standing.health or 0,
+        rise=watch.rule.rise,
+        fall=watch.rule.fall,
+        progress=progress(standing.health, watch.rule),
+        reason=failure.reason if failure else None,
+        detail=failure.detail if failure else None,
+        status=result.status if result else None,
+        stage=result.stage if result else None,
+        timings_ms=dict(result.timings_ms) if result else {},
+        at=result.at if result else one.last_sample_at,
+    )
+
+
+def _identity(one: BackendWatch) -> wire.Identity:
+    last = one.history.last
+    if last is None:
+        return wire.Identity()
+    return wire.Identity(
+        version=last.version,
+        model_id=last.model_id,
+        gallery_size=last.gallery_size,
+        seq=last.seq,
+        review_threshold=last.review_threshold,
+        process_started_at=last.process_started_at,
+    )
+
+
+def _drift(watch: FleetWatch, now: datetime) -> list[str]:
+    """Of those that are alive: what a dead one last said is no drift."""
+    fresh = [
+        one
+        for one in watch.backends.values()
+        if one.verdict.state not in (State.down, State.unknown) and not one.stale(watch.fleet.probes, now)
+    ]
+    said = [
+        sentences.Identified(one.spec.name, identity.version, identity.model_id, identity.review_threshold, list(one.seqs))
+        for one in fresh
+        if (identity := _identity(one))
+    ]
+    served = [found for name, found in watch.certificates.items() if name in watch.backends]
+    return sentences.drift(said) + rotations(served)
