@@ -11,7 +11,7 @@ from dashboard import parts
 from dashboard.sessions import COOKIE, Person
 
 
-class SignedOut(Exception):  # noqa: N818 - reads as what is so
+class SignedOut(Exception):
     """The session is over: idle, too old, signed out elsewhere, or the person was disabled."""
 
 

@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
 
 
-class UnknownSetting(ValueError):  # noqa: N818 - reads as what is so, like the backend's
+class UnknownSetting(ValueError):
     """An environment variable carries our prefix and no field's name."""
 
 

@@ -43,7 +43,9 @@ def routes(parts: Parts) -> list[Route]:
 def own_path(wanted: str) -> str:
     """`wanted` where it is a path of this site, else the start page: a sign-in never leads elsewhere."""
     parts = urlsplit(wanted)
-    foreign = parts.scheme or parts.netloc or not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or not wanted.isprintable()
+    foreign = (
+        parts.scheme or parts.netloc or not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or not wanted.isprintable()
+    )
     return "/" if foreign or parts.path in (SIGN_IN, SIGN_OUT) else wanted
 
 
@@ -106,7 +108,7 @@ async def _sign_out(parts: Parts, request: Request) -> Response:
         try:
             await run_in_threadpool(parts.sessions.end, person, parts.now())
         except OSError as error:
-            log.error("The users file cannot be written: this sign-out is forgotten when the dashboard restarts (%s)", error)  # noqa: TRY400
+            log.error("The users file cannot be written: this sign-out is forgotten when the dashboard restarts (%s)", error)
     response = RedirectResponse(SIGN_IN, status_code=303)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
     response.headers["Clear-Site-Data"] = '"cache"'
@@ -143,7 +145,6 @@ def _assets() -> tuple[Template, str, str]:
     folder = Path(__file__).parent
     style = folder.joinpath("sign_in.css").read_text("utf-8")
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    )
+    allowed = f"style-src 'sha256-{digest}'; img-src data:; form-action 'self'"
+    policy = f"default-src 'none'; {allowed}; frame-ancestors 'none'; base-uri 'none'"
     return Template(folder.joinpath("sign_in.html").read_text("utf-8")), style, policy

@@ -1,5 +1,50 @@
+"""The sitemap: which pages there are, and for whom. Streamlit runs this file for each full run of a page."""
+
+from __future__ import annotations
+
 import streamlit as st
+
 from dashboard import identity
-st.title("Fleet")
-st.write(identity.person().name)
-st.html('<form method="post" action="/sign-out"><button type="submit">Sign out</button></form>')
+from dashboard.components import frame
+from dashboard.roles import Right, may
+from dashboard.sessions import Person
+from dashboard.views import certificates, duplicates, fleet, load, subjects
+
+PAGES = (
+    (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
+    (Right.see_fleet, "Operations", load.page, "Load", ":material/bar_chart:", "load"),
+    (Right.see_fleet, "Operations", certificates.page, "Certificates", ":material/verified_user:", "certificates"),
+    (Right.see_queue, "People", duplicates.page, "Duplicates", ":material/compare:", "duplicates"),
+    (Right.see_subjects, "People", subjects.page, "Subjects", ":material/person_search:", "subjects"),
+)
+
+
+def main() -> None:
+    st.set_page_config(page_title="Face Auth", page_icon=":material/face:", layout="wide", initial_sidebar_state="expanded")
+    frame.styles()
+    try:
+        person = identity.touch()
+    except identity.SignedOut:
+        st.navigation([frame.signed_out], position="hidden").run()
+        return
+    _keep_sessions_apart(person)
+    sections: dict[str, list[st.Page]] = {}
+    for right, section, page, title, icon, path in PAGES:
+        if may(person.roles, right):
+            sections.setdefault(section, []).append(st.Page(page, title=title, icon=icon, url_path=path))
+    first = next(pages[0] for pages in sections.values())
+    # a default page has no path of its own; this one only leads on, so every page keeps the same URL for everybody
+    start = st.Page(lambda: st.switch_page(first), title="Start", url_path="start", default=True, visibility="hidden")
+    chosen = st.navigation({"": [start], **sections})
+    frame.who(person)
+    chosen.run()
+
+
+def _keep_sessions_apart(person: Person) -> None:
+    """A browser that reconnects with another cookie must not find what the last person had on the screen."""
+    if st.session_state.get("session") != person.session:
+        st.session_state.clear()
+        st.session_state["session"] = person.session
+
+
+main()

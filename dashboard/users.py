@@ -83,7 +83,9 @@ class Users:
 
     def add(self, name: str, password: str, roles: Sequence[Role]) -> User:
         if not NAME.fullmatch(name):
-            raise UsersError("a name has 1 to 64 lower-case letters, digits, dots, dashes or underscores, and starts with a letter or digit")
+            raise UsersError(
+                "a name has 1 to 64 lower-case letters, digits, dots, dashes or underscores, and starts with a letter or digit"
+            )
         if not roles:
             raise UsersError("give at least one role")
         user = User(name=name, password=self._hash(password), roles=tuple(dict.fromkeys(roles)))

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         action = actions.add_parser(name, help=said)
         action.add_argument("--key-file", type=Path, help="the private key (default: DASHBOARD_SIGNING_KEY_FILE)")
-        action.add_argument("--jwks", type=Path, help="the JWKS to write or to extend: BACKEND_SIGNERS_FILE, MONITOR_SIGNERS_FILE")
+        action.add_argument(
+            "--jwks", type=Path, help="the JWKS to write or to extend: BACKEND_SIGNERS_FILE, MONITOR_SIGNERS_FILE"
+        )
         action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
 
 

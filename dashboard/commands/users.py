@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     add = actions.add_parser("add", help="let somebody sign in")
     add.add_argument("name")
-    add.add_argument("--role", dest="roles", action="append", type=Role, choices=list(Role), required=True, help="may be repeated")
+    add.add_argument(
+        "--role", dest="roles", action="append", type=Role, choices=list(Role), required=True, help="may be repeated"
+    )
     passwd = actions.add_parser("passwd", help="a new password; ends the person's sessions")
     passwd.add_argument("name")
     for parser_of_password in (add, passwd):

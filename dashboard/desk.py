@@ -1,0 +1,225 @@
+"""The reviewer's desk: the one case that is open in this session, and what was done last.
+
+Knows nothing of Streamlit: callbacks of the page call it, the page draws what it holds. Whatever the backend refuses
+becomes a sentence, and after a conflict the case is read again, so that what is shown is what is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from backend import wire
+from backend.client import BackendClient
+from dashboard import failures
+
+Tone = Literal["good", "warn", "bad"]
+WORDS = {
+    wire.Verdict.same: "Same person",
+    wire.Verdict.different: "Different people",
+    wire.Verdict.twin_or_relative: "Twin or relative",
+    wire.Verdict.poor_image: "Poor image",
+    wire.Verdict.suspected_fraud: "Suspected fraud",
+    wire.Verdict.unsure: "Unsure",
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The last decision of this session, for its undo."""
+
+    case_id: str
+    version: int
+    verdict: wire.Verdict
+
+
+@dataclass
+class Desk:
+    case: wire.Case | None = None
+    crops: dict[str, bytes | str] = field(default_factory=dict)
+    """Face crops of the open case by sample, or the sentence why there is none."""
+    pair: int = 0
+    survivor_id: str | None = None
+    said: Said | None = None
+    done: Done | None = None
+
+    # --- which case is open -----------------------------------------------------------------------------------------
+
+    def next(self, backend: BackendClient) -> None:
+        """Claim the most pressing case; an empty queue closes the desk."""
+        before = self.said
+        try:
+            self._show(backend.next_case())
+            self.said = before
+        except failures.FAILURES as error:
+            if failures.code(error) != "nothing_to_review":
+                self.said = Said("bad", failures.sentence(error))
+                return
+            self.close()
+            self.said = Said("good", f"{before.text} " if before else "")
+            self.said = Said(self.said.tone, f"{self.said.text}No case is waiting for you.")
+
+    def open(self, backend: BackendClient, case_id: str) -> None:
+        """Show a case, and claim it where it can be claimed."""
+        self.said = None
+        self._attempt(lambda: self._show(backend.case(case_id)), backend)
+        if self.case is not None and self.case.id == case_id and claimable(self.case):
+            self.claim(backend)
+
+    def claim(self, backend: BackendClient) -> None:
+        case = self._open_case()
+        self._attempt(lambda: self._show(backend.claim(case.id, version=case.version)), backend)
+
+    def take_over(self, backend: BackendClient) -> None:
+        case = self._open_case()
+        self._attempt(lambda: self._show(backend.takeover(case.id)), backend)
+
+    def put_back(self, backend: BackendClient) -> None:
+        """Give the claim back and close the case."""
+        case = self._open_case()
+        if self._attempt(lambda: backend.release(case.id), backend):
+            self.close()
+            self.said = Said("good", "The case is back in the queue.")
+
+    def heartbeat(self, backend: BackendClient) -> bool:
+        """Keep the claim; False when something has to be said."""
+        if self.case is None:
+            return True
+        case = self.case
+        return self._attempt(lambda: self._refresh(backend.heartbeat(case.id)), backend)
+
+    def close(self) -> None:
+        self.case, self.crops, self.pair, self.survivor_id = None, {}, 0, None
+
+    # --- deciding ---------------------------------------------------------------------------------------------------
+
+    def decide(self, backend: BackendClient, verdict: wire.Verdict, note: str | None) -> None:
+        """Decide the open case, and open the next one at once."""
+        case = self._open_case()
+        survivor = self.survivor_id if verdict is wire.Verdict.same else None
+
+        def send() -> None:
+            after = backend.decide(case.id, verdict, version=case.version, survivor_id=survivor, note=note or None)
+            self.done = Done(after.id, after.version, verdict)
+            self.said = Said("good", _decided(after, verdict))
+
+        if self._attempt(send, backend):
+            self.close()
+            self.next(backend)
+
+    def undo(self, backend: BackendClient) -> None:
+        """Take the session's last decision back and show its case again."""
+        if self.done is None:
+            self.said = Said("warn", "There is nothing to undo in this session.")
+            return
+        done = self.done
+        if self._attempt(lambda: self._undone(backend, done.case_id, done.version), backend):
+            self.done = None
+
+    def undo_open(self, backend: BackendClient) -> None:
+        """Take back the decision on the case that is open."""
+        case = self._open_case()
+        self._attempt(lambda: self._undone(backend, case.id, case.version), backend)
+
+    def keep(self, subject_id: str) -> None:
+        """Choose who remains when the case is decided as one person."""
+        self.survivor_id = subject_id
+
+    def turn(self, step: int) -> None:
+        """Show another pair of a cluster."""
+        case = self._open_case()
+        self.pair = (self.pair + step) % max(1, len(case.pairs))
+
+    # --- faces ------------------------------------------------------------------------------------------------------
+
+    def look(self, backend: BackendClient) -> None:
+        """Fetch the crops of the pair on the screen; each look is audited, so each is fetched once."""
+        case = self._open_case()
+        for side in sides(case, self.pair):
+            if side.sample_id not in self.crops:
+                try:
+                    self.crops[side.sample_id] = backend.sample_image(side.subject_id, side.sample_id)
+                except failures.FAILURES as error:
+                    self.crops[side.sample_id] = failures.sentence(error)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _open_case(self) -> wire.Case:
+        if self.case is None:
+            raise RuntimeError("no case is open")
+        return self.case
+
+    def _show(self, case: wire.Case) -> None:
+        self.close()
+        self.case = case
+        self.pair = max(range(len(case.pairs)), key=lambda place: case.pairs[place].score, default=0)
+        self.survivor_id = oldest(case).id if case.subjects else None
+
+    def _refresh(self, case: wire.Case) -> None:
+        """Newer data on the same case: what the reviewer chose stays."""
+        self.case = case
+        if self.pair >= len(case.pairs):
+            self.pair = 0
+
+    def _undone(self, backend: BackendClient, case_id: str, version: int) -> None:
+        self._show(backend.undo(case_id, version=version))
+        self.said = Said("good", "Undone: the case is open again.")
+        if self.case is not None and claimable(self.case):
+            self._refresh(backend.claim(case_id, version=self.case.version))
+
+    def _attempt(self, act: Callable[[], object], backend: BackendClient) -> bool:
+        """Do it; a refusal is said, and after a conflict the open case is read again."""
+        try:
+            act()
+        except failures.FAILURES as error:
+            self.said = Said("warn" if failures.is_conflict(error) else "bad", failures.sentence(error))
+            if failures.is_conflict(error) and self.case is not None:
+                self._read_again(backend, self.case.id)
+            return False
+        return True
+
+    def _read_again(self, backend: BackendClient, case_id: str) -> None:
+        try:
+            self._refresh(backend.case(case_id))
+        except failures.FAILURES as error:
+            told = self.said.text if self.said else ""
+            self.close()
+            self.said = Said("warn", f"{told} {failures.sentence(error)}".strip())
+
+
+def claimable(case: wire.Case) -> bool:
+    return case.lease is None and case.state in (wire.CaseState.open, wire.CaseState.second_review, wire.CaseState.arbitration)
+
+
+def decidable(case: wire.Case, person_id: str) -> bool:
+    """Whether this person may decide it as it is shown: it is open, and nobody else holds it."""
+    return case.state is not wire.CaseState.resolved and (case.lease is None or case.lease.holder == person_id)
+
+
+def oldest(case: wire.Case) -> wire.Subject:
+    return min(case.subjects, key=lambda subject: (subject.created_at, subject.id))
+
+
+def sides(case: wire.Case, pair: int) -> list[wire.CaseSide]:
+    """The two sides on the screen, the older subject left."""
+    if not case.pairs:
+        return []
+    shown = case.pairs[pair]
+    order = {subject.id: place for place, subject in enumerate(sorted(case.subjects, key=lambda s: (s.created_at, s.id)))}
+    return sorted((shown.a, shown.b), key=lambda side: order.get(side.subject_id, len(order)))
+
+
+def _decided(after: wire.Case, verdict: wire.Verdict) -> str:
+    word = WORDS[verdict]
+    if after.state is wire.CaseState.second_review:
+        return f"Decided: {word}. A second reviewer decides too before anything is applied."
+    if after.state is wire.CaseState.arbitration:
+        return f"Decided: {word}. A supervisor settles this case."
+    return f"Decided: {word}."

@@ -1,0 +1,41 @@
+"""What went wrong, as a sentence for the person at the screen; foreign errors are told apart here and nowhere else."""
+
+from __future__ import annotations
+
+from backend import client as backend_client
+from monitor import client as monitor_client
+
+REFUSED = (backend_client.ProblemError, monitor_client.ProblemError)
+AWAY = (backend_client.Unreachable, monitor_client.Unreachable)
+FAILURES = (*REFUSED, *AWAY)
+
+
+def sentence(error: Exception) -> str:
+    """The API's own `detail` where it explained itself."""
+    if isinstance(error, backend_client.ProblemError):
+        return _ended(error.detail) + (f" Request {error.request_id}." if error.status == 500 and error.request_id else "")
+    if isinstance(error, monitor_client.ProblemError):
+        return _ended(error.detail)
+    if isinstance(error, backend_client.Unreachable):
+        return f"No backend can be reached ({', '.join(error.causes)})."
+    if isinstance(error, monitor_client.Unreachable):
+        return f"The monitor cannot be reached ({error.url})."
+    raise TypeError(f"not a failure of an API: {type(error).__name__}") from error
+
+
+def is_away(error: Exception) -> bool:
+    """Whether nobody answered, or the service says that it cannot answer now: what was shown last is still of use."""
+    return isinstance(error, AWAY) or (isinstance(error, REFUSED) and error.status in (500, 502, 503, 504))
+
+
+def is_conflict(error: Exception) -> bool:
+    """Somebody else was faster: read again."""
+    return isinstance(error, REFUSED) and error.status in (409, 412)
+
+
+def code(error: Exception) -> str | None:
+    return error.code if isinstance(error, REFUSED) else None
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

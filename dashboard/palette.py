@@ -1,0 +1,58 @@
+"""Colours and shapes of states: always word, shape and colour together. Each colour is legible on light and dark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Okabe and Ito (2008), less black and yellow: told apart by colour-blind readers, mid-toned for both themes
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+EXPECTED = "#8894a8"
+BAD = "#D55E00"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one state is drawn; `tone` is a class of the style sheet."""
+
+    word: str
+    shape: str
+    tone: str
+
+
+STATES = {
+    "UP": Look("UP", "●", "good"),
+    "DEGRADED": Look("DEGRADED", "▲", "warn"),
+    "DOWN": Look("DOWN", "■", "bad"),
+    "STARTING": Look("STARTING", "◔", "info"),
+    "UNKNOWN": Look("UNKNOWN", "?", "mute"),
+    "STALE": Look("STALE", "○", "mute"),
+}
+
+CERTIFICATES = {
+    "ok": Look("OK", "●", "good"),
+    "warning": Look("RENEW SOON", "▲", "warn"),
+    "critical": Look("RENEW NOW", "◆", "bad"),
+    "expired": Look("EXPIRED", "■", "bad"),
+    "invalid": Look("INVALID", "■", "bad"),
+    "unknown": Look("UNKNOWN", "?", "mute"),
+}
+
+CASES = {
+    "open": Look("Open", "○", "info"),
+    "claimed": Look("Claimed", "◔", "warn"),
+    "second_review": Look("Second review", "◑", "info"),
+    "arbitration": Look("Arbitration", "▲", "warn"),
+    "resolved": Look("Resolved", "●", "good"),
+}
+
+SUBJECTS = {
+    "pending": Look("Pending", "◔", "info"),
+    "active": Look("Active", "●", "good"),
+    "rejected": Look("Rejected", "■", "bad"),
+    "merged": Look("Merged", "◆", "mute"),
+}
+
+
+def series_colours(names: list[str]) -> dict[str, str]:
+    """A colour per name that stays the same whatever the order of the answer."""
+    return {name: SERIES[place % len(SERIES)] for place, name in enumerate(sorted(names))}
