@@ -45,6 +45,10 @@ class History:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def ping(self) -> None:
+        """Raises SQLAlchemy's error where the database does not answer."""
+        self._database.ping()
+
     def write(self, batch: Batch) -> None:
         """All of it, or nothing: a change of state and its event are never apart."""
         with self._database.write() as session:

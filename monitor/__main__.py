@@ -1,0 +1,47 @@
+"""`python -m monitor run --fleet FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from monitor import app, settings
+from monitor.fleet_file import FleetFileError, read
+from monitor.store.database import StoreBusy
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 only on success; what is wrong stands in one sentence on standard error."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.command == "check":
+            fleet = read(given.fleet)
+            print(f"{given.fleet}: {len(fleet.backends)} backends, balancer {fleet.balancer.kind}")
+            return 0
+        app.run(settings.load(host=given.host, port=given.port), given.fleet)
+    except (FleetFileError, StoreBusy, ValidationError, OSError, ValueError, SQLAlchemyError) as error:
+        print(f"monitor: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m monitor", description="Watches the fleet that fleet.yaml describes.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="watch the fleet and serve the monitor's API")
+    run.add_argument("--fleet", type=Path, required=True, metavar="FILE", help="fleet.yaml; watched for changes")
+    run.add_argument("--host", help="address to listen on (MONITOR_HOST)")
+    run.add_argument("--port", type=int, help="port to listen on (MONITOR_PORT)")
+    check = commands.add_parser("check", help="say whether a fleet file is right")
+    check.add_argument("--fleet", type=Path, required=True, metavar="FILE")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The monitor's own `/metrics`, read off what it knows at the moment of the scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from monitor.wire import State
+
+if TYPE_CHECKING:
+    from monitor.monitor import Monitor
+
+
+def registry_of(monitor: Monitor) -> CollectorRegistry:
+    """A registry of its own, so that two monitors in one process (tests) do not meet."""
+    registry = CollectorRegistry()
+    registry.register(_Fleet(monitor))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class _Fleet(Collector):
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._backends()
+        yield from self._certificates()
+        yield from self._self()
+
+    def _backends(self) -> Iterator[Metric]:
+        watch = self._monitor.watch
+        now = watch.now()
+        up = GaugeMetricFamily("face_auth_monitor_backend_up", "1 while UP on a fresh sample.", labels=["backend"])
+        state = GaugeMetricFamily("face_auth_monitor_backend_state", "1 for the present state.", labels=["backend", "state"])
+        age = GaugeMetricFamily("face_auth_monitor_sample_age_seconds", "Age of the last sample.", labels=["backend"])
+        for name, one in watch.backends.items():
+            fresh = not one.stale(watch.fleet.probes, now)
+            up.add_metric([name], float(fresh and one.verdict.state is State.up))
+            for value in State:
+                state.add_metric([name, value], float(one.verdict.state is value))
+            if one.last_sample_at is not None:
+                age.add_metric([name], (now - one.last_sample_at).total_seconds())
+        yield from (up, state, age)
+
+    def _certificates(self) -> Iterator[Metric]:
+        days = GaugeMetricFamily(
+            "face_auth_monitor_certificate_days_left", "Days until it expires; negative when it has.", labels=["certificate"]
+        )
+        now = self._monitor.watch.now()
+        for name, one in self._monitor.watch.certificates.items():
+            if one.not_after is not None:
+                days.add_metric([name], (one.not_after - now).total_seconds() / 86_400)
+        yield days
+
+    def _self(self) -> Iterator[Metric]:
+        schedule = self._monitor.schedule
+        yield GaugeMetricFamily(
+            "face_auth_monitor_lateness_seconds", "How late the latest start of any duty was.", value=schedule.worst_lateness_s
+        )
+        yield GaugeMetricFamily("face_auth_monitor_duties_in_flight", "Duties under way.", value=schedule.in_flight)
+        yield CounterMetricFamily("face_auth_monitor_duty_failures", "Duties that raised: defects.", value=schedule.failures)
+        yield CounterMetricFamily(
+            "face_auth_monitor_store_failures", "Batches that could not be written.", value=self._monitor.store_failures
+        )
+        yield GaugeMetricFamily(
+            "face_auth_monitor_fleet_file_ok",
+            "0 while the present fleet file is refused.",
+            value=float(not self._monitor.watch.fleet_error),
+        )
