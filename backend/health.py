@@ -75,8 +75,8 @@ def gallery(problem: str | None, *, lag_s: float, max_lag_s: float) -> Check:
 
 
 def inference(*, stuck_for_s: float, busy: int, waiting: int, queue: int) -> Check:
-    if stuck_for_s > STUCK_AFTER_S and waiting > 0:
-        return _fail(f"no image was finished for {stuck_for_s:.0f} s while {waiting} wait")
+    if stuck_for_s > STUCK_AFTER_S:
+        return _fail(f"no image was begun or finished for {stuck_for_s:.0f} s: {busy} under way, {waiting} waiting")
     if queue and waiting * 2 >= queue:
         return _warn(f"{waiting} of {queue} places in the queue are taken")
     return _ok(f"{busy} busy, {waiting} waiting")

@@ -11,6 +11,7 @@ from backend.adjudication import Adjudication
 from backend.body import BodyReader
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
+from backend.faces.cores import usable_cores
 from backend.faces.engine import ModelCard
 from backend.faces.image import ImageLimits
 from backend.faces.load import EngineError, load_engine
@@ -79,7 +80,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         replica = Replica(store, card, poll_s=settings.gallery_poll_s)
         replica.start()
         stack.callback(replica.stop)
-        pool = InferencePool(settings.inference_workers, settings.inference_queue, settings.request_deadline_s)
+        pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
         threads = Threads()
         metrics.describe(card, version=version(), instance=settings.instance, thresholds=thresholds.by_kind())
