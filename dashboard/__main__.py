@@ -22,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
         sub.add_argument("--json", action="store_true", help="print JSON")
         command.add_arguments(sub)
     options = parser.parse_args(arguments)
-    return COMMANDS[options.command][0].run(options)
+    status: int = COMMANDS[options.command][0].run(options)
+    return status
 
 
 if __name__ == "__main__":

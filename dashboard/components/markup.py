@@ -18,7 +18,8 @@ def badge(look: Look) -> str:
 
 def line(look: Look | None, strong: str, soft: str) -> str:
     """One line of a list: a badge, what matters, and what is said of it."""
-    return f'<div class="row">{badge(look) if look else ""}<strong>{text(strong)}</strong><span class="soft">{text(soft)}</span></div>'
+    shown = badge(look) if look else ""
+    return f'<div class="row">{shown}<strong>{text(strong)}</strong><span class="soft">{text(soft)}</span></div>'
 
 
 def verdict(tone: str, sentence: str, aside: str = "") -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 from backend import wire
 from dashboard import failures, parts, phrases
 from dashboard.components import frame, images
-from dashboard.components.markup import badge, block, facts, text
+from dashboard.components.markup import badge, block, facts, line
 from dashboard.palette import Look
 
 SUBJECT, IMAGE = "A subject", "Another image"
@@ -55,9 +55,8 @@ def identify() -> None:
     chance = (
         f" Chance of any false candidate: {phrases.one_in(answer.expected_fpir)}." if answer.expected_fpir is not None else ""
     )
-    st.caption(
-        f"{phrases.counted(len(answer.faces), 'face')} searched in {phrases.counted(answer.gallery_size, 'template')}, threshold {answer.threshold:.3f}.{chance}"
-    )
+    size = f"{phrases.counted(len(answer.faces), 'face')} searched in {phrases.counted(answer.gallery_size, 'template')}"
+    st.caption(f"{size}, threshold {answer.threshold:.3f}.{chance}")
     for place, face in enumerate(answer.faces, start=1):
         _say_candidates(place, face)
 
@@ -103,12 +102,7 @@ def _say_candidates(place: int, face: wire.FaceCandidates) -> None:
     for candidate in face.candidates:
         with st.container(horizontal=True, vertical_alignment="center", border=True, gap="small"):
             name = candidate.external_id or phrases.short_id(candidate.subject_id)
-            st.html(
-                block(
-                    f'<div class="row"><strong>{candidate.rank}. {text(name)}</strong><span>score {candidate.score:.3f}</span></div>'
-                ),
-                width="stretch",
-            )
+            st.html(block(line(None, f"{candidate.rank}. {name}", f"score {candidate.score:.3f}")), width="stretch")
             st.button(
                 "Open", key=f"candidate-{place}-{candidate.subject_id}", on_click=_open, args=(candidate.subject_id,), width=90
             )
