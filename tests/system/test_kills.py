@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kills import report, run
+from tests.system.kills import photographs_of, report, run
 
 pytestmark = [pytest.mark.weights, pytest.mark.timeout(1200)]
 
@@ -14,7 +14,7 @@ KILLS = 40
 
 
 def test_forty_random_kills_lose_nothing_and_miss_nothing(testdata: Path, tmp_path: Path) -> None:
-    photographs = sorted((testdata / "faces").glob("*/*.jpg"))
+    photographs = photographs_of(testdata)
     outcome = run(
         kills=KILLS, seed=20_240_229, photographs=photographs, model_pack=testdata / "models" / "test_mbf", folder=tmp_path
     )
