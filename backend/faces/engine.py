@@ -23,6 +23,10 @@ class Metric(StrEnum):
     """score = 1 - |a - b|, of vectors that are not unit-norm"""
 
 
+class EngineError(Exception):
+    """The engine cannot be loaded; the message is one sentence that says what is missing or damaged."""
+
+
 @dataclass(frozen=True)
 class Face:
     """One detected face, in pixels of the image it was found in."""
@@ -30,7 +34,10 @@ class Face:
     box: tuple[float, float, float, float]
     """x, y, width, height; may reach beyond the image's edge"""
     landmarks: NDArray[np.float32]
-    """(5, 2): left eye, right eye, nose, left mouth corner, right mouth corner, as seen in the image"""
+    """(5, 2): left eye, right eye, nose, left mouth corner, right mouth corner, of the upright face
+
+    A detector without mouth corners (the offline engine's) fills them in from eyes and nose by mean proportions.
+    """
     confidence: float
 
     @property

@@ -1,0 +1,22 @@
+"""What tells one model from another: the bytes of its files and how images are prepared for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_id(name: str, files: Mapping[str, str], preprocessing: str) -> str:
+    """`name-` and 16 hex digits over the files' hashes and the preprocessing version.
+
+    File and folder names do not count: the same weights in another folder are the same model.
+    """
+    digest = hashlib.sha256("\n".join([preprocessing, *sorted(files.values())]).encode()).hexdigest()
+    return f"{name}-{digest[:16]}"
