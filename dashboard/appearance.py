@@ -26,7 +26,7 @@ SHAPE = {
     "baseRadius": "8px",
     "headingFontSizes": ["1.75rem", "1.3rem", "1.1rem"],
     "metricValueFontSize": "1.6rem",
-    "paddingTop": "3.25rem",
+    "paddingTop": "1rem",
     "paddingBottom": "2rem",
     "showSidebarBorder": True,
 }

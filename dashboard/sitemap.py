@@ -19,8 +19,22 @@ PAGES = (
 )
 
 
+# inside the page: Streamlit would fetch a named icon from another host
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32' fill='none'"
+    " stroke='%232456c7' stroke-width='3'%3E"
+    "%3Ccircle cx='12' cy='16' r='9'/%3E%3Ccircle cx='20' cy='16' r='9'/%3E%3C/svg%3E"
+)
+
+WORDMARK = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 150 32' fill='none'%3E"
+    "%3Cg stroke='%234f7fe6' stroke-width='3'%3E%3Ccircle cx='12' cy='16' r='9'/%3E%3Ccircle cx='20' cy='16' r='9'/%3E%3C/g%3E"
+    "%3Ctext x='38' y='22' fill='%234f7fe6' font-family='sans-serif' font-size='18' font-weight='700'%3EFace Auth%3C/text%3E%3C/svg%3E"
+)
+
+
 def main() -> None:
-    st.set_page_config(page_title="Face Auth", page_icon=":material/face:", layout="wide", initial_sidebar_state="expanded")
+    st.set_page_config(page_title="Face Auth", page_icon=ICON, layout="wide", initial_sidebar_state="expanded")
     frame.styles()
     try:
         person = identity.touch()
@@ -35,6 +49,7 @@ def main() -> None:
     first = next(pages[0] for pages in sections.values())
     # a default page has no path of its own; this one only leads on, so every page keeps the same URL for everybody
     start = st.Page(lambda: st.switch_page(first), title="Start", url_path="start", default=True, visibility="hidden")
+    st.logo(WORDMARK, size="large")
     chosen = st.navigation({"": [start], **sections})
     frame.who(person)
     chosen.run()

@@ -27,6 +27,7 @@ def shares(loads: Mapping[str, wire.Load]) -> go.Figure:
             marker={"color": [colours[name] for name in names]},
             text=[f"{value:.1f} %" for value in actual],
             textposition="inside",
+            insidetextanchor="start",
             hovertemplate="%{y}: %{x:.1f} % of requests<extra></extra>",
         )
     )

@@ -65,10 +65,10 @@ def card(backend: wire.Backend, now: float) -> str:
     if backend.stale:
         badges += badge(STATES["STALE"])
     if backend.admin_state is not wire.AdminState.active:
-        badges += badge(Look(backend.admin_state.value, "⏸", "info"))
+        badges += badge(Look(backend.admin_state.value, "◇", "info"))
     name, place = text(backend.name), text(f"{backend.region} / {backend.zone}")
     return (
-        f'<article class="{tone}{" stale" if backend.stale else ""}" aria-label="Backend {name}">'
+        f'<article class="{tone}{" stale" if backend.stale else ""} st-key-backend-{name}" aria-label="Backend {name}">'
         f'<div class="head"><h3>{name} <span class="soft">{place}</span></h3>{badges}</div>'
         f"{_why(backend, now)}{_numbers(backend)}{_probes(backend)}{_foot(backend, now)}</article>"
     )

@@ -19,9 +19,10 @@ from dashboard.sign_in import SIGN_IN, SIGN_OUT
 Value = TypeVar("Value")
 
 
-def heading(title: str, about: str) -> None:
+def heading(title: str, about: str = "") -> None:
     st.title(title, anchor=False)
-    st.caption(about)
+    if about:
+        st.caption(about)
 
 
 def shown(seen: Seen[Value], what: str) -> Value | None:

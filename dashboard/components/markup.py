@@ -22,6 +22,12 @@ def line(look: Look | None, strong: str, soft: str) -> str:
     return f'<div class="row">{shown}<strong>{text(strong)}</strong><span class="soft">{text(soft)}</span></div>'
 
 
+def said(tone: str, sentence: str) -> str:
+    """What came of the last action."""
+    role = "alert" if tone == "bad" else "status"
+    return f'<p class="said {tone}" role="{role}">{text(sentence)}</p>'
+
+
 def verdict(tone: str, sentence: str, aside: str = "") -> str:
     """The whole of a page in one sentence, with a shape beside its colour."""
     shape = {"bad": "■", "warn": "▲", "good": "●"}.get(tone, "○")

@@ -7,7 +7,7 @@ import streamlit as st
 from backend import wire
 from dashboard import identity, parts, phrases
 from dashboard.components import faces, frame
-from dashboard.components.markup import block, line, text
+from dashboard.components.markup import block, line, said
 from dashboard.desk import WORDS, Desk, claimable, decidable, sides
 from dashboard.palette import CASES
 from dashboard.roles import Right, may
@@ -19,7 +19,7 @@ KEYS = {
     wire.Verdict.twin_or_relative: "T",
     wire.Verdict.poor_image: "P",
     wire.Verdict.suspected_fraud: "F",
-    wire.Verdict.unsure: "U",
+    wire.Verdict.unsure: "Q",
 }
 LEADING = (wire.Verdict.same, wire.Verdict.different)
 
@@ -28,13 +28,15 @@ def draw(desk: Desk, case: wire.Case) -> None:
     backend, zone = parts.current().backend, frame.zone()
     desk.look(backend)
     named = faces.letters(case)
-    st.html(block(_headline(case)))
-    st.fragment(_lease, run_every=BEAT_S)(desk, case.id)
-    if case.pairs:
-        shown = sides(case, desk.pair)
-        st.html(block(faces.side_by_side(case, shown, desk.crops, desk.survivor_id, zone)))
-        _pairs(desk, case)
-    _choices(desk, case, named)
+    with st.container(key="case"):
+        if desk.said is not None:
+            st.html(block(said(desk.said.tone, desk.said.text)))
+        st.fragment(_top, run_every=BEAT_S)(desk, case.id)
+        if case.pairs:
+            shown = sides(case, desk.pair)
+            st.html(block(faces.side_by_side(case, shown, desk.crops, desk.survivor_id, zone)))
+            _pairs(desk, case)
+        _choices(desk, case, named)
     left, right = st.columns(2, gap="medium")
     with left:
         if case.pairs:
@@ -45,13 +47,13 @@ def draw(desk: Desk, case: wire.Case) -> None:
         st.html(block(faces.differences(ordered, named, zone)))
 
 
-def _headline(case: wire.Case) -> str:
+def _headline(case: wire.Case, held: str) -> str:
     size = f"{phrases.counted(len(case.subjects), 'subject')}, {phrases.counted(len(case.pairs), 'pair')}"
     found = f"from {case.source} {phrases.since(case.created_at, parts.current().now())}"
-    return line(CASES[case.state], f"score {case.score:.3f}", f"{size}, {found} · {case.id}")
+    return line(CASES[case.state], f"score {case.score:.3f}", f"{held} {size}, {found}, {case.id}")
 
 
-def _lease(desk: Desk, case_id: str) -> None:
+def _top(desk: Desk, case_id: str) -> None:
     """Runs by itself: keeps the claim while the case is open, and shows whose it is."""
     if not frame.still_signed_in() or desk.case is None or desk.case.id != case_id:
         return
@@ -63,15 +65,14 @@ def _lease(desk: Desk, case_id: str) -> None:
         st.rerun()
     now = parts.current().now()
     if case.lease is None:
-        said, tone = "Nobody holds this case.", "mute"
+        held = "Nobody holds this case."
     else:
         left = phrases.span(case.lease.until.timestamp() - now)
         yours = case.lease.holder == person.id
-        said = f"Held by {'you' if yours else case.lease.holder_name}, {left} left" + (
+        held = f"Held by {'you' if yours else case.lease.holder_name}, {left} left" + (
             "; renewed while it is open." if yours else "."
         )
-        tone = "good" if yours else "warn"
-    st.html(block(f'<p class="{tone}"><span style="color:var(--tone)">{text(said)}</span></p>'))
+    st.html(block(_headline(case, held)))
 
 
 def _pairs(desk: Desk, case: wire.Case) -> None:
@@ -116,9 +117,9 @@ def _choices(desk: Desk, case: wire.Case, named: dict[str, str]) -> None:
             if case.lease is not None and case.lease.holder != person.id and may(person.roles, Right.take_over):
                 st.button("Take over", shortcut="O", on_click=desk.take_over, args=(backend,))
             if case.state is wire.CaseState.resolved:
-                st.button("Undo this decision", shortcut="Z", on_click=desk.undo_open, args=(backend,))
+                st.button("Undo this decision", shortcut="U", on_click=desk.undo_open, args=(backend,))
             elif desk.done is not None:
-                st.button("Undo", shortcut="Z", on_click=desk.undo, args=(backend,), help="Takes back your last decision.")
+                st.button("Undo", shortcut="U", on_click=desk.undo, args=(backend,), help="Takes back your last decision.")
             st.button("Claim next", shortcut="N", on_click=_next, args=(desk,))
             st.button("Back to the queue", shortcut="B", on_click=_back, args=(desk,))
     st.caption("The keys on the buttons work wherever you are on this page, and rest while you type in a field.")

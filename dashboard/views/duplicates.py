@@ -19,14 +19,15 @@ ALL = "all"
 
 
 def page() -> None:
-    frame.heading("Duplicates", "Subjects whose faces are so alike that a person must say whether they are one and the same.")
     desk = cast("Desk", st.session_state.setdefault("desk", Desk()))
+    if desk.case is not None:
+        frame.heading("Duplicates")
+        case_view.draw(desk, desk.case)
+        return
+    frame.heading("Duplicates", "Subjects whose faces are so alike that a person must say whether they are one and the same.")
     if desk.said is not None:
         NOTICE[desk.said.tone](desk.said.text)
-    if desk.case is None:
-        _queue(desk)
-    else:
-        case_view.draw(desk, desk.case)
+    _queue(desk)
 
 
 # --- the queue ----------------------------------------------------------------------------------------------------
@@ -37,7 +38,7 @@ def _queue(desk: Desk) -> None:
     with st.container(horizontal=True):
         st.button("Claim next", type="primary", shortcut="N", on_click=_next, args=(desk,), icon=":material/play_arrow:")
         if desk.done is not None:
-            st.button("Undo", shortcut="Z", on_click=desk.undo, args=(backend,), icon=":material/undo:")
+            st.button("Undo", shortcut="U", on_click=desk.undo, args=(backend,), icon=":material/undo:")
     _counts()
     state, least = _filters()
     cursor = st.session_state.get("queue-cursor")
@@ -51,8 +52,9 @@ def _queue(desk: Desk) -> None:
         return
     at_least = "at least " if found.total_is == "at_least" else ""
     st.caption(f"{at_least}{phrases.counted(found.total, 'case')}, the most pressing first")
-    for summary in found.items:
-        _row(desk, summary)
+    with st.container(gap="xsmall"):
+        for summary in found.items:
+            _row(desk, summary)
     _pager(found.next, cursor)
 
 
@@ -102,7 +104,7 @@ def _filters() -> tuple[wire.CaseState | None, float | None]:
 
 def _row(desk: Desk, summary: wire.CaseSummary) -> None:
     now = parts.current().now()
-    with st.container(horizontal=True, vertical_alignment="center", border=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", border=True, gap="small", key=f"row-{summary.id}"):
         mine = summary.lease is not None and summary.lease.holder == identity.person().id
         held = (
             f"held by {'you' if mine else summary.lease.holder_name} until {summary.lease.until:%H:%M} UTC"

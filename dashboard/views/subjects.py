@@ -61,8 +61,9 @@ def _find() -> None:
         frame.empty("No subject fits this search." if asked else "Nobody is enrolled yet. Each enrolled person would be here.")
         return
     st.caption(f"{'at least ' if found.total_is == 'at_least' else ''}{phrases.counted(found.total, 'subject')}")
-    for subject in found.items:
-        _row(subject)
+    with st.container(gap="xsmall"):
+        for subject in found.items:
+            _row(subject)
     with st.container(horizontal=True):
         if cursor:
             st.button("First page", on_click=_first_page)
@@ -71,7 +72,7 @@ def _find() -> None:
 
 
 def _row(subject: wire.Subject) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", border=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", border=True, gap="small", key=f"row-{subject.id}"):
         metadata = ", ".join(f"{name}: {value}" for name, value in sorted(subject.metadata.items()))
         about = " · ".join(
             part
