@@ -53,7 +53,14 @@ WRONG: dict[str, Callable[[Dashboard], str]] = {
     "of another key under the same kid": lambda d: Dashboard(d.jwks.with_name("other.json")).token("admin"),
     "unsigned": lambda d: jwt.encode({"sub": "usr_ada"}, None, algorithm="none", headers={"kid": d.kid}),
     "signed with the public key as a shared secret": lambda d: jwt.encode(
-        {"sub": "usr_ada", "aud": "face-auth-backend", "iss": "face-auth-dashboard", "sid": "s", "exp": 9_999_999_999, "roles": []},
+        {
+            "sub": "usr_ada",
+            "aud": "face-auth-backend",
+            "iss": "face-auth-dashboard",
+            "sid": "s",
+            "exp": 9_999_999_999,
+            "roles": [],
+        },
         d.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw),
         algorithm="HS256",
         headers={"kid": d.kid},

@@ -105,7 +105,9 @@ def test_the_example_file_shows_every_backend_setting_with_its_default_and_descr
 
 def test_the_example_files_values_are_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uncommented = [
-        line.removeprefix("#") for line in (ROOT / ".env.example").read_text("utf-8").splitlines() if line.startswith(f"#{PREFIX}")
+        line.removeprefix("#")
+        for line in (ROOT / ".env.example").read_text("utf-8").splitlines()
+        if line.startswith(f"#{PREFIX}")
     ]
     expected = load(instance="x")
     (tmp_path / ".env").write_text("\n".join(uncommented))
@@ -115,7 +117,12 @@ def test_the_example_files_values_are_the_defaults(tmp_path: Path, monkeypatch: 
 
 def test_help_answers_without_loading_an_engine() -> None:
     loaded = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "backend", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-X", "importtime", "-m", "backend", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert "serve" in loaded.stdout
     assert "backend.settings" in loaded.stderr
