@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from alembic import command
 from alembic.runtime.migration import MigrationContext
+from sqlmodel import select
 
 from backend.store.database import MAIN, Store
 from backend.store.keyring import Keyring
@@ -46,6 +47,17 @@ def upgrade(url: str) -> Upgrade:
     finally:
         database.engine.dispose()
     return Upgrade(before=before, after=head)
+
+
+def key_is_pinned(url: str, *, gallery_id: str = MAIN) -> bool:
+    """Whether the gallery's data were encrypted with some key file already."""
+    database = SqliteDatabase(url)
+    try:
+        with database.engine.connect() as connection:
+            found = connection.execute(select(Gallery.key_check).where(Gallery.id == gallery_id)).scalar()
+    finally:
+        database.engine.dispose()
+    return found is not None
 
 
 def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) -> bool:

@@ -1,0 +1,319 @@
+"""The review queue: claims that two reviewers never share, decisions, undo. People only; the routes see to that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, and_, col, not_, or_, select
+
+from backend import wire
+from backend.errors import (
+    CaseJoined,
+    CaseNotFound,
+    CaseStateConflict,
+    Forbidden,
+    LeaseHeld,
+    LeaseLost,
+    NothingToReview,
+    VersionConflict,
+)
+from backend.review_policy import decisions_are_hidden, may_work_on, round_of, state_after
+from backend.store import clusters, verdicts
+from backend.store.audit import Audit
+from backend.store.caller import Caller
+from backend.store.case_view import holder, records_of, summaries, view
+from backend.store.database import Store
+from backend.store.ids import new_id
+from backend.store.paging import decode_cursor, encode_cursor, total_of
+from backend.store.sealing import key_of
+from backend.store.tables import Decision, DuplicateCase, Subject
+from backend.wire import CaseState, Verdict
+
+HELD_AT_MOST = 2
+"""One under review and one ahead; claiming a third gives back the one whose lease ends first."""
+
+
+class Adjudication:
+    def __init__(self, store: Store, lease_s: float = 180.0) -> None:
+        self._store = store
+        self._lease = timedelta(seconds=lease_s)
+        self._audit = Audit(store)
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def list(
+        self,
+        *,
+        state: wire.CaseState | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        min_score: float | None = None,
+    ) -> wire.Page[wire.CaseSummary]:
+        """The most pressing first; all states where none is asked for."""
+        with self._store.read() as session:
+            rows = select(DuplicateCase).where(*self._here(), *_in_state(state, self._store.now(session)))
+            if min_score is not None:
+                rows = rows.where(col(DuplicateCase.score) >= min_score)
+            total, total_is = total_of(session, rows)
+            if cursor is not None:
+                rows = rows.where(_after(*decode_cursor(cursor, float, str)))
+            found = session.exec(rows.order_by(*_ORDER).limit(limit + 1)).all()
+            page = found[:limit]
+            following = encode_cursor(page[-1].priority, page[-1].id) if len(found) > limit else None
+            return wire.Page(items=summaries(self._store, session, page), next=following, total=total, total_is=total_is)
+
+    def read(self, case_id: str, caller: Caller) -> wire.Case:
+        """Raises CaseNotFound, and CaseJoined with the id of the case that lives on."""
+        with self._store.read() as session:
+            return self._view(session, self._case(session, case_id))
+
+    # --- claims ---------------------------------------------------------------------------------------------------
+
+    def next(self, caller: Caller) -> wire.Case:
+        """Claims the most pressing case that is free for this person, in one transaction; raises NothingToReview."""
+        with self._store.write() as session:
+            now = self._store.now(session)
+            query = select(DuplicateCase).where(*self._here(), _free(now), _open_to(caller)).order_by(*_ORDER).limit(1)
+            case = session.exec(query).first()
+            if case is None:
+                raise NothingToReview()
+            self._take(session, case, caller, "case.claim")
+            return self._view(session, case)
+
+    def claim(self, case_id: str, request: wire.ClaimRequest | None, caller: Caller) -> wire.Case:
+        """Claiming what one holds renews it.
+
+        Raises:
+            CaseNotFound, CaseJoined, VersionConflict, LeaseHeld.
+            CaseStateConflict: it is resolved. Forbidden: its round is not for this person.
+        """
+        with self._store.write() as session:
+            case = self._case(session, case_id)
+            if request is not None and request.version is not None and request.version != case.version:
+                raise VersionConflict()
+            self._must_be_workable(session, case, caller)
+            if holder(case, self._store.now(session)) not in (None, caller.id):
+                raise LeaseHeld()
+            self._take(session, case, caller, "case.claim")
+            return self._view(session, case)
+
+    def heartbeat(self, case_id: str, caller: Caller) -> wire.Case:
+        """Raises LeaseLost where the claim has ended, CaseJoined where the case has."""
+        with self._store.write() as session:
+            case = self._held(session, case_id, caller)
+            case.lease_until = self._store.now(session) + self._lease
+            return self._view(session, case)
+
+    def release(self, case_id: str, caller: Caller) -> wire.Case:
+        """Give it back undecided; raises LeaseLost where it is not held."""
+        with self._store.write() as session:
+            case = self._held(session, case_id, caller)
+            _give_back(case)
+            self._audit.append(session, caller, "case.release", case.id)
+            return self._view(session, case)
+
+    def takeover(self, case_id: str, caller: Caller) -> wire.Case:
+        """For supervisors: whoever holds it loses it."""
+        if not caller.supervises:
+            raise Forbidden()
+        with self._store.write() as session:
+            case = self._case(session, case_id)
+            self._must_be_workable(session, case, caller)
+            self._take(session, case, caller, "case.takeover")
+            return self._view(session, case)
+
+    # --- decisions ------------------------------------------------------------------------------------------------
+
+    def decide(self, case_id: str, request: wire.DecideRequest, caller: Caller) -> wire.Case:
+        """From the holder, or from anybody while nobody holds it. The same decision sent again is answered again.
+
+        Raises:
+            VersionConflict: the case changed since the version that was judged. LeaseHeld: somebody else holds it.
+            SurvivorNotInCase: `same` names who remains. CaseStateConflict: resolved, or against an earlier decision.
+            CaseNotFound, CaseJoined, Forbidden.
+        """
+        with self._store.write() as session:
+            case = self._case(session, case_id)
+            if request.version != case.version:
+                if self._was_decided(session, case, request, caller):
+                    return self._view(session, case)
+                raise VersionConflict()
+            self._must_be_workable(session, case, caller)
+            now = self._store.now(session)
+            if holder(case, now) not in (None, caller.id):
+                raise LeaseHeld()
+            self._decide(session, case, request, caller, now)
+            return self._view(session, case)
+
+    def undo(self, case_id: str, request: wire.UndoRequest, caller: Caller) -> wire.Case:
+        """Takes the last decision back and opens the case again; the answer may be an older case that it now belongs to.
+
+        Raises:
+            VersionConflict, LeaseHeld, CaseNotFound, CaseJoined. CaseStateConflict: there is no decision to undo.
+        """
+        with self._store.write() as session:
+            case = self._case(session, case_id)
+            if request.version != case.version:
+                raise VersionConflict()
+            now = self._store.now(session)
+            if holder(case, now) not in (None, caller.id):
+                raise LeaseHeld()
+            standing = self._standing(session, case)
+            if not standing:
+                raise CaseStateConflict("There is no decision to undo")
+            undone = standing[-1]
+            row = self._row(session, case, caller, now, verdict="undo", note=request.note)
+            row.undoes, undone.undone_by = undone.id, row.id
+            verdicts.undo(self._store, session, case, undone)
+            _give_back(case)
+            case = clusters.reopen(session, case, at=now)
+            self._audit.append(session, caller, "case.undo", case.id, {"decision": row.id, "undoes": undone.id})
+            return self._view(session, case)
+
+    def _decide(self, session: Session, case: DuplicateCase, request: wire.DecideRequest, caller: Caller, now: datetime) -> None:
+        standing = self._standing(session, case)
+        earlier = Verdict(standing[-1].verdict) if standing else None
+        after = state_after(CaseState(case.state), request.verdict, earlier=earlier)
+        row = self._row(session, case, caller, now, verdict=request.verdict, note=request.note)
+        if request.verdict is Verdict.same:
+            row.survivor_id = verdicts.survivor_of(session, case, request.survivor_id)
+        if after is CaseState.resolved:
+            row.applied = True
+            verdicts.apply(self._store, session, case, row, caller=caller)
+            clusters.resolve(case, at=now, reason="decided")
+        else:
+            case.state, case.changed_at = after, now
+            case.version += 1
+            _give_back(case)
+        detail = {"decision": row.id, "verdict": str(request.verdict), "survivor": row.survivor_id}
+        self._audit.append(session, caller, "case.decide", case.id, detail)
+        session.flush()
+
+    def _row(
+        self, session: Session, case: DuplicateCase, caller: Caller, now: datetime, *, verdict: str, note: str | None
+    ) -> Decision:
+        row = Decision(
+            id=new_id("dec"),
+            gallery_id=case.gallery_id,
+            case_id=case.id,
+            version=case.version,
+            round=round_of(CaseState(case.state)),
+            verdict=verdict,
+            applied=False,
+            actor=caller.id,
+            actor_name=caller.name,
+            at=now,
+        )
+        if note:
+            self._seal_note(session, case, row, note)
+        session.add(row)
+        session.flush()
+        return row
+
+    def _seal_note(self, session: Session, case: DuplicateCase, row: Decision, note: str) -> None:
+        """With the key of the case's first subject that has one: the note goes when that person is erased (or the other)."""
+        for record in records_of(clusters.open_pairs(session, case.id)):
+            subject = session.get(Subject, record)
+            key = key_of(self._store.keyring, subject) if subject is not None else None
+            if key is not None:
+                row.note_subject_id, row.sealed_note = record, key.seal(note.encode(), context=f"note:{row.id}")
+                return
+
+    def _standing(self, session: Session, case: DuplicateCase) -> Sequence[Decision]:
+        """Decisions that were not undone, oldest first."""
+        query = select(Decision).where(Decision.case_id == case.id, Decision.verdict != "undo", col(Decision.undone_by).is_(None))
+        return session.exec(query.order_by(col(Decision.at), col(Decision.id))).all()
+
+    def _was_decided(self, session: Session, case: DuplicateCase, request: wire.DecideRequest, caller: Caller) -> bool:
+        """The answer was lost on its way, and the request came again."""
+        standing = self._standing(session, case)
+        return bool(standing) and (standing[-1].actor, standing[-1].verdict, standing[-1].version) == (
+            caller.id,
+            request.verdict,
+            request.version,
+        )
+
+    # --- all ------------------------------------------------------------------------------------------------------
+
+    def _case(self, session: Session, case_id: str) -> DuplicateCase:
+        case = session.get(DuplicateCase, case_id)
+        if case is None or case.gallery_id != self._store.gallery_id:
+            raise CaseNotFound()
+        if case.joined_into is None:
+            return case
+        into: DuplicateCase | None = case
+        while into is not None and into.joined_into is not None:
+            into = session.get(DuplicateCase, into.joined_into)
+        raise CaseJoined(into.id if into is not None else case.joined_into)
+
+    def _held(self, session: Session, case_id: str, caller: Caller) -> DuplicateCase:
+        case = self._case(session, case_id)
+        if holder(case, self._store.now(session)) != caller.id:
+            raise LeaseLost()
+        return case
+
+    def _must_be_workable(self, session: Session, case: DuplicateCase, caller: Caller) -> None:
+        state = CaseState(case.state)
+        if state is CaseState.resolved:
+            raise CaseStateConflict("The case is resolved: undo its decision to open it again")
+        deciders = {row.actor for row in self._standing(session, case)}
+        if not may_work_on(state, actor=caller.id, supervises=caller.supervises, deciders=deciders):
+            raise Forbidden("This round of the case is for somebody else: a person who has not decided it, with the right role")
+
+    def _take(self, session: Session, case: DuplicateCase, caller: Caller, action: str) -> None:
+        now = self._store.now(session)
+        mine = select(DuplicateCase).where(
+            *self._here(), DuplicateCase.lease_holder == caller.id, col(DuplicateCase.lease_until) > now
+        )
+        others = [one for one in session.exec(mine.order_by(col(DuplicateCase.lease_until))) if one.id != case.id]
+        for surplus in others[: max(0, len(others) - (HELD_AT_MOST - 1))]:
+            _give_back(surplus)
+        case.lease_holder, case.lease_holder_name, case.lease_until = caller.id, caller.name, now + self._lease
+        self._audit.append(session, caller, action, case.id)
+        session.flush()
+
+    def _here(self) -> tuple[ColumnElement[bool], ...]:
+        return col(DuplicateCase.gallery_id) == self._store.gallery_id, col(DuplicateCase.joined_into).is_(None)
+
+    def _view(self, session: Session, case: DuplicateCase) -> wire.Case:
+        return view(self._store, session, case, hide_decisions=decisions_are_hidden(CaseState(case.state)))
+
+
+_ORDER = (col(DuplicateCase.priority).desc(), col(DuplicateCase.id))
+
+
+def _give_back(case: DuplicateCase) -> None:
+    case.lease_holder = case.lease_holder_name = case.lease_until = None
+
+
+def _after(priority: float, case_id: str) -> ColumnElement[bool]:
+    same = and_(col(DuplicateCase.priority) == priority, col(DuplicateCase.id) > case_id)
+    return or_(col(DuplicateCase.priority) < priority, same)
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    return or_(col(DuplicateCase.lease_until).is_(None), col(DuplicateCase.lease_until) <= now)
+
+
+def _in_state(state: CaseState | None, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    if state is None:
+        return ()
+    if state is CaseState.claimed:
+        return col(DuplicateCase.state) == CaseState.open, not_(_free(now))
+    if state is CaseState.open:
+        return col(DuplicateCase.state) == CaseState.open, _free(now)
+    return (col(DuplicateCase.state) == state,)
+
+
+def _open_to(caller: Caller) -> ColumnElement[bool]:
+    """`review_policy.may_work_on` as SQL, so that claiming the next one is a single query."""
+    mine = select(Decision.id).where(
+        Decision.case_id == DuplicateCase.id,
+        Decision.actor == caller.id,
+        Decision.verdict != "undo",
+        col(Decision.undone_by).is_(None),
+    )
+    later = [CaseState.second_review, CaseState.arbitration] if caller.supervises else [CaseState.second_review]
+    return or_(col(DuplicateCase.state) == CaseState.open, and_(col(DuplicateCase.state).in_(later), not_(mine.exists())))

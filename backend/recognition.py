@@ -1,0 +1,217 @@
+"""Verification (1:1) and identification (1:N). Scores are on the engine's scale, always from vectors that SQL holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend import wire
+from backend.errors import InvalidThreshold, SubjectNotFound
+from backend.faces.calibration import expected_fmr, expected_fpir, why_unknown
+from backend.faces.capture import ProbeFace
+from backend.faces.engine import Face, Metric, ModelCard, Vector
+from backend.faces.quality import Quality
+from backend.faces.score import scores
+from backend.gallery.replica import Replica
+from backend.store import templates
+from backend.store.database import Store
+from backend.store.forest import roots, tree
+from backend.store.sealing import key_of, open_profile
+from backend.store.tables import SampleState, Subject
+from backend.store.templates import StoredTemplate
+from backend.wire import SubjectState
+
+LEAST_FETCHED = 32
+OVER_FETCH = 4
+"""Hits asked of the index for each candidate wanted: several samples of one person, and what SQL drops."""
+SEEN = (SubjectState.active, SubjectState.merged)
+WAIT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """On the engine's scale. From `review` on a pair goes to a reviewer; from `certain` on `on_duplicate=reject` rejects."""
+
+    verification: float
+    review: float
+    certain: float
+
+    def by_kind(self) -> dict[str, float]:
+        return {"verification": self.verification, "review": self.review, "certain": self.certain}
+
+
+class Recognition:
+    def __init__(self, store: Store, replica: Replica, card: ModelCard, thresholds: Thresholds) -> None:
+        self._store = store
+        self._replica = replica
+        self._card = card
+        self._thresholds = thresholds
+
+    def verify_subject(
+        self, subject_id: str, probe: ProbeFace, *, threshold: float | None = None, faces_in_image: int = 1
+    ) -> wire.Verification:
+        """Against all samples of the person, whichever of their records is named; the best counts.
+
+        Raises:
+            SubjectNotFound: none, or nothing of this model to compare with.
+            InvalidThreshold: not on the engine's scale.
+        """
+        used = self._threshold(threshold)
+        references = self._references(subject_id)
+        table = scores(self._card.metric, probe.vector[None, :], np.stack([reference.vector for reference in references]))
+        best = int(table[0].argmax())
+        return self._verification(
+            float(table[0, best]), used, faces_in_image=faces_in_image, sample_id=references[best].sample_id
+        )
+
+    def verify_images(
+        self,
+        probe: ProbeFace,
+        reference: ProbeFace,
+        *,
+        threshold: float | None = None,
+        faces_in_image: int = 1,
+        faces_in_reference: int = 1,
+    ) -> wire.Verification:
+        """One image against another; nothing is stored."""
+        used = self._threshold(threshold)
+        score = float(scores(self._card.metric, probe.vector[None, :], reference.vector[None, :])[0, 0])
+        return self._verification(score, used, faces_in_image=faces_in_image, faces_in_reference=faces_in_reference)
+
+    def identify(
+        self, faces: Sequence[ProbeFace], *, threshold: float | None = None, limit: int = 10, min_seq: int | None = None
+    ) -> wire.Identification:
+        """Candidates per face: people (survivors of merges), each with the best of their samples.
+
+        Raises:
+            GalleryBehind: this replica has not reached `min_seq` in time.
+            InvalidThreshold: not on the engine's scale.
+        """
+        used = self._threshold(threshold)
+        if min_seq is not None:
+            self._replica.wait_for(min_seq, timeout_s=WAIT_S)
+        seq = self._replica.seq
+        answers = [
+            wire.FaceCandidates(
+                face=detected_face(probe.face, probe.quality), candidates=self._candidates(probe.vector, used, limit)
+            )
+            for probe in faces
+        ]
+        with self._store.read() as session:
+            size = self._store.gallery(session).active_templates
+        return wire.Identification(
+            faces=answers,
+            threshold=used,
+            expected_fpir=expected_fpir(self._card.calibration, used, size),
+            gallery_size=size,
+            seq=seq,
+            model_id=self._card.model_id,
+        )
+
+    def _threshold(self, asked: float | None) -> float:
+        if asked is None:
+            return self._thresholds.verification
+        lowest = -1.0 if self._card.metric is Metric.cosine else -3.0
+        if not (math.isfinite(asked) and lowest <= asked <= 1.0):
+            raise InvalidThreshold()
+        return asked
+
+    def _references(self, subject_id: str) -> list[StoredTemplate]:
+        with self._store.read() as session:
+            subject = session.get(Subject, subject_id)
+            if subject is None or subject.gallery_id != self._store.gallery_id or subject.state not in SEEN:
+                raise SubjectNotFound()
+            everyone = tree(session, roots(session, [subject_id])[subject_id])
+            found = templates.of_subjects(
+                session,
+                self._store.keyring,
+                gallery_id=self._store.gallery_id,
+                subject_ids=everyone,
+                model_id=self._card.model_id,
+            )
+        active = [template for template in found if template.sample_state == SampleState.active]
+        if not active:
+            raise SubjectNotFound("The subject has no sample of this gallery's model to compare with")
+        return active
+
+    def _verification(
+        self,
+        score: float,
+        threshold: float,
+        *,
+        faces_in_image: int,
+        faces_in_reference: int | None = None,
+        sample_id: str | None = None,
+    ) -> wire.Verification:
+        return wire.Verification(
+            score=score,
+            threshold=threshold,
+            decision="match" if score >= threshold else "non_match",
+            expected_fmr=expected_fmr(self._card.calibration, threshold),
+            expected_fmr_reason=why_unknown(self._card.calibration, threshold),
+            faces_in_image=faces_in_image,
+            faces_in_reference=faces_in_reference,
+            sample_id=sample_id,
+            model_id=self._card.model_id,
+        )
+
+    def _candidates(self, vector: Vector, threshold: float, limit: int) -> list[wire.Candidate]:
+        """Fetches more and more until `limit` people are found, or the index has nothing left above the threshold."""
+        wanted = max(LEAST_FETCHED, limit * OVER_FETCH)
+        while True:
+            hits = self._replica.nearest(vector, wanted)
+            best = self._people(vector, [int(seq) for seq in hits.ids], threshold)
+            exhausted = len(hits.ids) < wanted or float(hits.scores[-1]) < threshold
+            if len(best) >= limit or exhausted:
+                return self._ranked(best, limit)
+            wanted *= OVER_FETCH
+
+    def _people(self, vector: Vector, seqs: Sequence[int], threshold: float) -> dict[str, tuple[float, str]]:
+        """root → (score, sample) of the best sample that really is in the gallery now."""
+        with self._store.read() as session:
+            found = templates.by_seqs(session, self._store.keyring, gallery_id=self._store.gallery_id, seqs=seqs)
+            root = roots(session, {template.subject_id for template in found})
+        seen = [t for t in found if t.sample_state == SampleState.active and t.subject_state in SEEN]
+        if not seen:
+            return {}
+        table = scores(self._card.metric, vector[None, :], np.stack([template.vector for template in seen]))[0]
+        best: dict[str, tuple[float, str]] = {}
+        for template, score in sorted(zip(seen, table.tolist(), strict=True), key=lambda pair: -pair[1]):
+            if score >= threshold:
+                best.setdefault(root[template.subject_id], (score, template.sample_id))
+        return best
+
+    def _ranked(self, best: dict[str, tuple[float, str]], limit: int) -> list[wire.Candidate]:
+        top = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:limit]
+        with self._store.read() as session:
+            people = {subject_id: session.get(Subject, subject_id) for subject_id, _ in top}
+        return [
+            wire.Candidate(
+                subject_id=subject_id, external_id=self._external_id(people[subject_id]), sample_id=sample, score=score, rank=rank
+            )
+            for rank, (subject_id, (score, sample)) in enumerate(top, start=1)
+        ]
+
+    def _external_id(self, subject: Subject | None) -> str | None:
+        return None if subject is None else open_profile(key_of(self._store.keyring, subject), subject).external_id
+
+
+def detected_face(face: Face, quality: Quality) -> wire.DetectedFace:
+    x, y, width, height = (float(value) for value in face.box)
+    return wire.DetectedFace(
+        box=wire.Box(x=x, y=y, width=width, height=height),
+        landmarks=[(float(px), float(py)) for px, py in face.landmarks],
+        confidence=float(face.confidence),
+        quality=quality_of(quality),
+    )
+
+
+def quality_of(quality: Quality) -> wire.Quality:
+    return wire.Quality(
+        overall=quality.overall,
+        components=dict(quality.components),
+        reasons=[wire.QualityReason(code=reason.code, advice=reason.advice) for reason in quality.reasons],
+    )

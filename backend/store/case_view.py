@@ -1,0 +1,134 @@
+"""A case as the API shows it: its subjects, the evidence for each pair, its claim and its decisions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from sqlmodel import Session, col, select
+
+from backend import wire
+from backend.store.forest import chunks, roots
+from backend.store.sealing import key_of
+from backend.store.subject_view import views_by_id
+from backend.store.tables import Decision, DuplicateCase, DuplicatePair, PairState, Subject
+from backend.wire import CaseState
+
+if TYPE_CHECKING:
+    from backend.store.database import Store
+
+
+def shown_state(case: DuplicateCase, now: datetime) -> CaseState:
+    """An open case with a running lease is claimed."""
+    return CaseState.claimed if case.state == CaseState.open and holder(case, now) is not None else CaseState(case.state)
+
+
+def holder(case: DuplicateCase, now: datetime) -> str | None:
+    """Who holds it now; an expired lease is nobody's."""
+    return case.lease_holder if case.lease_until is not None and case.lease_until > now else None
+
+
+def records_of(pairs: Sequence[DuplicatePair]) -> list[str]:
+    return sorted({subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)})
+
+
+def view(store: Store, session: Session, case: DuplicateCase, *, hide_decisions: bool) -> wire.Case:
+    """`subjects` are the records that were compared and, where one was merged away, its survivor."""
+    now = store.now(session)
+    pairs = _pairs(session, [case.id])[case.id]
+    root = roots(session, records_of(pairs))
+    return wire.Case(
+        id=case.id,
+        state=shown_state(case, now),
+        version=case.version,
+        priority=case.priority,
+        score=case.score,
+        source=_source(case.source),
+        created_at=case.created_at,
+        lease=_lease(case, now),
+        subjects=views_by_id(store, session, {*root, *root.values()}),
+        pairs=[_pair(pair) for pair in pairs],
+        decisions=[] if hide_decisions else _decisions(store, session, case.id),
+    )
+
+
+def summaries(store: Store, session: Session, cases: Sequence[DuplicateCase]) -> list[wire.CaseSummary]:
+    now = store.now(session)
+    pairs = _pairs(session, [case.id for case in cases])
+    root = roots(session, records_of([pair for case in cases for pair in pairs[case.id]]))
+    return [
+        wire.CaseSummary(
+            id=case.id,
+            state=shown_state(case, now),
+            version=case.version,
+            priority=case.priority,
+            score=case.score,
+            source=_source(case.source),
+            created_at=case.created_at,
+            lease=_lease(case, now),
+            subject_ids=sorted({s for record in records_of(pairs[case.id]) if record in root for s in (record, root[record])}),
+        )
+        for case in cases
+    ]
+
+
+def _pairs(session: Session, case_ids: Sequence[str]) -> dict[str, list[DuplicatePair]]:
+    """Best first; closed ones only where nothing else is left to show."""
+    found: dict[str, list[DuplicatePair]] = defaultdict(list)
+    for chunk in chunks(case_ids):
+        query = select(DuplicatePair).where(col(DuplicatePair.case_id).in_(chunk))
+        for pair in session.exec(query.order_by(col(DuplicatePair.score).desc(), col(DuplicatePair.id))):
+            found[pair.case_id or ""].append(pair)
+    for case_id, pairs in found.items():
+        found[case_id] = [pair for pair in pairs if pair.state == PairState.open] or pairs
+    return found
+
+
+def _pair(pair: DuplicatePair) -> wire.CasePair:
+    return wire.CasePair(
+        a=wire.CaseSide(subject_id=pair.a_subject_id, sample_id=pair.a_sample_id),
+        b=wire.CaseSide(subject_id=pair.b_subject_id, sample_id=pair.b_sample_id),
+        score=pair.score,
+        threshold=pair.threshold,
+        band="certain" if pair.band == "certain" else "review",
+        gallery_size=pair.gallery_size,
+        expected_fpir=pair.expected_fpir,
+        model_id=pair.model_id,
+        found_at=pair.found_at,
+    )
+
+
+def _lease(case: DuplicateCase, now: datetime) -> wire.Lease | None:
+    who = holder(case, now)
+    if who is None or case.lease_until is None:
+        return None
+    return wire.Lease(holder=who, holder_name=case.lease_holder_name or who, until=case.lease_until)
+
+
+def _decisions(store: Store, session: Session, case_id: str) -> list[wire.DecisionRecord]:
+    rows = session.exec(select(Decision).where(Decision.case_id == case_id).order_by(col(Decision.id))).all()
+    return [
+        wire.DecisionRecord(
+            id=row.id,
+            verdict="undo" if row.verdict == "undo" else wire.Verdict(row.verdict),
+            survivor_id=row.survivor_id,
+            note=_note(store, session, row),
+            actor=row.actor,
+            actor_name=row.actor_name,
+            at=row.at,
+            undone=row.undone_by is not None,
+        )
+        for row in rows
+    ]
+
+
+def _note(store: Store, session: Session, row: Decision) -> str | None:
+    subject = session.get(Subject, row.note_subject_id) if row.note_subject_id is not None else None
+    key = key_of(store.keyring, subject) if subject is not None else None
+    return None if key is None or row.sealed_note is None else key.open(row.sealed_note, context=f"note:{row.id}").decode()
+
+
+def _source(source: str) -> Literal["enrolment", "scan"]:
+    return "scan" if source == "scan" else "enrolment"

@@ -1,0 +1,286 @@
+"""Pairs and their cases: one open case per connected cluster. Always under the ledger lock.
+
+Connected means: by open pairs, and by merges (the records of one person hang together). New pairs that bridge open cases
+join them: the oldest survives, versions rise. Pairs that go away may cut a case in two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlmodel import Session, col, delete, or_, select, update
+
+from backend.store.forest import chunks, roots, trees
+from backend.store.ids import new_id
+from backend.store.tables import CaseKind, Decision, DuplicateCase, DuplicatePair, PairState
+from backend.wire import CaseState
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What was in force when pairs were found; stored with each of them."""
+
+    threshold: float
+    gallery_size: int
+    expected_fpir: float | None
+    calibration_id: str | None
+    model_id: str
+    source: Literal["enrolment", "scan"]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class FoundPair:
+    """Two records and the two samples of theirs that score best; in any order."""
+
+    subject_ids: tuple[str, str]
+    sample_ids: tuple[str, str]
+    score: float
+    band: Literal["review", "certain"]
+
+    def ordered(self) -> FoundPair:
+        if self.subject_ids[0] <= self.subject_ids[1]:
+            return self
+        return FoundPair(self.subject_ids[::-1], self.sample_ids[::-1], self.score, self.band)
+
+
+def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances) -> DuplicateCase:
+    """Put every pair into the one case of its cluster (they share a subject) and give that case.
+
+    A pair that was known keeps its better evidence. One whose case was resolved without an answer (a poor image, say)
+    reopens that case: pairs that were answered never get here.
+    """
+    written = [_write_pair(session, pair.ordered(), gallery_id, circumstances) for pair in found]
+    pairs, changed = [pair for pair, _ in written], any(change for _, change in written)
+    known = {pair.case_id for pair in pairs if pair.case_id is not None}
+    touched = known | _open_cases_of(session, gallery_id, {s for pair in pairs for s in (pair.a_subject_id, pair.b_subject_id)})
+    cases = [case for case in _cases(session, touched) if case.joined_into is None]
+    if not cases:
+        case = _new_case(session, gallery_id, CaseKind.duplicate, circumstances.source, circumstances.at)
+    else:
+        changed = changed or len(cases) > 1 or cases[0].state == CaseState.resolved
+        case = join(session, cases, at=circumstances.at)
+    for pair in pairs:
+        pair.case_id = case.id
+    session.flush()
+    if changed and cases:
+        _bump(case, circumstances.at)
+    refresh(session, case)
+    return case
+
+
+def record_held(
+    session: Session, found: FoundPair, *, held_sample_id: str, gallery_id: str, circumstances: Circumstances
+) -> DuplicateCase:
+    """A case of its own for a sample that does not match its subject; both sides are that subject."""
+    case = _new_case(session, gallery_id, CaseKind.sample, circumstances.source, circumstances.at)
+    pair = _new_pair(found, gallery_id, circumstances, kind=CaseKind.sample, held_sample_id=held_sample_id)
+    pair.case_id = case.id
+    session.add(pair)
+    session.flush()
+    refresh(session, case)
+    return case
+
+
+def record_closed(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances) -> None:
+    """Evidence for a rejection: nobody has to review it."""
+    for pair in found:
+        row = _new_pair(pair.ordered(), gallery_id, circumstances, kind=CaseKind.duplicate)
+        row.state = PairState.closed
+        session.add(row)
+    session.flush()
+
+
+def reopen(session: Session, case: DuplicateCase, *, at: datetime) -> DuplicateCase:
+    """After an undo: open again, and joined with every open case that it now hangs together with."""
+    case.state, case.closed_reason = CaseState.open, None
+    session.flush()
+    if case.kind == CaseKind.sample:
+        _bump(case, at)
+        return case
+    subjects = {subject for pair in open_pairs(session, case.id) for subject in (pair.a_subject_id, pair.b_subject_id)}
+    touched = {case.id} | _open_cases_of(session, case.gallery_id, subjects)
+    survivor = join(session, _cases(session, touched), at=at)
+    _bump(survivor, at)
+    refresh(session, survivor)
+    return survivor
+
+
+def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> DuplicateCase:
+    """The oldest takes the pairs of all and is open; the others point at it, their claims end."""
+    oldest, *others = sorted(cases, key=lambda case: (case.created_at, case.id))
+    if oldest.state == CaseState.resolved:
+        oldest.state, oldest.closed_reason = CaseState.open, None
+    for other in others:
+        session.exec(update(DuplicatePair).where(col(DuplicatePair.case_id) == other.id).values(case_id=oldest.id))
+        session.exec(update(Decision).where(col(Decision.case_id) == other.id).values(case_id=oldest.id))
+        other.joined_into, other.state = oldest.id, CaseState.resolved
+        _end_lease(other)
+        _bump(other, at)
+    session.flush()
+    return oldest
+
+
+def drop_subjects(session: Session, subject_ids: Iterable[str], *, at: datetime, reason: Literal["rejected", "erased"]) -> None:
+    """Take subjects out of every pair: closed where one was rejected, deleted where one was erased; cut what falls apart."""
+    session.flush()
+    touched: set[str] = set()
+    for chunk in chunks(subject_ids):
+        theirs = or_(col(DuplicatePair.a_subject_id).in_(chunk), col(DuplicatePair.b_subject_id).in_(chunk))
+        touched |= {case_id for case_id in session.exec(select(DuplicatePair.case_id).where(theirs)) if case_id is not None}
+        if reason == "erased":
+            session.exec(delete(DuplicatePair).where(theirs))
+        else:
+            session.exec(update(DuplicatePair).where(theirs).values(state=PairState.closed))
+    session.expire_all()
+    for case in _cases(session, touched):
+        if case.state != CaseState.resolved:
+            _cut(session, case, at=at, reason=reason)
+
+
+def open_pairs(session: Session, case_id: str) -> list[DuplicatePair]:
+    """Best score first."""
+    query = select(DuplicatePair).where(DuplicatePair.case_id == case_id, DuplicatePair.state == PairState.open)
+    return list(session.exec(query.order_by(col(DuplicatePair.score).desc(), col(DuplicatePair.id))))
+
+
+def resolve(case: DuplicateCase, *, at: datetime, reason: str) -> None:
+    case.state, case.closed_reason = CaseState.resolved, reason
+    _end_lease(case)
+    _bump(case, at)
+
+
+def refresh(session: Session, case: DuplicateCase) -> None:
+    """Score and priority from the open pairs. A picture that may show somebody else is the more urgent the less it matches."""
+    scores = [pair.score for pair in open_pairs(session, case.id)]
+    if scores:
+        case.score = max(scores)
+        case.priority = 1.0 - case.score if case.kind == CaseKind.sample else case.score
+    session.flush()
+
+
+def _cut(session: Session, case: DuplicateCase, *, at: datetime, reason: str) -> None:
+    pairs = open_pairs(session, case.id)
+    if not pairs:
+        resolve(case, at=at, reason=reason)
+        session.flush()
+        return
+    _bump(case, at)
+    for part in _components(session, pairs)[1:]:
+        split = _new_case(session, case.gallery_id, CaseKind(case.kind), case.source, at)
+        for pair in part:
+            pair.case_id = split.id
+        session.flush()
+        refresh(session, split)
+    refresh(session, case)
+
+
+def _components(session: Session, pairs: Sequence[DuplicatePair]) -> list[list[DuplicatePair]]:
+    """Connected parts, that with the oldest pair first."""
+    root = roots(session, {subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)})
+    parts: list[tuple[set[str], list[DuplicatePair]]] = []
+    for pair in sorted(pairs, key=lambda pair: pair.id):
+        ends = {root[pair.a_subject_id], root[pair.b_subject_id]}
+        hit = [part for part in parts if part[0] & ends]
+        rest = [part for part in parts if not part[0] & ends]
+        nodes = ends.union(*(part[0] for part in hit))
+        parts = [*rest, (nodes, [*(p for part in hit for p in part[1]), pair])]
+    return sorted((part[1] for part in parts), key=lambda part: min(pair.id for pair in part))
+
+
+def _open_cases_of(session: Session, gallery_id: str, subject_ids: set[str]) -> set[str]:
+    """Ids of the cases under review that hold a pair of these people, through any record of theirs."""
+    records = trees(session, set(roots(session, subject_ids).values()))
+    found: set[str] = set()
+    for chunk in chunks(records):
+        query = (
+            select(DuplicateCase.id)
+            .join(DuplicatePair, col(DuplicatePair.case_id) == DuplicateCase.id)
+            .where(
+                DuplicatePair.gallery_id == gallery_id,
+                DuplicatePair.kind == CaseKind.duplicate,
+                DuplicatePair.state == PairState.open,
+                DuplicateCase.state != CaseState.resolved,
+                or_(col(DuplicatePair.a_subject_id).in_(chunk), col(DuplicatePair.b_subject_id).in_(chunk)),
+            )
+        )
+        found.update(session.exec(query))
+    return found
+
+
+def _cases(session: Session, ids: Iterable[str]) -> list[DuplicateCase]:
+    return [case for chunk in chunks(ids) for case in session.exec(select(DuplicateCase).where(col(DuplicateCase.id).in_(chunk)))]
+
+
+def _write_pair(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
+    """The row, and whether it is new or better than it was."""
+    query = select(DuplicatePair).where(
+        DuplicatePair.gallery_id == gallery_id,
+        DuplicatePair.a_subject_id == found.subject_ids[0],
+        DuplicatePair.b_subject_id == found.subject_ids[1],
+        DuplicatePair.held_sample_id == "",
+    )
+    known = session.exec(query).first()
+    fresh = _new_pair(found, gallery_id, circumstances, kind=CaseKind.duplicate)
+    if known is None:
+        session.add(fresh)
+        session.flush()
+        return fresh, True
+    better = found.score > known.score
+    if better:
+        known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id"}))
+    return known, better
+
+
+def _new_pair(
+    found: FoundPair, gallery_id: str, circumstances: Circumstances, *, kind: CaseKind, held_sample_id: str = ""
+) -> DuplicatePair:
+    return DuplicatePair(
+        id=new_id("pair"),
+        gallery_id=gallery_id,
+        kind=kind,
+        state=PairState.open,
+        a_subject_id=found.subject_ids[0],
+        b_subject_id=found.subject_ids[1],
+        a_sample_id=found.sample_ids[0],
+        b_sample_id=found.sample_ids[1],
+        held_sample_id=held_sample_id,
+        score=found.score,
+        threshold=circumstances.threshold,
+        band=found.band,
+        gallery_size=circumstances.gallery_size,
+        expected_fpir=circumstances.expected_fpir,
+        calibration_id=circumstances.calibration_id,
+        model_id=circumstances.model_id,
+        source=circumstances.source,
+        found_at=circumstances.at,
+    )
+
+
+def _new_case(session: Session, gallery_id: str, kind: CaseKind, source: str, at: datetime) -> DuplicateCase:
+    case = DuplicateCase(
+        id=new_id("case"),
+        gallery_id=gallery_id,
+        kind=kind,
+        state=CaseState.open,
+        priority=0.0,
+        score=0.0,
+        source=source,
+        created_at=at,
+        changed_at=at,
+    )
+    session.add(case)
+    session.flush()
+    return case
+
+
+def _bump(case: DuplicateCase, at: datetime) -> None:
+    case.version += 1
+    case.changed_at = at
+
+
+def _end_lease(case: DuplicateCase) -> None:
+    case.lease_holder = case.lease_holder_name = case.lease_until = None

@@ -1,0 +1,300 @@
+"""T2, the second transaction of an enrolment: who is a duplicate of whom, and what follows. One writer wins.
+
+Everything that could have changed since the search is read again here, under the ledger lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from sqlmodel import Session, col, delete, select, update
+
+from backend import wire
+from backend.errors import SubjectNotFound
+from backend.store import answers, clusters, distinct, gallery_log, scrubbing
+from backend.store.audit import Audit
+from backend.store.caller import Caller
+from backend.store.clusters import Circumstances, FoundPair
+from backend.store.forest import CHUNK, roots, trees
+from backend.store.sealing import key_of, open_details, open_profile
+from backend.store.tables import (
+    CalibrationRow,
+    Enrolment,
+    EnrolmentKind,
+    EnrolmentState,
+    Outbox,
+    Sample,
+    SampleState,
+    Subject,
+    Template,
+)
+from backend.wire import OnDuplicate, SubjectState
+
+if TYPE_CHECKING:
+    from backend.store.database import Store
+
+CREATED, REJECTED = 201, 409
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A new sample and an older template that reached the review threshold together."""
+
+    new_sample_id: str
+    old_seq: int
+    old_sample_id: str
+    old_subject_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """A new sample that matches none of its own subject; `best_sample_id` is the one that it comes closest to."""
+
+    sample_id: str
+    best_sample_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the search found. `expected_fpir` at the present size of the gallery is for the caller to compute."""
+
+    evidence: Sequence[Evidence]
+    held: Sequence[Held]
+    calibration: CalibrationRow | None = None
+    expected_fpir: float | None = None
+
+
+@dataclass
+class _Case:
+    """What T2 works on; not a review case."""
+
+    store: Store
+    session: Session
+    enrolment: Enrolment
+    subject: Subject
+    samples: list[Sample]
+    now: datetime
+    circumstances: Circumstances
+    roots: Mapping[str, str] = field(default_factory=dict)
+
+
+def conclude(store: Store, session: Session, enrolment_id: str, findings: Findings) -> tuple[int, wire.Enrolment]:
+    """Finish an enrolment, or give the answer of whoever finished it first; raises SubjectNotFound where it is gone."""
+    now = store.now(session)
+    won = session.exec(
+        update(Enrolment)
+        .where(col(Enrolment.id) == enrolment_id, col(Enrolment.state) == EnrolmentState.pending)
+        .values(state=EnrolmentState.done, finished_at=now)
+    )
+    enrolment = session.get(Enrolment, enrolment_id, populate_existing=True)
+    subject = session.get(Subject, enrolment.subject_id) if enrolment is not None else None
+    if enrolment is None or subject is None:
+        raise SubjectNotFound()
+    if won.rowcount == 0:
+        return answers.read(store, session, enrolment)
+    return _finish(_assemble(store, session, enrolment, subject, findings, now), findings)
+
+
+def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Subject, findings: Findings, now: datetime) -> _Case:
+    calibration = findings.calibration
+    if calibration is not None and session.get(CalibrationRow, (calibration.id, calibration.gallery_id)) is None:
+        session.add(calibration)
+    samples = session.exec(select(Sample).where(Sample.enrolment_id == enrolment.id).order_by(col(Sample.id))).all()
+    circumstances = Circumstances(
+        threshold=enrolment.review_threshold,
+        gallery_size=store.gallery(session).active_templates,
+        expected_fpir=findings.expected_fpir,
+        calibration_id=None if calibration is None else calibration.id,
+        model_id=enrolment.model_id,
+        source="enrolment",
+        at=now,
+    )
+    return _Case(store, session, enrolment, subject, list(samples), now, circumstances)
+
+
+def _finish(case: _Case, findings: Findings) -> tuple[int, wire.Enrolment]:
+    held = {held.sample_id for held in findings.held}
+    standing = _standing(case, [e for e in findings.evidence if e.new_sample_id not in held])
+    certain = [e for e, pending in standing if not pending and e.score >= case.enrolment.certain_threshold]
+    evidence = [e for e, _ in standing]
+    if certain and case.enrolment.policy == OnDuplicate.reject and case.enrolment.kind == EnrolmentKind.subject:
+        return _reject(case, evidence)
+    return _flag(case, evidence, findings.held)
+
+
+def _standing(case: _Case, evidence: Sequence[Evidence]) -> list[tuple[Evidence, bool]]:
+    """What still holds now, with whether the other side is itself pending: gone, rejected, the same person, known to differ."""
+    session, gallery = case.session, case.enrolment.gallery_id
+    states = _states(session, gallery, {e.old_seq for e in evidence})
+    case.roots = roots(session, {case.subject.id, *(e.old_subject_id for e in evidence)})
+    own = case.roots[case.subject.id]
+    others = {root for root in case.roots.values() if root != own}
+    mine = trees(session, [own])
+    differing = distinct.partners(session, gallery_id=gallery, records=mine)
+    records = trees(session, others) if differing else {}
+    settled = {records[record] for record in differing & records.keys()}
+    standing = []
+    for e in evidence:
+        sample_state, subject_state = states.get(e.old_seq, (None, None))
+        pending = SampleState.pending in (sample_state, subject_state)
+        living = sample_state == SampleState.active and subject_state in (SubjectState.active, SubjectState.merged)
+        if (pending or living) and case.roots.get(e.old_subject_id, own) not in {own, *settled}:
+            standing.append((e, pending))
+    return standing
+
+
+def _states(session: Session, gallery_id: str, seqs: Iterable[int]) -> dict[int, tuple[str, str]]:
+    found: dict[int, tuple[str, str]] = {}
+    listed = sorted(seqs)
+    for start in range(0, len(listed), CHUNK):
+        query = (
+            select(Template.seq, Sample.state, Subject.state)
+            .join(Sample, col(Sample.id) == Template.sample_id)
+            .join(Subject, col(Subject.id) == Template.subject_id)
+            .where(Template.gallery_id == gallery_id, col(Template.seq).in_(listed[start : start + CHUNK]))
+        )
+        found.update({seq: (sample, subject) for seq, sample, subject in session.exec(query)})
+    return found
+
+
+# --- flag ---------------------------------------------------------------------------------------------------------
+
+
+def _flag(case: _Case, evidence: Sequence[Evidence], held: Sequence[Held]) -> tuple[int, wire.Enrolment]:
+    session, subject = case.session, case.subject
+    holding = {one.sample_id for one in held}
+    for sample in case.samples:
+        sample.state = SampleState.held if sample.id in holding else SampleState.active
+    _remove_from_log(case, holding)
+    if case.enrolment.kind == EnrolmentKind.subject:
+        subject.state = SubjectState.active
+    else:
+        subject.version += 1
+    case.store.gallery(session).active_templates += len(case.samples) - len(holding)
+    pairs, gallery = _pairs(case, evidence), case.enrolment.gallery_id
+    review = clusters.record(session, pairs, gallery_id=gallery, circumstances=case.circumstances) if pairs else None
+    for one in held:
+        mismatch = clusters.record_held(
+            session, _held_pair(case, one), held_sample_id=one.sample_id, gallery_id=gallery, circumstances=case.circumstances
+        )
+        review = review or mismatch
+    session.flush()
+    answer = _answer(case, evidence, case_id=None if review is None else review.id)
+    return _close(case, CREATED, answer, pairs=len(pairs))
+
+
+def _held_pair(case: _Case, held: Held) -> FoundPair:
+    return FoundPair(
+        subject_ids=(case.subject.id, case.subject.id),
+        sample_ids=(held.best_sample_id, held.sample_id),
+        score=held.score,
+        band="review",
+    )
+
+
+def _remove_from_log(case: _Case, sample_ids: Iterable[str]) -> None:
+    for sample_id in sorted(sample_ids):
+        for template in case.session.exec(select(Template).where(Template.sample_id == sample_id)).all():
+            gallery_log.append_remove(case.session, template, at=case.now)
+
+
+# --- reject -------------------------------------------------------------------------------------------------------
+
+
+def _reject(case: _Case, evidence: Sequence[Evidence]) -> tuple[int, wire.Enrolment]:
+    """The subject leaves the gallery and its key is destroyed; what remains are ids."""
+    session, subject = case.session, case.subject
+    pairs, gallery = _pairs(case, evidence), case.enrolment.gallery_id
+    answer = _answer(case, evidence, case_id=None, ids_only=True)
+    _remove_from_log(case, [sample.id for sample in case.samples])
+    session.exec(delete(Template).where(col(Template.subject_id) == subject.id))
+    session.exec(delete(Sample).where(col(Sample.subject_id) == subject.id))
+    subject.state, subject.version = SubjectState.rejected, subject.version + 1
+    subject.external_id_index = subject.sealed_profile = subject.wrapped_key = None
+    case.enrolment.state = EnrolmentState.rejected
+    clusters.drop_subjects(session, [subject.id], at=case.now, reason="rejected")
+    clusters.record_closed(session, pairs, gallery_id=gallery, circumstances=case.circumstances)
+    scrubbing.ask(session, gallery_id=gallery, at=case.now)
+    return _close(case, REJECTED, answer, pairs=len(pairs))
+
+
+# --- both ---------------------------------------------------------------------------------------------------------
+
+
+def _pairs(case: _Case, evidence: Sequence[Evidence]) -> list[FoundPair]:
+    """The best evidence for each older record."""
+    best: dict[str, Evidence] = {}
+    for e in sorted(evidence, key=lambda e: (-e.score, e.old_seq)):
+        best.setdefault(e.old_subject_id, e)
+    return [
+        FoundPair(
+            subject_ids=(case.subject.id, e.old_subject_id),
+            sample_ids=(e.new_sample_id, e.old_sample_id),
+            score=e.score,
+            band=_band(case, e.score),
+        )
+        for e in best.values()
+    ]
+
+
+def _band(case: _Case, score: float) -> Literal["review", "certain"]:
+    return "certain" if score >= case.enrolment.certain_threshold else "review"
+
+
+def _answer(case: _Case, evidence: Sequence[Evidence], *, case_id: str | None, ids_only: bool = False) -> wire.Enrolment:
+    """Candidates are people (roots), best first, each once."""
+    best: dict[str, wire.DuplicateCandidate] = {}
+    for e in sorted(evidence, key=lambda e: (-e.score, e.old_seq)):
+        root = case.roots[e.old_subject_id]
+        candidate = wire.DuplicateCandidate(subject_id=root, sample_id=e.old_sample_id, score=e.score, band=_band(case, e.score))
+        best.setdefault(root, candidate)
+    key = key_of(case.store.keyring, case.subject)
+    return wire.Enrolment(
+        subject_id=case.subject.id,
+        state=SubjectState.rejected if ids_only else SubjectState(case.subject.state),
+        external_id=None if ids_only else open_profile(key, case.subject).external_id,
+        sample_ids=[sample.id for sample in case.samples],
+        duplicates=list(best.values()),
+        case_id=case_id,
+        seq=case.enrolment.last_seq,
+        review_threshold=case.enrolment.review_threshold,
+        model_id=case.enrolment.model_id,
+        quality=[]
+        if ids_only or key is None
+        else [wire.Quality.model_validate(open_details(key, sample).quality) for sample in case.samples],
+    )
+
+
+def _close(case: _Case, status: int, answer: wire.Enrolment, *, pairs: int) -> tuple[int, wire.Enrolment]:
+    session, enrolment = case.session, case.enrolment
+    answers.keep(case.store, session, enrolment, case.subject, status=status, answer=answer)
+    action = "subject.reject" if status == REJECTED else _ACTIONS[EnrolmentKind(enrolment.kind)]
+    detail = {"enrolment": enrolment.id, "pairs": pairs, "case": answer.case_id}
+    Audit(case.store).append(session, _caller(enrolment), action, case.subject.id, detail)
+    session.add(
+        Outbox(
+            gallery_id=enrolment.gallery_id,
+            topic="enrolment.finished",
+            object_id=enrolment.id,
+            subject_id=case.subject.id,
+            created_at=case.now,
+        )
+    )
+    return status, answer
+
+
+_ACTIONS = {
+    EnrolmentKind.subject: "subject.enrol",
+    EnrolmentKind.samples: "sample.add",
+    EnrolmentKind.accepted: "sample.accept",
+}
+
+
+def _caller(enrolment: Enrolment) -> Caller:
+    kind: Literal["key", "person"] = "person" if enrolment.caller_kind == "person" else "key"
+    return Caller(id=enrolment.caller_id, name="", kind=kind, sid=enrolment.caller_sid, kid=enrolment.caller_kid)

@@ -1,0 +1,33 @@
+"""Pairs that were decided to be different people: never flagged again, whatever their samples and models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlmodel import Session, col, or_, select
+
+from backend.store.forest import chunks
+from backend.store.tables import DistinctPair
+
+
+def partners(session: Session, *, gallery_id: str, records: Iterable[str]) -> set[str]:
+    """Every record that was decided to be somebody else than one of `records`."""
+    mine = set(records)
+    found: set[str] = set()
+    for chunk in chunks(mine):
+        theirs = or_(col(DistinctPair.a_subject_id).in_(chunk), col(DistinctPair.b_subject_id).in_(chunk))
+        query = select(DistinctPair.a_subject_id, DistinctPair.b_subject_id).where(DistinctPair.gallery_id == gallery_id, theirs)
+        for a, b in session.exec(query):
+            found |= {b} if a in mine else set()
+            found |= {a} if b in mine else set()
+    return found
+
+
+def contradiction(session: Session, *, gallery_id: str, owner: Mapping[str, str]) -> tuple[str, str] | None:
+    """`owner`: record → person. Two records of different persons among them that were decided to be different, if any."""
+    for chunk in chunks(owner):
+        query = select(DistinctPair).where(DistinctPair.gallery_id == gallery_id, col(DistinctPair.a_subject_id).in_(chunk))
+        for pair in session.exec(query):
+            if pair.b_subject_id in owner and owner[pair.a_subject_id] != owner[pair.b_subject_id]:
+                return pair.a_subject_id, pair.b_subject_id
+    return None

@@ -1,0 +1,64 @@
+"""Erasing a person: key destroyed, rows gone, every index told. What stays are opaque ids in the log and the audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session, col, delete, func, or_, select, update
+
+from backend.store import clusters, gallery_log, scrubbing, tables
+from backend.store.tables import (
+    Decision,
+    DistinctPair,
+    DuplicatePair,
+    Enrolment,
+    Outbox,
+    Sample,
+    SampleState,
+    Subject,
+    Template,
+)
+
+if TYPE_CHECKING:
+    from backend.store.database import Store
+
+
+def erase(store: Store, session: Session, records: Sequence[str], *, at: datetime) -> None:
+    """`records`: a subject and everything merged into it, itself first. Within a write transaction."""
+    _forget_notes(session, records)
+    clusters.drop_subjects(session, records, at=at, reason="erased")
+    _leave_gallery(store, session, records, at=at)
+    session.exec(
+        delete(DistinctPair).where(or_(col(DistinctPair.a_subject_id).in_(records), col(DistinctPair.b_subject_id).in_(records)))
+    )
+    for table in (tables.Idempotency, Enrolment, Outbox, Template, Sample):
+        session.exec(delete(table).where(col(table.subject_id).in_(records)))
+    # Overwritten before they are deleted: the row's key must not survive in a freed cell.
+    gone = col(Subject.id).in_(records)
+    session.exec(update(Subject).where(gone).values(wrapped_key=None, sealed_profile=None, external_id_index=None))
+    session.exec(update(Subject).where(gone).values(merged_into=None))
+    session.exec(delete(Subject).where(gone))
+    scrubbing.ask(session, gallery_id=store.gallery_id, at=at)
+    session.expire_all()
+
+
+def _forget_notes(session: Session, records: Sequence[str]) -> None:
+    """Of every decision about one of them: a note may speak of either side."""
+    theirs = or_(col(DuplicatePair.a_subject_id).in_(records), col(DuplicatePair.b_subject_id).in_(records))
+    about = select(DuplicatePair.case_id).where(theirs)
+    noted = or_(col(Decision.case_id).in_(about), col(Decision.note_subject_id).in_(records))
+    session.exec(update(Decision).where(noted).values(sealed_note=None, note_subject_id=None))
+
+
+def _leave_gallery(store: Store, session: Session, records: Sequence[str], *, at: datetime) -> None:
+    in_gallery = (SampleState.active, SampleState.pending)
+    query = select(Template).join(Sample, col(Sample.id) == Template.sample_id)
+    query = query.where(col(Template.subject_id).in_(records), col(Sample.state).in_(in_gallery))
+    for template in session.exec(query.order_by(col(Template.seq))).all():
+        gallery_log.append_remove(session, template, at=at)
+    active = select(func.count()).select_from(Sample)
+    active = active.where(col(Sample.subject_id).in_(records), Sample.state == SampleState.active)
+    store.gallery(session).active_templates -= session.exec(active).one()
+    session.flush()
