@@ -87,7 +87,9 @@ class Environment:
 
 def _no_venv() -> str:
     major, minor = sys.version_info[:2]
-    return f"This Python cannot make a virtual environment: as root, `apt-get install python{major}.{minor}-venv` (Debian, Ubuntu)"
+    return (
+        f"This Python cannot make a virtual environment: as root, `apt-get install python{major}.{minor}-venv` (Debian, Ubuntu)"
+    )
 
 
 def _run(command: Sequence[str], otherwise: str) -> None:
@@ -108,4 +110,4 @@ def enter(arguments: Sequence[str], say: Say) -> float:
     os.environ[INSTALL_S] = f"{took:.3f}"
     os.chdir(ROOT)
     python = str(environment.python)
-    os.execv(python, [python, "-m", "deploy", *arguments])  # noqa: S606 - our own interpreter, no shell
+    return os.execv(python, [python, "-m", "deploy", *arguments])  # noqa: S606 - our own interpreter, no shell

@@ -10,7 +10,7 @@ OLDEST = (3, 11)
 NEWEST = (3, 14)
 
 
-def require(arguments):  # type: ignore[no-untyped-def]  # annotations of today's form would not hurt, generics would
+def require(arguments: list[str]) -> None:
     """Return on a fitting Python; else start `deploy` again with one from PATH, or end with a sentence."""
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return

@@ -20,7 +20,9 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(found))
     elif found["supervisor"] is None:
-        print("Not running." + (f" Left over: {found['left_over']} processes; `make stop` ends them." if found["left_over"] else ""))
+        print(
+            "Not running." + (f" Left over: {found['left_over']} processes; `make stop` ends them." if found["left_over"] else "")
+        )
     else:
         print(f"Supervisor: process {found['supervisor']}")
         for name, program in found["programs"].items():

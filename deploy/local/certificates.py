@@ -66,5 +66,3 @@ class LocalCa:
 def _names(leaf: x509.Certificate) -> list[str]:
     found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
-
-

@@ -35,8 +35,8 @@ def choose(record: Path, *, engine: str | None, pack: Path | None) -> EngineChoi
         wanted = _given(engine or INSIGHTFACE, pack, recorded)
     if recorded is not None and wanted != recorded:
         raise Sentence(
-            f"the gallery in {record.parent} was made with the engine {recorded}; templates of two engines cannot be compared, so "
-            f"{wanted} would find nobody in it. Start a second fleet beside it (FLEET_RUN_DIR=.run-{wanted.engine} "
+            f"the gallery in {record.parent} was made with the engine {recorded}; templates of two engines cannot be compared, "
+            f"so {wanted} would find nobody in it. Start a second fleet beside it (FLEET_RUN_DIR=.run-{wanted.engine} "
             "FLEET_PORT_OFFSET=100), or delete this gallery with `make clean` and enrol everybody again"
         )
     if recorded is None:

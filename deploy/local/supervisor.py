@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import leash
@@ -48,7 +48,6 @@ class _Child:
     due: float | None = 0.0
     """When it is to be started; None while it runs."""
     restarts: int = 0
-    ends: list[int] = field(default_factory=list)
 
     @property
     def state(self) -> str:
@@ -107,7 +106,7 @@ class Supervisor:
         now = self._clock()
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
-                self._bury(child, now)
+                self._bury(child, child.process, now)
                 changed = True
             elif child.process is None and child.due is not None and now >= child.due:
                 self._start(child)
@@ -132,14 +131,14 @@ class Supervisor:
             )  # fmt: skip
         child.due = None
 
-    def _bury(self, child: _Child, now: float) -> None:
-        assert child.process is not None
-        code = child.process.returncode
-        _kill_group(child.process.pid)
+    def _bury(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
+        _kill_group(process.pid)
         child.process = None
         child.due = now + self._restart_after_s
         child.restarts += 1
-        self._say(f"{child.program.name} {_how(code)}; it starts again in {self._restart_after_s:.0f} s (see {child.program.log})")
+        self._say(
+            f"{child.program.name} {_how(process.returncode)}; it starts again in {self._restart_after_s:.0f} s (see {child.program.log})"
+        )
 
     def _end_all(self) -> None:
         living = [child.process for child in self._children if child.process is not None]

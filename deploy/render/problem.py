@@ -36,7 +36,9 @@ def refusals(largest_body_mb: int) -> list[Refusal]:
         Refusal(411, "length_required", "The request does not say how long it is", "Send it with a Content-Length"),
         Refusal(413, "body_too_large", "The request is too large", f"Send at most {largest_body_mb} MiB in one request"),
         Refusal(429, "too_many_requests", "Too many requests from this address", "Slow down, then repeat the request", 1),
-        Refusal(502, "bad_gateway", "No backend answered", "Repeat the request, with the same Idempotency-Key where it had one", 2),
+        Refusal(
+            502, "bad_gateway", "No backend answered", "Repeat the request, with the same Idempotency-Key where it had one", 2
+        ),
         Refusal(503, "not_ready", "No backend is ready", "Repeat the request a little later", 2),
         Refusal(504, "gateway_timeout", "The backends took too long", "Repeat the request, with the same Idempotency-Key", 2),
     ]

@@ -25,7 +25,10 @@ def check(fleet: Fleet) -> None:
 
 
 def _names(fleet: Fleet) -> Iterator[str]:
-    named = {"balancer.server_name": fleet.balancer.server_name, "balancer.backend_server_name": fleet.balancer.backend_server_name}
+    named = {
+        "balancer.server_name": fleet.balancer.server_name,
+        "balancer.backend_server_name": fleet.balancer.backend_server_name,
+    }
     named |= {f"backends.{backend.name}.server_name": backend.server_name for backend in fleet.backends}
     for place, name in named.items():
         if name is not None and not HOST.match(name):
@@ -40,7 +43,7 @@ def _paths(fleet: Fleet) -> Iterator[str]:
     fields |= {f"backends.{backend.name}.ca_file": backend.ca_file for backend in fleet.backends}
     for place, path in fields.items():
         if path is not None and UNQUOTABLE.search(str(path)):
-            yield f"{place}: a path with quotes, backslashes, dollar signs or control characters cannot stand in a configuration file"
+            yield f"{place}: a configuration file cannot carry a path with quotes, backslashes or dollar signs"
 
 
 def _zones(fleet: Fleet) -> Iterator[str]:
@@ -79,7 +82,7 @@ def _haproxy(fleet: Fleet) -> Iterator[str]:
     if fleet.balancer.cert_file is None:
         yield "balancer.cert_file: HAProxy needs the file that holds chain and key together"
     if fleet.balancer.key_file is not None:
-        yield "balancer.key_file: HAProxy reads chain and key from one file; nearest: `cat` both into cert_file and leave key_file out"
+        yield "balancer.key_file: HAProxy reads both from one file; nearest: `cat` chain and key into cert_file, no key_file"
 
 
 def _several(fleet: Fleet, of: Callable[[Backend], Value]) -> bool:

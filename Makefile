@@ -1,0 +1,44 @@
+# `make` shows what there is; CONTRIBUTING.md says when to use it.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv/bin
+.DEFAULT_GOAL := help
+
+# Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
+PACKAGES := nginx-light haproxy chromium openssl
+UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
+
+.PHONY: help run stop status clean install system check test bench
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## start the whole system here; Ctrl-C stops it (ENGINE= PACK= BALANCER= ARGS=)
+	@$(PYTHON) -m deploy up $(UP) $(ARGS)
+
+stop: ## end what is left of a run
+	@$(PYTHON) -m deploy down
+
+status: ## say what runs
+	@$(PYTHON) -m deploy status
+
+clean: ## stop, and delete .run with its data, after asking (ARGS=--yes)
+	@$(PYTHON) -m deploy clean $(ARGS)
+
+install: ## make or update .venv from requirements.txt
+	@$(PYTHON) -m deploy install
+
+system: ## as root: install what Debian has of nginx, HAProxy and Chromium, with their services off
+	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
+
+check: install ## ruff, mypy --strict, the import contracts
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(VENV)/lint-imports
+
+test: install ## every test; a part with ARGS="tests/ledger -k merge"
+	$(VENV)/python -m pytest $(ARGS)
+
+bench: install ## measure, and write docs/benchmarks.json
+	$(VENV)/python -m tests.bench $(ARGS)
