@@ -258,7 +258,7 @@ class BackendClient:
     def stats(self) -> wire.Stats:
         return self._get("/v1/stats", wire.Stats)
 
-    def keys(self) -> list[wire.Key]:
+    def api_keys(self) -> list[wire.Key]:
         return self._get("/v1/keys", wire.Page[wire.Key]).items
 
     def create_key(self, name: str, scopes: Sequence[wire.Scope], *, expires_at: datetime | None = None) -> wire.NewKey:

@@ -16,7 +16,7 @@ from backend.faces.capture import CapturedFace, Detected, Probe, capture, detect
 from backend.faces.engine import Engine
 from backend.faces.image import ImageLimits
 from backend.faces.pool import InferencePool
-from backend.recognition import Recognition
+from backend.recognition import Recognition, detected_face
 from backend.store.caller import Caller
 from backend.threads import Threads
 
@@ -126,11 +126,13 @@ class Intake:
     async def detect(self, request: wire.DetectRequest) -> wire.Detection:
         found = await self._faces.detect(request.image)
         return wire.Detection(
-            faces=[detected_face(face) for face in found.faces], width=found.width, height=found.height, model_id=self._model_id
+            faces=[detected_face(face, quality) for face, quality in found.faces],
+            width=found.width,
+            height=found.height,
+            model_id=self._model_id,
         )
 
     async def _replay(self, caller: Caller, key: str | None, sha256: str) -> Outcome | None:
         if key is None:
             return None
-        earlier = await self._threads.ledger(self._enrolments.replay, caller, key, sha256)
-        return earlier and Outcome(earlier.status, earlier.answer)
+        return await self._threads.ledger(self._enrolments.replay, caller, key, sha256)

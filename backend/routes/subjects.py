@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
@@ -28,7 +28,9 @@ from backend.routes.deps import (
 )
 
 router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
-REJECTED = {409: {"model": wire.Enrolment, "description": "Rejected as a certain duplicate, or external_id is taken"}}
+REJECTED: dict[int | str, dict[str, Any]] = {
+    409: {"model": wire.Enrolment, "description": "Rejected as a certain duplicate, or external_id is taken"}
+}
 
 
 @router.post(
@@ -75,7 +77,9 @@ async def list_subjects(
     cursor: Cursor = None,
     limit: Limit = 50,
     external_id: Annotated[str | None, Query(max_length=200)] = None,
-    query: Annotated[str | None, Query(max_length=200, description="Part of the external id or a metadata value.")] = None,
+    query: Annotated[
+        str | None, Query(max_length=200, description="A whole external id, or the beginning of an id of ours.")
+    ] = None,
     state: wire.SubjectState | None = None,
 ) -> wire.Page[wire.Subject]:
     """Newest first."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -142,9 +143,9 @@ def test_a_problem_document_is_raised_with_its_fields() -> None:
 
 
 def test_a_balancers_own_error_page_is_a_problem_too() -> None:
-    with listening(Server(413, "too big", kind="text/html")) as urls, BackendClient(urls) as client:
-        with pytest.raises(ProblemError) as raised:
-            client.detect(b"x")
+    page = Server(413, "too big", kind="text/html")
+    with listening(page) as urls, BackendClient(urls) as client, pytest.raises(ProblemError) as raised:
+        client.detect(b"x")
     assert (raised.value.status, raised.value.code) == (413, "http_413")
 
 
@@ -181,8 +182,6 @@ def test_a_version_becomes_an_if_match_header() -> None:
 
 def test_a_certificate_of_an_unknown_authority_is_refused_and_a_named_one_is_trusted(tmp_path: Path) -> None:
     authority, server = trustme.CA(), Server(200, STATS)
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     server.http.socket = context.wrap_socket(server.http.socket, server_side=True)

@@ -90,7 +90,7 @@ def test_a_revoked_key_is_refused_at_once_and_an_expired_one_too(service: Servic
         assert service.get("/v1/subjects", key.secret).status_code == 200
         assert admin.revoke_key(key.id).revoked_at is not None
         assert service.get("/v1/subjects", key.secret).status_code == 401
-        assert key.id in {one.id for one in admin.keys()}
+        assert key.id in {one.id for one in admin.api_keys()}
 
 
 def test_what_was_done_stands_in_the_audit_trail_with_its_actor(service: Service) -> None:

@@ -58,14 +58,12 @@ def test_a_second_signal_ends_at_once_with_a_status_that_says_so(fresh_site: Sit
 
 def test_what_exceeds_the_graceful_timeout_is_cut_off(fresh_site: Site) -> None:
     settings = {"BACKEND_DRAIN_S": "0", "BACKEND_GRACEFUL_TIMEOUT_S": "1", "BACKEND_INFERENCE_WORKERS": "1"}
-    with serving(fresh_site, **settings) as service:
-        # A client that never ends its request.
-        with socket.create_connection(("127.0.0.1", httpx.URL(service.url).port or 0)) as slow:
-            head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fresh_site.key('client')}\r\n"
-            slow.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{".encode())
-            wait_until(lambda: "http_requests_in_flight 2.0" in service.get("/metrics").text, what="the slow request")
-            service.terminate()
-            assert service.exit_code(within_s=10) == 1
+    with serving(fresh_site, **settings) as service, _connected(service.url) as never_ending:
+        head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {fresh_site.key('client')}\r\n"
+        never_ending.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        wait_until(lambda: "http_requests_in_flight 2.0" in service.get("/metrics").text, what="the request")
+        service.terminate()
+        assert service.exit_code(within_s=10) == 1
 
 
 def test_an_operator_drains_a_replica_which_goes_on_serving(fresh_site: Site) -> None:
@@ -144,10 +142,14 @@ def test_a_renewed_certificate_is_served_without_a_restart_and_half_a_renewal_ch
             assert client.live().status == "alive"
 
 
-def _accepts(url: str) -> bool:
+def _connected(url: str) -> socket.socket:
     parts = httpx.URL(url)
+    return socket.create_connection((parts.host, parts.port or 0), 5)
+
+
+def _accepts(url: str) -> bool:
     try:
-        with socket.create_connection((parts.host, parts.port or 0), 1):
+        with _connected(url):
             return True
     except OSError:
         return False
