@@ -6,12 +6,13 @@ nginx overwrites its environment with its title; it is known by its working fold
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.layout import RunFolder
@@ -29,8 +30,25 @@ def start_time(pid: int) -> str | None:
     return None if after_name[0] == "Z" else after_name[19]
 
 
-def write_supervisor(run: RunFolder) -> None:
-    run.supervisor_file.write_text(f"{os.getpid()} {start_time(os.getpid())}\n")
+@contextmanager
+def supervising(run: RunFolder) -> Iterator[bool]:
+    """Be this fleet's only supervisor for the length of the block; False where another process is it already.
+
+    A lock decides, which the kernel frees however its holder ends; the process id beside it is for `down`.
+    """
+    with run.supervisor_file.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        file.truncate(0)
+        file.write(f"{os.getpid()} {start_time(os.getpid())}\n")
+        file.flush()
+        try:
+            yield True
+        finally:
+            run.supervisor_file.unlink(missing_ok=True)
 
 
 def supervisor(run: RunFolder) -> int | None:

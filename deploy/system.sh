@@ -37,8 +37,8 @@ echo "make system: apt-get install$missing"
 apt-get install --yes --quiet --no-install-recommends $missing
 
 for service in nginx haproxy; do
-    if command -v systemctl > /dev/null && [ -d /run/systemd/system ]; then
-        systemctl disable --now "$service" > /dev/null 2>&1 || true
-    fi
+    case " $missing " in
+        *" $service "*) if command -v systemctl > /dev/null; then systemctl --quiet disable "$service" || true; fi ;;
+    esac
 done
 echo "make system: done; no service was started"

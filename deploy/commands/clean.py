@@ -48,7 +48,7 @@ def _delete(folder: RunFolder) -> None:
 
 def _refuse_strangers(folder: RunFolder) -> None:
     """A mistyped FLEET_RUN_DIR must not delete a home."""
-    if any(folder.path.iterdir()) and not folder.engine_file.exists():
+    if not folder.engine_file.exists() and set(folder.path.iterdir()) - set(folder.entries):
         raise Sentence(f"{folder.path} is not a fleet's run folder: nothing was deleted")
 
 

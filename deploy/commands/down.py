@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from deploy import processes
 from deploy.layout import RunFolder, run_folder
+from deploy.local import temporary
 from deploy.say import aloud
 from deploy.sentence import Sentence
 
@@ -41,13 +42,23 @@ def stop(run: RunFolder) -> dict[str, int]:
         if (pid := processes.supervisor(run)) is not None:
             found.add(pid)
             killed += processes.end([pid], ask_s=SUPERVISOR_S)
-        if orphans := processes.members(run):
-            found.update(orphans)
-            killed += processes.end(orphans, ask_s=ORPHANS_S)
+        found.update(processes.members(run))
+        killed += end_orphans(run)
     except PermissionError:
         raise Sentence(f"the fleet of {run.path} runs as another user: stop it as that user or as root") from None
-    if left := processes.members(run):
-        raise Sentence(f"these processes do not end: {', '.join(map(str, left))}")
     for file in (run.supervisor_file, run.programs_file):
         file.unlink(missing_ok=True)
     return {"stopped": len(found), "killed": len(killed)}
+
+
+def end_orphans(run: RunFolder) -> list[int]:
+    """End every process of the fleet but a supervisor of it that calls this; answers with those that had to be killed.
+
+    Raises:
+        Sentence: some live on.
+    """
+    killed = processes.end(processes.members(run), ask_s=ORPHANS_S)
+    if left := processes.members(run):
+        raise Sentence(f"these processes do not end: {', '.join(map(str, left))}")
+    temporary.forget(run.balancer)
+    return killed

@@ -6,16 +6,15 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
+from deploy.local import temporary
 from deploy.render.documents import HAPROXY, OWN_NGINX
 from deploy.render.place import Place
 from deploy.sentence import Sentence
 
 KINDS = ("nginx", "haproxy")
 WORKERS = ("www-data", "nginx", "nobody")
-TEMPORARY = "temporary-folder"
 
 
 def installed(name: str, path: str | None = None) -> str | None:
@@ -39,34 +38,16 @@ def place(kind: str, folder: Path) -> Place:
     if kind != "nginx":
         return Place(packaged=False, folder=folder)
     if os.geteuid() != 0:
-        temporary = folder / "temporary"
-        temporary.mkdir(exist_ok=True)
-        return Place(packaged=False, folder=folder, temporary=temporary)
+        own = folder / "temporary"
+        own.mkdir(exist_ok=True)
+        return Place(packaged=False, folder=folder, temporary=own)
     worker = _worker()
-    return Place(packaged=False, folder=folder, temporary=_temporary(folder, worker), worker_user=worker.pw_name)
+    return Place(packaged=False, folder=folder, temporary=temporary.make(folder, worker), worker_user=worker.pw_name)
 
 
 def _worker() -> pwd.struct_passwd:
     known = {user.pw_name: user for user in pwd.getpwall()}
     return next(known[name] for name in WORKERS if name in known)
-
-
-def _temporary(folder: Path, worker: pwd.struct_passwd) -> Path:
-    """A folder of the workers' own outside the run folder; its name is kept, so that the next run and `down` find it."""
-    forget_temporary(folder)
-    made = Path(tempfile.mkdtemp(prefix="face-auth-nginx-"))
-    os.chown(made, worker.pw_uid, worker.pw_gid)
-    (folder / TEMPORARY).write_text(str(made))
-    return made
-
-
-def forget_temporary(folder: Path) -> None:
-    record = folder / TEMPORARY
-    if record.exists():
-        made = Path(record.read_text())
-        if made.name.startswith("face-auth-nginx-"):
-            shutil.rmtree(made, ignore_errors=True)
-        record.unlink()
 
 
 def command(kind: str, folder: Path) -> tuple[str, ...]:

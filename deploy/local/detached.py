@@ -19,6 +19,7 @@ from deploy.layout import ROOT, RunFolder
 from deploy.say import Say
 from deploy.sentence import Sentence
 
+END_WITHIN_S = 30
 REPORT_TO = "FACE_AUTH_REPORT_TO"
 """Environment variable with the descriptor of the pipe."""
 
@@ -41,12 +42,21 @@ def start(arguments: Sequence[str], *, run: RunFolder, wait_s: float, install_s:
     try:
         return _follow(receive, time.monotonic() + wait_s, say)
     except BaseException:
-        child.terminate()
-        child.wait(60)
-        stop(run)
+        _end(child)
+        if processes.supervisor(run) is None:  # it may be another fleet of this folder that refused this one
+            stop(run)
         raise
     finally:
         os.close(receive)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _follow(receive: int, deadline: float, say: Say) -> dict[str, Any]:

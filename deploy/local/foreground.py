@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import processes
-from deploy.commands.down import stop
+from deploy.commands.down import end_orphans
 from deploy.layout import Ports, RunFolder
 from deploy.local import balancers, engine_choice
 from deploy.local.programs import Programs
@@ -55,31 +55,31 @@ class Foreground:
         Raises:
             Sentence: the fleet did not come up; nothing of it is left running.
         """
-        start = self._prepare()
+        self._where.create()
+        with processes.supervising(self._where) as alone:
+            if not alone:
+                raise Sentence(f"the fleet of {self._where.path} runs already: `make stop` ends it")
+            self._live(self._prepare())
+        if self._failed is not None:
+            raise self._failed
+        aloud("Everything is stopped.")
+
+    def _live(self, start: Start) -> None:
         self._supervisor.stop_on_signals()
-        processes.write_supervisor(self._where)
         worker = threading.Thread(target=self._work, args=(start,), name="start", daemon=True)
         worker.start()
         try:
             self._supervisor.run()
         finally:
-            processes.end(processes.members(self._where), ask_s=2)  # a short command that the start had begun
+            end_orphans(self._where)  # a short command that the start had begun
             worker.join(timeout=5)
-            balancers.forget_temporary(self._where.balancer)
-            self._where.supervisor_file.unlink(missing_ok=True)
-        if self._failed is not None:
-            raise self._failed
-        aloud("Everything is stopped.")
 
     def _prepare(self) -> Start:
-        """Everything that can be refused is refused here, before anything is started or written."""
+        """Everything that can be refused is refused here, before anything is started."""
         where = self._where
-        if (pid := processes.supervisor(where)) is not None:
-            raise Sentence(f"the fleet of {where.path} runs already (process {pid}): `make stop` ends it")
-        stop(where)  # what a crashed supervisor left behind
+        end_orphans(where)  # what a crashed supervisor left behind
         kind = balancers.choose(self._wishes.balancer)
         self._refuse_taken_ports(kind)
-        where.create()
         engine = engine_choice.choose(where.engine_file, engine=self._wishes.engine, pack=self._wishes.pack)
         return Start(
             run=where, ports=self._ports, programs=Programs(where, self._ports, engine, kind), supervisor=self._supervisor,

@@ -107,8 +107,9 @@ class Programs:
             "MONITOR_DATABASE_URL": f"sqlite:///{self.run.data / 'monitor.db'}",
             "MONITOR_SIGNERS_FILE": self.signers,
             "MONITOR_KEYS_FILE": self.monitor_keys,
-            "MONITOR_LOG_DIR": str(self.run.logs),
+            "MONITOR_LOG_DIR": str(self.run.logs / "monitor"),
         }
+        (self.run.logs / "monitor").mkdir(exist_ok=True)
         command = self.module("monitor", "run", "--fleet", str(self.run.fleet_file))
         return self._program("monitor", command, self.common | settings)
 

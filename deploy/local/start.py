@@ -57,10 +57,12 @@ class Start:
         """
         self._certificates()
         self._render()
-        with ThreadPoolExecutor(2) as pool:
-            people = pool.submit(self._people_and_dashboard)
-            keys = self._ledger_and_backends()
-            access = self._write_access(keys, people.result())
+        credentials = Credentials(self.run, self.programs)
+        with ThreadPoolExecutor(1) as pool:
+            people = pool.submit(credentials.ensure_people)
+            self._ledger_and_backends()
+            access = self._write_access(credentials.ensure_keys(), people.result())
+        self.supervisor.add(self.programs.dashboard(backends=BACKENDS))
         self._wait_ready()
         self.supervisor.add(self.programs.monitor())
         before, enrolled, open_cases = self._demo(access)
@@ -93,19 +95,12 @@ class Start:
         balancers.check(kind, self.run.balancer)
         self.supervisor.add(self.programs.balancer())
 
-    def _people_and_dashboard(self) -> dict[str, dict[str, str]]:
-        credentials = Credentials(self.run, self.programs)
-        people = credentials.ensure_people()
-        self.supervisor.add(self.programs.dashboard(backends=BACKENDS))
-        return people
-
-    def _ledger_and_backends(self) -> dict[str, str]:
+    def _ledger_and_backends(self) -> None:
         self.say("Preparing the ledger …")
         commands.run(self.programs.module("backend", "migrate"), environment=self.programs.ledger, folder=self.run.path)
         self.say(f"Starting {len(BACKENDS)} backends, the monitor, the dashboard, balancer: {self.programs.balancer_kind} …")
         for name in BACKENDS:
             self.supervisor.add(self.programs.backend(name, all_names=BACKENDS))
-        return Credentials(self.run, self.programs).ensure_keys()
 
     def _write_access(self, keys: dict[str, str], people: dict[str, dict[str, str]]) -> dict[str, Any]:
         access = {

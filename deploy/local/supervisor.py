@@ -136,9 +136,8 @@ class Supervisor:
         child.process = None
         child.due = now + self._restart_after_s
         child.restarts += 1
-        self._say(
-            f"{child.program.name} {_how(process.returncode)}; it starts again in {self._restart_after_s:.0f} s (see {child.program.log})"
-        )
+        how, later = _how(process.returncode), f"{self._restart_after_s:.0f} s"
+        self._say(f"{child.program.name} {how}; it starts again in {later} (see {child.program.log})")
 
     def _end_all(self) -> None:
         living = [child.process for child in self._children if child.process is not None]
