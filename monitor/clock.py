@@ -9,4 +9,6 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    return datetime.now(UTC)
+    """In whole milliseconds, as the store keeps them: what is shown before a restart is shown after it, to the digit."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

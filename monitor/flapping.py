@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 STATES = 21
 HIGH_PERCENT = 50.0
 LOW_PERCENT = 25.0
 
 
-def percent(states: Sequence[str]) -> float:
+def percent(states: Iterable[str]) -> float:
     """Weighted share of changes among the last 21 states, oldest first: 0 to 100.
 
     Newer changes weigh more: ``0.75 + 0.5 (i-1)/19`` for the i-th of 20 changes (Nagios Core, `flapping.c`). A shorter
     history counts as one that was quiet before.
     """
-    recent = states[-STATES:]
+    recent = list(states)[-STATES:]
     changes = [old != new for old, new in itertools.pairwise(recent)]
     first = STATES - 1 - len(changes)
     weighted = sum(0.75 + 0.5 * (first + index) / 19 for index, changed in enumerate(changes) if changed)
     return 100.0 * weighted / (STATES - 1)
 
 
-def is_flapping(states: Sequence[str], *, was: bool) -> bool:
+def is_flapping(states: Iterable[str], *, was: bool) -> bool:
     """Starts above the high threshold and ends below the low one, so that it does not flap itself."""
     return percent(states) >= (LOW_PERCENT if was else HIGH_PERCENT)

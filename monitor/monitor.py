@@ -220,6 +220,8 @@ class Monitor:
         silent = self.schedule.silent_s()
         if self.schedule.ticked_at is None or silent > SILENT_S:
             return wire.Check(status="fail", detail=f"no tick for {silent:.1f} s")
+        if self.schedule.failures:
+            return wire.Check(status="warn", detail=f"{self.schedule.failures} duties failed by a defect: see the log")
         return wire.Check(status="ok", detail=f"ticks; at most {self.schedule.worst_lateness_s * 1000:.0f} ms late")
 
     def _fleet_check(self) -> wire.Check:

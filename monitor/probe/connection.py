@@ -10,12 +10,13 @@ import ipaddress
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from monitor.probe.outcome import Stage
@@ -95,6 +96,7 @@ class StageClock:
     def __init__(self) -> None:
         self.stage: Stage = "connect"
         self.timings_ms: dict[str, float] = {}
+        self.opened: list[httpcore.AsyncNetworkStream] = []
         self._since: float | None = None
 
     def enter(self, stage: Stage) -> None:
@@ -108,9 +110,11 @@ class StageClock:
             self.timings_ms[self.stage] = self.timings_ms.get(self.stage, 0.0) + (now - self._since) * 1000
         self._since = now
 
-    async def __call__(self, event: str, _info: dict[str, Any]) -> None:
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
         name, _, what = event.rpartition(".")
         name = name.rpartition(".")[2]
+        if name == "connect_tcp" and what == "complete":
+            self.opened.append(info["return_value"])
         if what != "started":
             return
         if name in self.STAGES:
@@ -125,18 +129,28 @@ class Connection:
     def __init__(self, http: httpx.AsyncClient, target: Target) -> None:
         self._http = http
         self._target = target
+        self._opened: list[httpcore.AsyncNetworkStream] = []
 
     async def get(self, path: str, *, clock: StageClock, max_bytes: int) -> tuple[int, bytes]:
         """Status and body. Raises httpx' errors, OSError and `BodyTooLarge`; the caller holds the deadline."""
         await self._resolve(clock)
         extensions = {"trace": clock, "sni_hostname": self._target.server_name}
-        async with self._http.stream("GET", path, extensions=extensions) as response:
-            body = bytearray()
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > max_bytes:
-                    raise BodyTooLarge(max_bytes)
-            return response.status_code, bytes(body)
+        try:
+            async with self._http.stream("GET", path, extensions=extensions) as response:
+                body = bytearray()
+                async for piece in response.aiter_raw():
+                    body += piece
+                    if len(body) > max_bytes:
+                        raise BodyTooLarge(max_bytes)
+                return response.status_code, bytes(body)
+        finally:
+            self._opened += clock.opened
+
+    async def close(self) -> None:
+        """Close every socket for sure: httpcore forgets one whose handshake was cancelled, and a frozen backend makes many."""
+        for stream in self._opened:
+            with suppress(Exception):
+                await stream.aclose()
 
     async def _resolve(self, clock: StageClock) -> None:
         """Look the name up first, so that a failure or a hang of the resolver is seen as one and not as the backend's."""
@@ -162,4 +176,8 @@ async def connection(target: Target, trust: TrustStore) -> AsyncIterator[Connect
         follow_redirects=False,
         headers={"Host": target.host_header, "Accept-Encoding": "identity", "User-Agent": "face-auth-monitor"},
     ) as http:
-        yield Connection(http, target)
+        opened = Connection(http, target)
+        try:
+            yield opened
+        finally:
+            await opened.close()

@@ -84,6 +84,8 @@ def _of_one(error: BaseException, stage: Stage) -> Reason | None:
         return Reason("TLS.HANDSHAKE", f"the TLS handshake failed: {error.reason or 'no reason given'}")
     if isinstance(error, socket.gaierror):
         return Reason("NET.DNS", f"its name cannot be resolved: {error.strerror}")
+    if isinstance(error, UnicodeError) and stage == "dns":
+        return Reason("NET.DNS", "its name is not a host name")
     if isinstance(error, OSError) and error.errno is not None:
         return _of_errno(error.errno, stage)
     return None
