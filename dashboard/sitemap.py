@@ -29,7 +29,8 @@ ICON = (
 WORDMARK = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 150 32' fill='none'%3E"
     "%3Cg stroke='%234f7fe6' stroke-width='3'%3E%3Ccircle cx='12' cy='16' r='9'/%3E%3Ccircle cx='20' cy='16' r='9'/%3E%3C/g%3E"
-    "%3Ctext x='38' y='22' fill='%234f7fe6' font-family='sans-serif' font-size='18' font-weight='700'%3EFace Auth%3C/text%3E%3C/svg%3E"
+    "%3Ctext x='38' y='22' fill='%234f7fe6' font-family='sans-serif' font-size='18' font-weight='700'%3E"
+    "Face Auth%3C/text%3E%3C/svg%3E"
 )
 
 

@@ -86,7 +86,11 @@ def down(name: str = "b2") -> monitor_wire.Backend:
         since=now() - timedelta(seconds=7),
         disagreement="the balancer still sends it traffic while the probes fail",
         verdicts={"probes": "down", "balancer": "up", "readiness": None, "traffic": "no traffic"},
-        probes=[probe("live", up=False, **failing), probe("health", up=False, **failing), probe("ready", up=True, progress="2/3 before down")],
+        probes=[
+            probe("live", up=False, **failing),
+            probe("health", up=False, **failing),
+            probe("ready", up=True, progress="2/3 before down"),
+        ],
         load=load(None),
     )
 
@@ -133,7 +137,11 @@ def load_view(**shares: float | None) -> monitor_wire.LoadView:
 def series(*names: str, requests: int = 30, errors: int = 0) -> monitor_wire.Page[monitor_wire.LoadPoint]:
     points = [
         monitor_wire.LoadPoint(
-            at=now() - timedelta(seconds=15 * (20 - step)), backend=name, requests=requests + step % 5, errors=errors, p95_ms=100.0 + step
+            at=now() - timedelta(seconds=15 * (20 - step)),
+            backend=name,
+            requests=requests + step % 5,
+            errors=errors,
+            p95_ms=100.0 + step,
         )
         for step in range(20)
         for name in names
@@ -175,7 +183,9 @@ def certificates(*items: monitor_wire.Certificate) -> monitor_wire.Page[monitor_
 
 def quality(overall: int = 82) -> backend_wire.Quality:
     reasons = [] if overall > 50 else [backend_wire.QualityReason(code="LOW_SHARPNESS", advice="Hold the camera still.")]
-    return backend_wire.Quality(overall=overall, components={"sharpness": overall, "illumination_uniformity": 70}, reasons=reasons)
+    return backend_wire.Quality(
+        overall=overall, components={"sharpness": overall, "illumination_uniformity": 70}, reasons=reasons
+    )
 
 
 def subject(number: int = 1, **changes: Any) -> backend_wire.Subject:

@@ -76,7 +76,7 @@ class StandIn:
                 self.end_headers()
                 self.wfile.write(reply.body)
 
-            do_GET = do_POST = do_DELETE = do_PATCH = _answer
+            do_GET = do_POST = do_DELETE = do_PATCH = _answer  # noqa: N815 - the base class's names
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
                 return
