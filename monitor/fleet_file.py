@@ -143,7 +143,7 @@ class FleetFile:
                 return None
             text = self.path.read_bytes()
         except OSError as error:
-            self._stamp = None
+            self._stamp = self._digest = None
             raise FleetFileError(self.path, [Mistake(0, "file", error.strerror or "cannot be read")]) from error
         self._stamp = stamp
         digest = hashlib.sha256(text).digest()

@@ -115,7 +115,9 @@ class MonitorProcess:
 
     def start(self) -> None:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")}
-        environment = ours | {"MONITOR_DATABASE_URL": f"sqlite:///{self.folder}/monitor.db", "MONITOR_SCRAPE_S": "1"} | self.settings
+        environment = (
+            ours | {"MONITOR_DATABASE_URL": f"sqlite:///{self.folder}/monitor.db", "MONITOR_SCRAPE_S": "1"} | self.settings
+        )
         command = [sys.executable, "-m", "monitor", "run", "--fleet", str(self.fleet_file), "--port", str(self.port)]
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, text=True)

@@ -122,7 +122,9 @@ def test_a_changed_fleet_file_is_picked_up_and_a_wrong_one_is_refused_whole(flee
 
 def test_traffic_is_counted_and_no_traffic_is_said(fleet: SmallFleet) -> None:
     with fleet.monitor.client() as client:
-        until(lambda: all(load.rate is not None for load in client.load().shares.values()), within_s=20, what="two scrapes of each")
+        until(
+            lambda: all(load.rate is not None for load in client.load().shares.values()), within_s=20, what="two scrapes of each"
+        )
         quiet = client.load()
         assert quiet.total_requests == 0, "the probes' own requests are no traffic"
         assert {load.reason for load in quiet.shares.values()} == {"no traffic"}
