@@ -136,6 +136,11 @@ def make_site(folder: Path, **settings: str) -> Site:
     return site
 
 
+def _http() -> httpx.Client:
+    """Keeps no connection, so that each request meets the service anew."""
+    return httpx.Client(timeout=60, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
 @dataclass
 class Service:
     """One running replica."""
@@ -145,9 +150,17 @@ class Service:
     url: str
     logs: Path
     ca: Path | None = None
+    http: httpx.Client = field(default_factory=_http)
+    clients: list[BackendClient] = field(default_factory=list)
 
     def client(self, token: str | None = None) -> BackendClient:
-        return BackendClient([self.url], token=token, ca_file=self.ca, timeout=60)
+        """Closed with the service, if not before."""
+        self.clients.append(BackendClient([self.url], token=token, ca_file=self.ca, timeout=60))
+        return self.clients[-1]
+
+    def close(self) -> None:
+        for client in (self.http, *self.clients):
+            client.close()
 
     def get(self, path: str, token: str | None = None, **headers: str) -> httpx.Response:
         return self.request("GET", path, token, **headers)
@@ -155,7 +168,7 @@ class Service:
     def request(self, method: str, path: str, token: str | None = None, json: object = None, **headers: str) -> httpx.Response:
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return httpx.request(method, self.url + path, json=json, headers=headers, timeout=60, trust_env=False)
+        return self.http.request(method, self.url + path, json=json, headers=headers)
 
     def log(self, name: str) -> str:
         path = self.logs / name
@@ -178,7 +191,7 @@ def serving(site: Site, *flags: str, name: str = "b1", ready: bool = True, **set
     port = free_port()
     logs = site.folder / "logs" / name
     scheme = "https" if "BACKEND_TLS_CERT_FILE" in settings else "http"
-    settings = {"BACKEND_INSTANCE": name, "BACKEND_LOG_DIR": str(logs), "BACKEND_DRAIN_S": "0.3", **settings}
+    settings = {"BACKEND_INSTANCE": name, "BACKEND_LOG_DIR": str(logs), "BACKEND_DRAIN_S": "0", **settings}
     output = site.folder / f"{name}.out"
     with output.open("wb") as sink:
         process = subprocess.Popen(
@@ -194,6 +207,7 @@ def serving(site: Site, *flags: str, name: str = "b1", ready: bool = True, **set
             wait_until(lambda: _is_ready(service, output), within_s=START_S, what=f"{name} being ready")
         yield service
     finally:
+        service.close()
         if process.poll() is None:
             process.terminate()
             try:
