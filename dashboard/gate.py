@@ -18,7 +18,7 @@ from dashboard.sign_in import SIGN_IN, SIGN_OUT, set_cookie
 
 OPEN = frozenset({SIGN_IN, SIGN_OUT, "/_stcore/health", "/_stcore/host-config", "/favicon.png", "/favicon.ico"})
 ASSETS = "/static/"
-INNER = ("/_stcore/", "/media/", "/component/", "/app/static/")
+INNER = ("/_stcore/", "/assets/", "/media/", "/component/", "/app/static/")
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

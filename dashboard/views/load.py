@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import fetch, parts, phrases
 from dashboard.charts import load as charts
-from dashboard.components import frame
+from dashboard.components import frame, plot
 from dashboard.components.markup import block, facts, table, verdict
 from dashboard.tables import load as tables
 from monitor import wire
@@ -36,7 +36,7 @@ def _live(window_s: float) -> None:
         frame.empty(f"No traffic in the last {WINDOWS.get(int(window_s), phrases.span(window_s))}: no backend has a share.")
     else:
         st.subheader("Share of requests", anchor=False)
-        st.plotly_chart(charts.shares(view.shares), key="load-shares", config={"displaylogo": False}, alt=_alt(view))
+        plot.draw(charts.shares(view.shares), key="load-shares", alt=_alt(view))
     frame_table = tables.by_backend(view.shares)
     st.html(block(table(list(frame_table.columns), frame_table.itertuples(index=False), numeric=tables.COLUMNS[1:])))
     _series(max(900.0, window_s))
@@ -50,12 +50,8 @@ def _series(window_s: float) -> None:
     if not any(point.requests for point in points):
         frame.empty("No client request was served in this time: its course would be drawn here.")
         return
-    st.plotly_chart(
-        charts.series(points, frame.zone(), window_s=window_s),
-        key="load-series",
-        config={"displaylogo": False},
-        alt="Requests per step for each backend over time",
-    )
+    figure = charts.series(points, frame.zone(), window_s=window_s)
+    plot.draw(figure, key="load-series", alt="Requests per step for each backend over time")
 
 
 def _fairness(view: wire.LoadView, now: float) -> str:
