@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlmodel import select, update
+
+from backend.errors import KeyNotFound
+from backend.store.api_keys import Keys
+from backend.store.tables import ApiKey, AuditRow
+from backend.wire import Scope
+from tests.ledger.world import CLIENT, Node, People, wait_until
+
+
+@pytest.fixture
+def keys(node: Node) -> Keys:
+    return Keys(node.store)
+
+
+def test_a_key_lets_its_holder_in_with_its_scopes(keys: Keys) -> None:
+    made = keys.create("turnstile", [Scope.client, Scope.viewer])
+    caller = keys.authenticate(made.secret)
+    assert caller is not None
+    assert (caller.id, caller.name, caller.kind, caller.roles) == (made.id, "turnstile", "key", {"client", "viewer"})
+
+
+def test_only_the_hash_of_a_secret_is_stored(keys: Keys, node: Node) -> None:
+    made = keys.create("turnstile", [Scope.client])
+    with node.store.read() as session:
+        assert made.secret not in str(session.exec(select(ApiKey)).one())
+    assert made.secret not in str(keys.list())
+    assert made.secret not in str(node.audit.list().items)
+
+
+def test_a_secret_with_one_character_changed_is_refused(keys: Keys) -> None:
+    secret = keys.create("turnstile", [Scope.client]).secret
+    last = "A" if secret[-1] != "A" else "B"
+    for wrong in (secret[:-1] + last, secret + "A", secret.upper(), "", "fa_x_y", f" {secret}", "fa_" + "0" * 32 + secret[35:]):
+        assert keys.authenticate(wrong) is None
+
+
+def test_a_revoked_or_expired_key_is_refused_at_once(keys: Keys, node: Node) -> None:
+    made = keys.create("turnstile", [Scope.client])
+    keys.revoke(made.id)
+    assert keys.revoke(made.id).revoked_at == keys.list()[0].revoked_at
+    assert keys.authenticate(made.secret) is None
+    with node.store.read() as session:
+        past = node.store.now(session) - timedelta(seconds=1)
+    expired = keys.create("old", [Scope.client], past)
+    assert keys.authenticate(expired.secret) is None
+    with pytest.raises(KeyNotFound):
+        keys.revoke("key_none")
+
+
+def test_the_last_use_of_a_key_is_noted_at_most_once_a_minute(keys: Keys) -> None:
+    made = keys.create("turnstile", [Scope.client])
+    assert keys.list()[0].last_used_at is None
+    keys.authenticate(made.secret)
+    wait_until(lambda: keys.list()[0].last_used_at is not None)
+    noted = keys.list()[0].last_used_at
+    for _ in range(5):
+        keys.authenticate(made.secret)
+    assert keys.list()[0].last_used_at == noted
+
+
+def test_making_and_revoking_a_key_is_audited(keys: Keys, node: Node) -> None:
+    made = keys.create("turnstile", [Scope.client], caller=CLIENT)
+    keys.revoke(made.id, caller=CLIENT)
+    assert [(e.action, e.actor, e.object_id) for e in node.audit.list().items] == [
+        ("key.revoke", CLIENT.id, made.id),
+        ("key.create", CLIENT.id, made.id),
+    ]
+
+
+def test_the_audit_trail_pages_newest_first(node: Node, people: People) -> None:
+    for _ in range(5):
+        node.enrol(people.stranger())
+    first = node.audit.list(limit=3)
+    second = node.audit.list(limit=3, cursor=first.next)
+    assert [event.seq for event in (*first.items, *second.items)] == [5, 4, 3, 2, 1]
+    assert (first.total, second.next) == (5, None)
+
+
+@pytest.mark.parametrize("change", [{"actor": "usr_eve"}, {"detail": {}}, {"hash": "0" * 64}])
+def test_a_changed_row_breaks_the_chain_where_it_stands(node: Node, people: People, change: dict[str, object]) -> None:
+    for _ in range(4):
+        node.enrol(people.stranger())
+    assert node.audit.broken_at() is None
+    with node.store.write() as session:
+        row = session.get(AuditRow, 2)
+        assert row is not None
+        before = {name: getattr(row, name) for name in change}
+        session.exec(update(AuditRow).where(AuditRow.seq == 2).values(**change))  # type: ignore[arg-type]
+    assert node.audit.broken_at() == 2
+    with node.store.write() as session:
+        session.exec(update(AuditRow).where(AuditRow.seq == 2).values(**before))  # type: ignore[arg-type]
+
+
+def test_a_row_taken_out_breaks_the_chain_after_it(node: Node, people: People) -> None:
+    from sqlmodel import delete
+
+    for _ in range(3):
+        node.enrol(people.stranger())
+    with node.store.write() as session:
+        rows = [row.model_copy() for row in session.exec(select(AuditRow).order_by(AuditRow.seq))]  # type: ignore[arg-type]
+        session.exec(delete(AuditRow).where(AuditRow.seq == 2))  # type: ignore[arg-type]
+    assert node.audit.broken_at() == 3
+    with node.store.write() as session:
+        session.add(AuditRow(**rows[1].model_dump()))
+
+
+def test_no_name_external_id_or_metadata_stands_in_the_audit_trail(node: Node, people: People) -> None:
+    node.enrol(people.stranger(), external_id="E-secret", metadata={"name": "Mary"})
+    (event,) = node.audit.list().items
+    assert "secret" not in str(event)
+    assert "Mary" not in str(event)
+    assert event.action == "subject.enrol"
