@@ -37,6 +37,9 @@ CLIENTS = 8
 GIVE_UP_S = 120
 """How long a client repeats one request before it counts as never acknowledged."""
 
+PICTURE_NOT_GOOD_ENOUGH = ("no_face", "poor_quality", "face_too_small")
+"""Right answers to some altered copies of small photographs; any other refusal is a failure."""
+
 
 @dataclass
 class Replica:
@@ -229,7 +232,7 @@ def _enrol(name: str, image: bytes, start: int, replicas: Sequence[Replica], key
             with record.lock:
                 if answer.status_code == 201:
                     record.acknowledged[answer.json()["subject_id"]] = group
-                elif answer.json().get("code") not in ("no_face", "poor_quality"):
+                elif answer.json().get("code") not in PICTURE_NOT_GOOD_ENOUGH:
                     record.refused.append(f"{answer.status_code} {answer.json().get('code')}")
             return
         turn += 1
@@ -266,7 +269,7 @@ def report(outcome: Outcome) -> str:
         "kills": outcome.kills,
         "acknowledged": outcome.acknowledged,
         "unanswered": outcome.unanswered,
-        "refused": len(outcome.refused),
+        "refused": ",".join(sorted(set(outcome.refused))) or 0,
         "active_subjects": found.active_subjects,
         "planted_pairs": found.planted_pairs,
         "cases": found.cases,
