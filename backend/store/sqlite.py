@@ -25,6 +25,8 @@ from sqlalchemy.pool import QueuePool
 from backend.errors import DatabaseAway, NotReady, Unavailable
 
 BUSY_TIMEOUT_S = 10.0
+SCRUB_TIMEOUT_S = 0.2
+"""Waiting for readers, a checkpoint holds up every writer: better to try again later."""
 WRITES = "ledger_write"
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -141,7 +143,11 @@ class SqliteDatabase:
     def scrub(self) -> bool:
         """Write the log back and cut it to nothing, so that no erased byte stays in it; False while a reader holds it."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={int(SCRUB_TIMEOUT_S * 1000)}")
+            try:
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
             return busy is not None and busy[0] == 0
 
     @staticmethod
