@@ -8,10 +8,10 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench
+.PHONY: help run stop status clean install system check test bench crash-test
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start the whole system here; Ctrl-C stops it (ENGINE= PACK= BALANCER= ARGS=)
 	@$(PYTHON) -m deploy up $(UP) $(ARGS)
@@ -42,3 +42,6 @@ test: install ## every test; a part with ARGS="tests/ledger -k merge"
 
 bench: install ## measure, and write docs/benchmarks.json
 	$(VENV)/python -m tests.bench $(ARGS)
+
+crash-test: install ## random kill -9 under load, then every pair compared by brute force (KILLS=40 SEED=…)
+	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) $(if $(SEED),--seed $(SEED))

@@ -1,0 +1,91 @@
+"""Ours and a peer's, interleaved in the same run, so that a busy machine slows both: what is kept is the ratio."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    name: str
+    value: float
+    """ours, median"""
+    unit: str
+    peer: str
+    peer_value: float
+    ratio: float
+    """median of the rounds' ratios, ours over the peer's"""
+    spread: float
+    """largest less smallest ratio of the middle half of the rounds"""
+    aim: str
+    machine: str
+
+    def row(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def machine() -> str:
+    return f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compared(
+    name: str,
+    ours: Callable[[], float],
+    peers: Callable[[], float],
+    *,
+    unit: str,
+    peer: str,
+    aim: str,
+    rounds: int = ROUNDS,
+) -> Benchmark:
+    """`ours` and `peers` each measure themselves once and give a figure in `unit`; they take turns."""
+    ours(), peers()  # once to warm up
+    pairs = [(ours(), peers()) for _ in range(rounds)]
+    ratios = sorted(mine / theirs for mine, theirs in pairs)
+    quarter = len(ratios) // 4
+    return Benchmark(
+        name=name,
+        value=_round(statistics.median(mine for mine, _ in pairs)),
+        unit=unit,
+        peer=peer,
+        peer_value=_round(statistics.median(theirs for _, theirs in pairs)),
+        ratio=_round(statistics.median(ratios)),
+        spread=_round(ratios[-1 - quarter] - ratios[quarter]),
+        aim=aim,
+        machine=machine(),
+    )
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def as_markdown(benchmarks: Sequence[Benchmark]) -> str:
+    """The page of `docs/benchmarks.md`."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`. Ours and the peer take turns in one run; the ratio is what travels: absolute figures are of "
+        f"this machine ({machine()}).",
+        "",
+        "| what | ours | peer | ratio ± spread | aim |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {b.name} | {b.value:g} {b.unit} | {b.peer_value:g} {b.unit} ({b.peer}) | {b.ratio:g} ± {b.spread:g} | {b.aim} |"
+        for b in benchmarks
+    ]
+    return "\n".join(lines) + "\n"
