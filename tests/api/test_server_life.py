@@ -15,7 +15,7 @@ import pytest
 import trustme
 from cryptography import x509
 
-from tests.api.pictures import group, woman
+from tests.api.pictures import woman
 from tests.api.service import Site, make_site, problem_of, serving, wait_until
 
 
@@ -163,8 +163,3 @@ def test_a_balancers_word_on_the_clients_address_is_believed_from_trusted_proxie
             wait_until(lambda: "route=unmatched" in service.log("access.log"), what="the line of the log")
             line = next(line for line in service.log("access.log").splitlines() if "route=unmatched" in line)
             assert expected in line
-
-
-def test_a_crowd_on_the_group_photo_is_detected(fresh_site: Site) -> None:
-    with serving(fresh_site) as service, service.client(fresh_site.key("client")) as client:
-        assert len(client.detect(group()).faces) == 6
