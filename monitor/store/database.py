@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlmodel import Session
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -38,11 +42,17 @@ class Database:
         path = Path(parsed.database)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _locked(path.with_name(path.name + ".lock"))
-        engine = create_engine(parsed)
-        event.listen(engine, "connect", _prepare)
+        path.touch()
+        engine = create_engine("sqlite://", creator=partial(_connect, path), poolclass=QueuePool)
+        event.listen(engine, "connect", partial(_prepare, path))
+        event.listen(engine, "checkout", partial(_still_there, path))
         event.listen(engine, "begin", _begin)
         database = cls(engine, lock)
-        database._migrate()
+        try:
+            database._migrate()
+        except BaseException:
+            database.close()
+            raise
         return database
 
     def _migrate(self) -> None:
@@ -86,7 +96,23 @@ def _locked(path: Path) -> IO[str]:
     return lock
 
 
-def _prepare(connection: Any, _record: Any) -> None:
+def _connect(path: Path) -> sqlite3.Connection:
+    """Never creates a file: one that went must be missed, not replaced by an empty one."""
+    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=rw", uri=True, check_same_thread=False)
+
+
+def _still_there(path: Path, _connection: Any, record: Any, _proxy: Any) -> None:
+    """An open connection goes on writing to a file that was moved or deleted, where nobody would find it again."""
+    try:
+        now = path.stat().st_ino
+    except OSError as error:
+        raise DisconnectionError(f"{path.name} is gone") from error
+    if now != record.info["inode"]:
+        raise DisconnectionError(f"{path.name} is another file now")
+
+
+def _prepare(path: Path, connection: Any, record: Any) -> None:
+    record.info["inode"] = path.stat().st_ino
     connection.isolation_level = None  # sqlite3 would otherwise begin deferred transactions of its own
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 5000"):
         connection.execute(f"PRAGMA {pragma}")

@@ -140,10 +140,12 @@ def test_traffic_is_counted_and_no_traffic_is_said(fleet: SmallFleet) -> None:
         assert load.shares["b1"].errors == 3
         assert load.shares["b1"].expected_share == pytest.approx(1 / 3)
         assert load.shares["b1"].connections == 3
-        series = client.load_series(window_s=900).items
-        assert sum(point.requests for point in series) == 40
-        history = client.history("b1").items
-        assert sum(point.requests or 0 for point in history) == 30
+        until(
+            lambda: sum(point.requests for point in client.load_series(window_s=900).items) == 40,
+            within_s=10,
+            what="the series says the same once it is stored",
+        )
+        assert sum(point.requests or 0 for point in client.history("b1").items) == 30
         assert client.backend("b1").identity.model_id == "m1"
 
 
