@@ -15,8 +15,8 @@ from backend.faces.search import quarter_turns
 MARGINS = (2.0, 1.6, 2.5, 1.35, 3.0)
 """Sides of the crop, in sides of the face's box; the first in which the face is found again is used."""
 LARGEST_PX = 512
-SMALLEST_PX = 160
-"""A smaller crop is enlarged: the offline engine's detector needs faces of 40 pixels and some room."""
+SMALLEST_PX = 256
+"""A smaller crop is enlarged: the offline engine's detector steps in fewer, finer scales there and aligns better."""
 _JPEG_QUALITY = 95
 _GREY = 127
 

@@ -25,10 +25,12 @@ from backend.faces.fingerprint import model_id, sha256_of
 
 ALIGNER = "shape_predictor_5_face_landmarks.dat"
 RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
-PREPROCESSING = "hog+5pt/1"
+PREPROCESSING = "hog+5pt+mirror/1"
 """To be raised with any change that gives another template for the same image."""
 
 _UPSAMPLE = 1
+_CHIP_PX, _CHIP_PADDING = 150, 0.25
+"""What dlib's own compute_face_descriptor cuts out of an image."""
 _MOST_PIXELS = 1_250_000
 """HOG takes 0.4 s for this many at one upsampling; a phone's twelve megapixels would take five."""
 
@@ -54,7 +56,11 @@ class DlibFace(Face):
 
 
 class OfflineEngine:
-    """128 values, not unit-norm; score = 1 - Euclidean distance."""
+    """128 values, not unit-norm; score = 1 - Euclidean distance.
+
+    A template is the mean of dlib's descriptors of the aligned face and of its mirror image. On the 66 genuine pairs of the
+    test photographs that leaves 2 below the lowest threshold without a false match, where one descriptor leaves 4 to 6.
+    """
 
     def __init__(self) -> None:
         folder = weights_folder()
@@ -71,7 +77,7 @@ class OfflineEngine:
             metric=Metric.l2,
             licence="CC0 (dlib's 5-point predictor and ResNet)",
             verification_threshold=0.45,
-            review_threshold=0.5,
+            review_threshold=0.47,
             certain_threshold=0.62,
             calibration=OFFLINE,
             files=files,
@@ -88,9 +94,13 @@ class OfflineEngine:
     def embed(self, image: Pixels, face: Face) -> Vector:
         parts = face.parts if isinstance(face, DlibFace) else self._parts(image, _rectangle(face))
         points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in parts])
-        shape = dlib.full_object_detection(_rectangle(face), points)
+        chip = dlib.get_face_chip(image, dlib.full_object_detection(_rectangle(face), points), _CHIP_PX, _CHIP_PADDING)
+        mirrored = np.ascontiguousarray(chip[:, ::-1])
+        return np.asarray((self._describe(chip) + self._describe(mirrored)) / 2, dtype=np.float32)
+
+    def _describe(self, chip: Pixels) -> NDArray[np.float64]:
         with self._recogniser_lock:
-            return np.array(self._recogniser.compute_face_descriptor(image, shape), dtype=np.float32)
+            return np.array(self._recogniser.compute_face_descriptor(chip), dtype=np.float64)
 
     def _look(self, image: Pixels, *, again: bool) -> list[DlibFace]:
         # What a second look finds fills the frame or is no smaller than what the first would have found upright.

@@ -47,7 +47,7 @@ class View:
 class Look(Protocol[F]):
     """A detector: `again` is set in second looks, which may be coarser and must be surer."""
 
-    def __call__(self, pixels: Pixels, *, again: bool) -> list[F]: ...
+    def __call__(self, pixels: Pixels, /, *, again: bool) -> list[F]: ...
 
 
 def find(image: Pixels, look: Look[F], move: Callable[[F, View], F]) -> list[F]:
