@@ -3,6 +3,9 @@
 Nothing here reads a clock or the network: times are passed in. The integer is HAProxy's (`src/check.c`): `0 .. rise+fall-1`,
 up from `rise` on; a failure takes one off and below `rise` drops to 0, a pass adds one and from `rise` on jumps to the
 top. One number gives hysteresis, the progress text and the choice between the three speeds.
+
+Ours alone is the time before anything is known: None, and below zero the failures so far. One pass is up (as at an ALB),
+`fall` failures are down, and until then nothing is said: a machine that is busy starting makes no false DOWN.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Standing:
-    """One kind of probe of one backend. `health` is None until the first outcome; `failure` is the last one that failed."""
+    """One kind of probe of one backend. `health` is None before the first outcome; `failure` is the last one that failed."""
 
     health: int | None = None
     failing: bool = False
@@ -77,9 +80,10 @@ class Speed(StrEnum):
 
 
 def after(health: int | None, passed: bool, rule: Rule) -> int:
-    """The health integer after one more outcome. The first of all decides alone: one pass is up (ALB), one failure down."""
-    if health is None:
-        return rule.top if passed else 0
+    """The health integer after one more outcome."""
+    if health is None or health < 0:
+        failures = 1 - (health or 0)
+        return rule.top if passed else -failures if failures < rule.fall else 0
     moved = health + 1 if passed else health - 1
     if passed:
         return rule.top if moved >= rule.rise else moved
@@ -87,17 +91,19 @@ def after(health: int | None, passed: bool, rule: Rule) -> int:
 
 
 def is_up(health: int | None, rule: Rule) -> bool | None:
-    return None if health is None else health >= rule.rise
+    return None if health is None or health < 0 else health >= rule.rise
 
 
 def in_transition(health: int | None, rule: Rule) -> bool:
-    return health is None or 0 < health < rule.top
+    return health is None or (health != 0 and health < rule.top)
 
 
 def progress(health: int | None, rule: Rule) -> str | None:
     """How far a change has come, e.g. ``2/3 before down``; None in a settled state."""
     if health is None or not in_transition(health, rule):
         return None
+    if health < 0:
+        return f"{-health}/{rule.fall} before down"
     if health >= rule.rise:
         return f"{rule.top - health}/{rule.fall} before down"
     return f"{health}/{rule.rise} before up"
@@ -118,7 +124,7 @@ def adapted(standing: Standing, rule: Rule) -> Standing:
     """The standing under a changed rule: who is in transition keeps the number as far as the new range has it."""
     if standing.health is None:
         return standing
-    return replace(standing, health=min(standing.health, rule.top))
+    return replace(standing, health=0 if standing.health <= -rule.fall else min(standing.health, rule.top))
 
 
 def speed(standings: Standings, rule: Rule) -> Speed:

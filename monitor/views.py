@@ -141,7 +141,7 @@ def _probe(one: BackendWatch, kind: ProbeKind, watch: FleetWatch) -> wire.Probe:
     return wire.Probe(
         kind=kind,
         up=is_up(standing.health, watch.rule),
-        health=standing.health or 0,
+        health=max(0, standing.health or 0),
         rise=watch.rule.rise,
         fall=watch.rule.fall,
         progress=progress(standing.health, watch.rule),

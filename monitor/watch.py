@@ -197,10 +197,12 @@ class FleetWatch:
     def _note(self, backend: BackendWatch, old: Verdict, heard_now: Round, increment: Increment | None) -> None:
         new, name = backend.verdict, backend.spec.name
         if new.state is not old.state:
-            backend.since = heard_now.at
+            # The moment of the verdict, not of the round's begin: events stand in the order of their ids.
+            now = self._clock()
+            backend.since = now
             log.info("%s: %s -> %s %s", name, old.state, new.state, new.reason or "")
             self._batch.events.append(
-                Event(at=heard_now.at, backend=name, old=old.state, new=new.state, reason=new.reason, detail=new.detail)
+                Event(at=now, backend=name, old=old.state, new=new.state, reason=new.reason, detail=new.detail)
             )
         self._batch.states[name] = _row(backend)
         self._batch.samples.append(_sample(backend, heard_now, increment))

@@ -57,7 +57,8 @@ class HaproxyCsv:
             raise NotStats("this is not HAProxy's CSV")
         rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
         servers = [row for row in rows if row.get("svname") not in ("FRONTEND", "BACKEND") and row.get("status")]
-        frontends = [row for row in rows if row.get("svname") == "FRONTEND" and row.get("pxname") not in ("stats", "metrics")]
+        # The statistics' own frontend serves no client.
+        frontends = [row for row in rows if row.get("svname") == "FRONTEND" and "stats" not in (row.get("pxname") or "")]
         opinions = {row["svname"]: _opinion(row["status"]) for row in servers}
         opinions |= {row["addr"]: _opinion(row["status"]) for row in servers if row.get("addr")}
         return Stats(sum(int(row.get("scur") or 0) for row in frontends), opinions)

@@ -165,7 +165,8 @@ def test_a_gateway_error_is_the_balancers_own(status: int) -> None:
                 {"kind": "nginx", "url": f"http://127.0.0.1:{port}", "listen": f"127.0.0.1:{port}"}
             )
             watch = BalancerWatch(balancer)
-            await watch.look(_fleet(balancer), TrustStore(), rule=RULE)
+            for _ in range(RULE.fall):
+                await watch.look(_fleet(balancer), TrustStore(), rule=RULE)
             return watch
 
     view = asyncio.run(run()).view(RULE)
@@ -200,7 +201,8 @@ def test_what_is_not_statistics_is_refused() -> None:
     [("UP 1/3", "up"), ("DOWN", "down"), ("MAINT (via b/c)", "maint"), ("no check", "up"), ("NOLB", "drain")],
 )
 def test_haproxys_words_are_read(status: str, opinion: str) -> None:
-    text = f"# pxname,svname,scur,status,addr\napi,FRONTEND,7,OPEN,\nstats,FRONTEND,1,OPEN,\nb,b1,2,{status},127.0.0.1:8001\n"
+    servers = f"b,b1,2,{status},127.0.0.1:8001\n"
+    text = "# pxname,svname,scur,status,addr\napi,FRONTEND,7,OPEN,\nface_auth_stats,FRONTEND,1,OPEN,\n" + servers
     found = HaproxyCsv().read(text)
     assert found.opinions == {"b1": opinion, "127.0.0.1:8001": opinion}
     assert found.connections == 7

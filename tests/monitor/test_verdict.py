@@ -42,7 +42,7 @@ def run(rule: Rule, outcomes: list[bool], health: int | None = None) -> int | No
 @given(rules, passes)
 def test_the_integer_stays_within_its_range_and_never_rests_just_below_rise(rule: Rule, outcomes: list[bool]) -> None:
     health = run(rule, outcomes)
-    assert health is None or 0 <= health <= rule.top
+    assert health is None or -rule.fall < health <= rule.top
 
 
 @given(rules, passes)
@@ -71,9 +71,12 @@ def test_one_pass_restores_the_whole_distance_to_down(rule: Rule, outcomes: list
 
 
 @given(rules)
-def test_the_very_first_outcome_decides(rule: Rule) -> None:
-    assert after(None, True, rule) == rule.top
-    assert after(None, False, rule) == 0
+def test_of_one_never_seen_a_pass_says_up_at_once_and_only_fall_failures_say_down(rule: Rule) -> None:
+    for failures in range(rule.fall):
+        health = run(rule, [False] * failures)
+        assert is_up(health, rule) is None
+        assert after(health, True, rule) == rule.top
+    assert run(rule, [False] * rule.fall) == 0
 
 
 @given(rules, passes)
@@ -85,7 +88,8 @@ def test_progress_is_said_exactly_in_transition(rule: Rule, outcomes: list[bool]
 def test_progress_reads_as_a_person_counts() -> None:
     rule = Rule(rise=2, fall=3)
     assert progress(run(rule, [True, False, False]), rule) == "2/3 before down"
-    assert progress(run(rule, [False, True]), rule) == "1/2 before up"
+    assert progress(run(rule, [False, False, False, True]), rule) == "1/2 before up"
+    assert progress(run(rule, [False]), rule) == "1/3 before down"
 
 
 def standing(health: int | None, reason: str | None = None) -> Standing:
@@ -137,7 +141,7 @@ def test_a_warning_stays_up_and_is_named() -> None:
     assert (verdict.state, verdict.reason, verdict.detail) == (State.up, "APP.RESOURCES", "disk")
 
 
-healths = st.one_of(st.none(), st.integers(0, RULE.top))
+healths = st.one_of(st.none(), st.integers(1 - RULE.fall, RULE.top))
 
 
 @given(healths, healths, healths, st.sampled_from([None, True, False]), st.one_of(st.none(), st.floats(0, 1e6)))
@@ -148,7 +152,7 @@ def test_nothing_is_up_unless_all_three_probes_are(
     verdict = judge(standings, Readiness(ever_ready), RULE, running_s=running_s, start_budget_s=120)
     all_up = all(value is not None and value >= RULE.rise for value in (live, health, ready))
     assert (verdict.state is State.up) == all_up
-    if live is not None and live < RULE.rise:
+    if live is not None and 0 <= live < RULE.rise:
         assert (verdict.state, verdict.reason) == (State.down, "L")
 
 
@@ -156,7 +160,7 @@ def test_nothing_is_up_unless_all_three_probes_are(
 def test_the_speed_is_fast_while_anything_moves(live: int | None, health: int | None, ready: int | None) -> None:
     values = (live, health, ready)
     found = speed(Standings(*(standing(value) for value in values)), RULE)
-    moving = any(value is None or 0 < value < RULE.top for value in values)
+    moving = any(value is None or value < 0 or 0 < value < RULE.top for value in values)
     assert (found is Speed.fast) == moving
     if not moving:
         assert (found is Speed.normal) == all(value == RULE.top for value in values)
@@ -169,7 +173,9 @@ def test_a_fault_of_the_monitor_changes_nothing(health: int | None, failing: boo
 
 
 def test_the_last_failure_stays_known_while_it_recovers() -> None:
-    down = heard(Standing(), Outcome(False, "NET.REFUSED", "d"), RULE)
+    down = Standing()
+    for _ in range(RULE.fall):
+        down = heard(down, Outcome(False, "NET.REFUSED", "d"), RULE)
     recovering = heard(down, Outcome(True), RULE)
     assert not recovering.failing
     assert recovering.failure == Outcome(False, "NET.REFUSED", "d")
@@ -180,7 +186,11 @@ def test_the_last_failure_stays_known_while_it_recovers() -> None:
 @given(healths, rules)
 def test_a_changed_rule_keeps_the_number_within_the_new_range(health: int | None, rule: Rule) -> None:
     moved = adapted(Standing(health), rule)
-    assert moved.health is None if health is None else 0 <= (moved.health or 0) <= rule.top
+    if health is None:
+        assert moved.health is None
+    else:
+        assert moved.health is not None
+        assert -rule.fall < moved.health <= rule.top
 
 
 def test_a_sample_older_than_three_intervals_is_stale() -> None:
