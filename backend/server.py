@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import socket
 import time
 from types import FrameType
 
@@ -42,11 +43,11 @@ class Server(uvicorn.Server):
         self.exit_code = STOPPED_CLEANLY
         life.open_connections = lambda: len(self.server_state.connections)
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         follower = asyncio.create_task(self._certificate.follow()) if self._certificate else None
         try:
-            await super().serve(sockets)  # type: ignore[arg-type]
+            await super().serve(sockets)
         finally:
             if follower is not None:
                 follower.cancel()
@@ -70,16 +71,16 @@ class Server(uvicorn.Server):
             self.should_exit = True
         return await super().on_tick(counter)
 
-    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         limit_s = self.config.timeout_graceful_shutdown
         started = time.monotonic()
-        await super().shutdown(sockets)  # type: ignore[arg-type]
+        await super().shutdown(sockets)
         if limit_s is not None and time.monotonic() - started >= limit_s:
             self.exit_code = CUT_OFF
 
     def _cut(self) -> None:
         for connection in list(self.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+            connection.transport.abort()
         for task in list(self.server_state.tasks):
             task.cancel()
 
