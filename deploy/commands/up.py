@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 def _detached(options: argparse.Namespace, arguments: Sequence[str], began: float, install_s: float) -> int:
     from deploy.local import detached
 
-    wait_s = max(LEAST_WAIT_S, options.wait - install_s)
+    wait_s = max(LEAST_WAIT_S, options.wait - install_s) if install_s else options.wait
     inner = [argument for argument in arguments if argument not in ("--detach", "--json")]
     report = detached.start([*inner, "--wait", str(wait_s)], run=run_folder(), wait_s=wait_s + 5, install_s=install_s, say=aloud)
     summary = report["summary"] | {"start_s": round(time.monotonic() - began, 1)}

@@ -20,6 +20,7 @@ from deploy.local.supervisor import Supervisor
 from deploy.say import Say, aloud
 from deploy.sentence import Sentence
 
+JOIN_S = 10
 Announce = Callable[[dict[str, Any], str], None]
 
 
@@ -71,8 +72,9 @@ class Foreground:
         try:
             self._supervisor.run()
         finally:
-            end_orphans(self._where)  # a short command that the start had begun
-            worker.join(timeout=5)
+            end_orphans(self._where)  # a short command that the start had begun: now it fails, and so does the start
+            worker.join(timeout=JOIN_S)
+            end_orphans(self._where)
 
     def _prepare(self) -> Start:
         """Everything that can be refused is refused here, before anything is started."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from PIL import Image
@@ -90,9 +91,9 @@ def test_the_trickle_stops_when_the_fleet_does_and_after_its_time(backend: Small
 
 
 class _Away(http.server.BaseHTTPRequestHandler):
-    """Answers 503 twice, then 201 with the idempotency key it saw."""
+    """Answers 503 twice, then 201; remembers the idempotency keys."""
 
-    seen: list[str | None]
+    seen: ClassVar[list[str | None]] = []
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -108,8 +109,7 @@ class _Away(http.server.BaseHTTPRequestHandler):
 
 
 def test_a_fleet_that_cannot_answer_yet_is_asked_again_with_the_same_key(tmp_path: Path) -> None:
-    handler = type("Handler", (_Away,), {"seen": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Away) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         LocalCa(tmp_path)
         dead = "http://127.0.0.1:9"  # nobody listens on the discard port
@@ -120,4 +120,4 @@ def test_a_fleet_that_cannot_answer_yet_is_asked_again_with_the_same_key(tmp_pat
             api.close()
             server.shutdown()
     assert answer.status_code == 201
-    assert handler.seen == ["demo-a"] * 3
+    assert _Away.seen == ["demo-a"] * 3

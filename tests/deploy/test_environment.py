@@ -1,4 +1,4 @@
-"""The environment that the tool makes for itself, with real `venv` and pip; a tiny wheel of our own stands for the requirements."""
+"""The environment that the tool makes for itself, with real `venv` and pip; a tiny wheel stands for the requirements."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_runs_before_the_environment_exists_needs_the_standard_library_alon
     environment = os.environ | {"FLEET_RUN_DIR": str(tmp_path / "run")}
     start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from deploy.__main__ import main; sys.exit(main())"
     for arguments, status in (("--help", 0), ("status", 1), ("down", 0), ("clean --yes", 0), ("up --help", 0)):
-        command = [bare.python, "-I", "-c", start, *arguments.split()]
+        command = [str(bare.python), "-I", "-c", start, *arguments.split()]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == status, (arguments, done.stderr)
         assert "Traceback" not in done.stderr

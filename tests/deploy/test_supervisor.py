@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,8 +51,8 @@ def supervised(folder: Path, *programs: Program, restart_after_s: float = 0.5, s
         assert not thread.is_alive()
 
 
-def state(folder: Path, name: str) -> dict[str, int]:
-    found: dict[str, int] = json.loads((folder / "programs.json").read_text())[name]
+def state(folder: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "programs.json").read_text())[name]
     return found
 
 
@@ -113,6 +114,7 @@ def test_a_program_that_is_not_there_is_tried_again_and_its_log_says_so(tmp_path
 SUPERVISOR = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from deploy import processes
 from deploy.layout import RunFolder
 from deploy.local.supervisor import Program, Supervisor
