@@ -21,6 +21,12 @@ class Asked:
     body_bytes: int
 
 
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class SmallBackend:
     name: str
@@ -31,6 +37,8 @@ class SmallBackend:
     connections: list[tuple[str, int]] = field(default_factory=list)
     """peer of every connection that was opened"""
     ready: bool = True
+    going: threading.Event = field(default_factory=_set_event)
+    """cleared: requests are read and not answered, as by a frozen process"""
     _server: _Server | None = None
     _thread: threading.Thread | None = None
 
@@ -96,6 +104,7 @@ def _handler(backend: SmallBackend) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(length)
             asked = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, len(body))
             backend.asked.append(asked)
+            backend.going.wait(60)
             status = 200 if self.path != "/ready" or backend.ready else 503
             content = json.dumps({"served_by": backend.name, "bytes": len(body)}).encode()
             self.send_response(status)

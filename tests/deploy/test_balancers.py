@@ -252,6 +252,22 @@ def test_a_dead_backend_costs_no_request(own_balancer: Running) -> None:
     assert {answer.headers["x-served-by"] for answer in answers} == {"b2", "b3"}
 
 
+def test_a_frozen_backend_costs_its_request_the_read_timeout_and_another_answers_with_the_same_key(tmp_path: Path) -> None:
+    """With nginx, which has no checks of its own; HAProxy's would have taken it out meanwhile."""
+    with running("nginx", tmp_path / "nginx", strategy="round_robin") as nginx, nginx.client() as client:
+        frozen = nginx.backends[0]
+        frozen.going.clear()
+        try:
+            answers = [client.post("/v1/verify", content=b"{}", timeout=40) for _ in range(3)]
+        finally:
+            frozen.going.set()
+        assert [answer.status_code for answer in answers] == [200] * 3
+        (hit,) = frozen.calls
+        again = [call for backend in nginx.backends[1:] for call in backend.calls]
+        assert hit.headers["idempotency-key"] in {call.headers["idempotency-key"] for call in again}
+        assert 14 < max(answer.elapsed.total_seconds() for answer in answers) < 30
+
+
 @BOTH
 def test_with_every_backend_dead_the_answer_is_a_problem_document_with_all_headers(own_balancer: Running) -> None:
     for backend in own_balancer.backends:
