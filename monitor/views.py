@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from monitor import fairness, sentences, wire
+from monitor.backend_watch import BackendWatch
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import SEVERITY, rotations
 from monitor.fairness import Served
 from monitor.fleet import BalancerKind, Strategy
 from monitor.load import Member, loads
 from monitor.verdict import is_up, progress
-from monitor.watch import BackendWatch, FleetWatch
+from monitor.watch import FleetWatch
 from monitor.wire import ProbeKind, State
 
 WINDOW_S = 60.0
@@ -98,7 +99,7 @@ def _backend(
         reason=one.verdict.reason,
         detail=one.verdict.detail,
         verdicts=verdicts,
-        disagreement=None if stale else sentences.disagreement(spec.name, verdicts),
+        disagreement=sentences.disagreement(spec.name, verdicts) if _settled(watch, one, now) and not stale else None,
         flapping=one.flapping,
         monitor_fault=one.monitor_fault.code if one.monitor_fault else None,
         probes=[_probe(one, kind, watch) for kind in ProbeKind],
@@ -107,6 +108,12 @@ def _backend(
         certificate_days_left=certificate.days_left if certificate else None,
         last_sample_at=one.last_sample_at,
     )
+
+
+def _settled(watch: FleetWatch, one: BackendWatch, now: datetime) -> bool:
+    """A balancer with the same fall and interval may take as long as we did to notice: until then it does not disagree."""
+    probes = watch.fleet.probes
+    return one.since is not None and (now - one.since).total_seconds() >= probes.fall * probes.interval_s
 
 
 def _verdicts(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, load: dict[str, wire.Load]) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.exc import DatabaseError
 
 from monitor import views, wire
+from monitor.balancer.stats import Stats
 from monitor.balancer.watch import BalancerWatch
 from monitor.fleet import Balancer, Fleet
 from monitor.probe.outcome import Reason, Result, Round
@@ -292,3 +293,18 @@ def test_a_database_that_is_damaged_is_an_error_and_not_an_empty_history(tmp_pat
     (tmp_path / "monitor.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(DatabaseError, match="not a database"):
         Database.open(f"sqlite:///{tmp_path}/monitor.db")
+
+
+def test_a_balancer_that_has_not_noticed_yet_does_not_disagree_and_one_that_never_does_is_named() -> None:
+    seeing = Seeing(fleet("b1", "b2"))
+    for name in ("b1", "b2"):
+        seeing.hear(name)
+    balancer = BalancerWatch(Balancer.model_validate({"kind": "haproxy"}), stats=Stats(3, {"b1": "up", "b2": "up"}))
+    seeing.hear("b1", live=REFUSED, times=3)
+
+    def said() -> str | None:
+        return views.backend_views(seeing.watch, balancer, now=seeing.clock.now)[0].disagreement
+
+    assert said() is None
+    seeing.hear("b1", live=REFUSED, times=6)
+    assert said() == "Our probes find b1 down, but the balancer still sends it traffic."

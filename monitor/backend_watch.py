@@ -1,0 +1,98 @@
+"""One backend as the monitor knows it at this moment: what it was heard to say, and what follows from that."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from monitor import fleet
+from monitor.flapping import STATES, is_flapping
+from monitor.load import Increment, LoadHistory
+from monitor.probe.outcome import Reason, Result, Round
+from monitor.verdict import DRAINING, Readiness, Rule, Speed, Standing, Standings, Verdict, heard, is_stale, judge, speed
+from monitor.wire import AdminState, ProbeKind, State
+
+
+@dataclass
+class BackendWatch:
+    """One backend. `verdict` is what was last judged; `results` the last outcome of each kind."""
+
+    spec: fleet.Backend
+    standings: Standings = field(default_factory=Standings)
+    readiness: Readiness = field(default_factory=Readiness)
+    verdict: Verdict = field(default_factory=lambda: Verdict(State.unknown))
+    since: datetime | None = None
+    last_sample_at: datetime | None = None
+    results: dict[ProbeKind, Result] = field(default_factory=dict)
+    history: LoadHistory = field(default_factory=LoadHistory)
+    scrape_reason: Reason | None = None
+    monitor_fault: Reason | None = None
+    unreached: bool = False
+    answering_since: datetime | None = None
+    states: deque[str] = field(default_factory=lambda: deque(maxlen=STATES))
+    flapping: bool = False
+    seqs: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=2))
+
+    @property
+    def admin_state(self) -> AdminState:
+        return AdminState.draining if self.verdict.reason == DRAINING else AdminState.active
+
+    def standing(self, kind: ProbeKind) -> Standing:
+        standing: Standing = getattr(self.standings, kind.value)
+        return standing
+
+    def eligible(self) -> bool:
+        """Whether clients' requests are meant to reach it."""
+        return self.verdict.state in (State.up, State.degraded) and self.admin_state is AdminState.active
+
+    def interval_s(self, probes: fleet.Probes) -> float:
+        """Which of the three speeds is in force."""
+        speeds = {Speed.fast: probes.fast_interval_s, Speed.normal: probes.interval_s, Speed.down: probes.down_interval_s}
+        return speeds[speed(self.standings, rule_of(probes))]
+
+    def stale(self, probes: fleet.Probes, now: datetime) -> bool:
+        return is_stale(self.last_sample_at, now, interval_s=self.interval_s(probes), deadline_s=probes.deadline_s)
+
+    def running_s(self, now: datetime) -> float | None:
+        """How long its process runs: by its own metrics, else since it answers."""
+        last = self.history.last
+        started = self.answering_since
+        # A scrape from before it last fell silent may be of an earlier process.
+        if last is not None and last.process_started_at is not None and started is not None and last.at >= started:
+            started = last.process_started_at
+        return None if started is None else (now - started).total_seconds()
+
+    def hear(self, heard_now: Round, probes: fleet.Probes) -> Increment | None:
+        """Take in a round that has a verdict: standings, facts of readiness, load; then judge."""
+        rule = rule_of(probes)
+        self.results = dict(heard_now.results)
+        self.monitor_fault = None
+        self.standings = Standings(*(heard(self.standing(k), heard_now.results[k].outcome, rule) for k in ProbeKind))
+        self.readiness = heard_now.results[ProbeKind.ready].readiness or self.readiness
+        self._note_answering(heard_now)
+        self.last_sample_at = heard_now.at
+        new = self._take_load(heard_now)
+        running = self.running_s(heard_now.at)
+        self.verdict = judge(self.standings, self.readiness, rule, running_s=running, start_budget_s=probes.start_budget_s)
+        self.states.append(self.verdict.state)
+        self.flapping = is_flapping(self.states, was=self.flapping)
+        return new
+
+    def _note_answering(self, heard_now: Round) -> None:
+        if heard_now.results[ProbeKind.live].reason is not None:
+            self.answering_since = None
+        elif self.answering_since is None:
+            self.answering_since = heard_now.at
+
+    def _take_load(self, heard_now: Round) -> Increment | None:
+        self.scrape_reason = heard_now.scrape_reason
+        if heard_now.scrape is None:
+            return None
+        if heard_now.scrape.seq is not None:
+            self.seqs.append((heard_now.scrape.at, heard_now.scrape.seq))
+        return self.history.add(heard_now.scrape)
+
+
+def rule_of(probes: fleet.Probes) -> Rule:
+    return Rule(rise=probes.rise, fall=probes.fall)
