@@ -1,14 +1,21 @@
-"""Score → expected false match rate, and the thresholds that belong to each recogniser."""
+"""Score → expected false match rate, and the thresholds that belong to each recogniser.
+
+The shipped curves were counted on 13,629 pairs of different people: 166 photographs of 122 people, mostly official
+portraits, through `capture` (so of stored crops). They claim nothing below 3/n, which is what n trials without an
+error support at 95 %. Portraits are easier than a camera at a door: a site measures its own.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from backend.faces.engine import Calibration
+from backend.faces.engine import Calibration, CalibrationPoint
 
-OFFLINE: Calibration | None = None
+_TRIALS = 13_629
+_SOURCE = "166 photographs of 122 people, 13,629 impostor pairs; official portraits"
 
 
 @dataclass(frozen=True)
@@ -21,8 +28,40 @@ class Profile:
     calibration: Calibration | None
 
 
+def counted(name: str, false_matches: Mapping[float, int], *, trials: int, source: str) -> Calibration:
+    """A calibration from the number of false matches at each of some scores, no rate below 3/trials."""
+    supported = 3 / trials
+    points = [CalibrationPoint(score, max(count / trials, supported)) for score, count in sorted(false_matches.items())]
+    return Calibration(name, points, supported, source)
+
+
+OFFLINE = counted(
+    "offline-portraits-1",
+    {0.30: 1970, 0.34: 844, 0.38: 291, 0.40: 157, 0.42: 71, 0.44: 28, 0.46: 9, 0.48: 2},
+    trials=_TRIALS,
+    source=_SOURCE,
+)
+_MOBILE_FACE_NET_REBUILT = counted(
+    "w600k-mbf-8bit-portraits-1",
+    {0.10: 2060, 0.14: 787, 0.18: 264, 0.20: 154, 0.22: 69, 0.24: 28, 0.26: 16, 0.28: 7, 0.30: 4, 0.32: 2},
+    trials=_TRIALS,
+    source=_SOURCE,
+)
+_MOBILE_FACE_NET_128 = counted(
+    "mobilefacenet-128-portraits-1",
+    {0.20: 1081, 0.24: 486, 0.28: 226, 0.32: 84, 0.36: 28, 0.38: 19, 0.40: 9, 0.42: 3},
+    trials=_TRIALS,
+    source=_SOURCE,
+)
+
 GENERIC = Profile(verification=0.40, review=0.35, certain=0.60, calibration=None)
-_PROFILES: dict[str, Profile] = {}
+"""What holds for ArcFace kinds in general; no rate is claimed."""
+
+_PROFILES: dict[str, Profile] = {
+    # by the SHA-256 of the recogniser's file; InsightFace's own files were not at hand to be measured
+    "9831e530a5308f4db0a61cc693b3670f52e9a7130fba05e01b54e7cbbed9de70": Profile(0.38, 0.35, 0.60, _MOBILE_FACE_NET_REBUILT),
+    "85cdeb7368ed6a1e9cbaaa6f283c6b2439f1fa533c17450bfdc7f357d285d5d1": Profile(0.48, 0.44, 0.65, _MOBILE_FACE_NET_128),
+}
 
 
 def profile_of(recogniser_sha256: str) -> Profile:
@@ -30,7 +69,10 @@ def profile_of(recogniser_sha256: str) -> Profile:
 
 
 def expected_fmr(calibration: Calibration | None, score: float) -> float | None:
-    """Chance that two different people reach `score`; None where nothing was measured (see `why_unknown`)."""
+    """Chance that two different people reach `score`; None where nothing was measured (see `why_unknown`).
+
+    Between points log-linear; above the last one its rate stands, which the trials support and no more.
+    """
     if calibration is None or not calibration.points or score < calibration.points[0].score:
         return None
     points = calibration.points

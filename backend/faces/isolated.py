@@ -1,8 +1,8 @@
 """An engine in processes of its own, for one that holds the interpreter's lock while it works.
 
-dlib does: a detection of 0.4 s in a thread stops every other thread, the event loop with its probes among them. Here each
-call goes to one of a few child processes, so that images are worked on side by side, the service answers meanwhile, a call that hangs
-can be ended, and a crash in native code costs one request instead of the service.
+dlib does: a detection of 0.4 s in a thread stops every other thread, the event loop with its probes among them. Here
+each call goes to one of a few child processes (`backend.faces.isolated_child`), so that images are worked on side by side,
+the service answers meanwhile, a call that hangs can be ended, and a crash in native code costs one request only.
 
 Children end when their pipe does, however this process ended; they leave SIGTERM and SIGINT to their parent, which drains first.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -22,13 +21,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from backend.allocator import keep_memory_small
 from backend.errors import DeadlineExceeded, Unavailable
-from backend.faces.engine import Engine, EngineError, Face, ModelCard, Pixels, Vector
-from backend.faces.load import EngineName, load_engine
+from backend.faces.engine import EngineError, Face, ModelCard, Pixels, Vector
+from backend.faces.load import EngineName
 
 START_S = 60.0
 ROOT = Path(__file__).parents[2]
+CHILD = "backend.faces.isolated_child"
 
 Call = tuple[Literal["detect", "embed"], tuple[Any, ...]]
 
@@ -50,7 +49,7 @@ class IsolatedEngine:
         self._closed = False
         children = [self._begin() for _ in range(processes)]
         try:
-            self._card = [child.loaded() for child in children][0]
+            self._card, *_ = [child.loaded() for child in children]
         except EngineError:
             for child in children:
                 child.end()
@@ -121,7 +120,7 @@ class _Child:
         path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(theirs.fileno()), name, *([str(model_pack)] if model_pack else [])],
+                [sys.executable, "-m", CHILD, str(theirs.fileno()), name, *([str(model_pack)] if model_pack else [])],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": path},
@@ -155,34 +154,3 @@ class _Child:
         self._pipe.close()
         self._process.kill()
         self._process.wait()
-
-
-def serve(pipe: Connection, name: EngineName, model_pack: Path | None) -> None:
-    """A child's life: load, say what was loaded, answer calls until the pipe ends."""
-    try:
-        engine: Engine = load_engine(name, model_pack=model_pack)
-    except EngineError as error:
-        pipe.send(str(error))
-        return
-    pipe.send(engine.card)
-    while True:
-        try:
-            call: Call = pipe.recv()
-            pipe.send(_answer(engine, call))
-        except (EOFError, OSError):
-            return
-
-
-def _answer(engine: Engine, call: Call) -> Any:
-    what, arguments = call
-    try:
-        return engine.detect(*arguments) if what == "detect" else engine.embed(*arguments)
-    except Exception as error:  # it must reach the caller, who is in another process
-        return Failed(type(error).__name__)
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    keep_memory_small()
-    serve(Connection(int(sys.argv[1])), sys.argv[2], Path(sys.argv[3]) if len(sys.argv) > 3 else None)  # type: ignore[arg-type]

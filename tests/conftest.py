@@ -1,0 +1,45 @@
+"""What every test may use, and the rule that nothing is skipped where CI=true."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+TESTDATA = Path(__file__).resolve().parents[2] / "shared" / "testdata"
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Path:
+    """Photographs and weights beside the repository (see CONTRIBUTING.md)."""
+    if not TESTDATA.is_dir():
+        pytest.skip(f"no test photographs and weights at {TESTDATA}")
+    return TESTDATA
+
+
+def skips_fail() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under CI=true a skip is a failure: a check that did not run has not passed. An expected failure is not a skip."""
+    report = yield
+    if report.skipped and skips_fail() and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI=true does not allow: {item.nodeid}: {call.excinfo.value if call.excinfo else ''}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself while it is collected."""
+    report = yield
+    if report.outcome == "skipped" and skips_fail():
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI=true does not allow: {collector.nodeid}: {report.longrepr}"
+    return report
