@@ -175,8 +175,9 @@ class Service:
         return path.read_text("utf-8") if path.exists() else ""
 
     def memory(self) -> int:
-        """Resident bytes."""
-        return int(psutil.Process(self.process.pid).memory_info().rss)
+        """Resident bytes of the service and the processes that it works with."""
+        service = psutil.Process(self.process.pid)
+        return sum(process.memory_info().rss for process in (service, *service.children()))
 
     def terminate(self, sent: int = signal.SIGTERM) -> None:
         self.process.send_signal(sent)
