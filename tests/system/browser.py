@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -18,6 +18,9 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 
+PATIENCE_MS = 30_000
+"""For what must come, however busy the machine; what must come in time has its own bound."""
+
 
 def chromium() -> str | None:
     return shutil.which("chromium")
@@ -26,11 +29,12 @@ def chromium() -> str | None:
 @contextmanager
 def page(*, width: int = 1400, height: int = 1000) -> Iterator[Page]:
     """A fresh browser with an empty profile and one page."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         try:
             context = browser.new_context(viewport={"width": width, "height": height}, ignore_https_errors=False)
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(PATIENCE_MS)
             yield context.new_page()
         finally:
             browser.close()

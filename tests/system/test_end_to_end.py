@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from backend.wire import CaseState, Scope
+from backend.client import BackendClient, ProblemError
+from backend.wire import CaseState, Scope, Verdict
 from monitor.wire import State
 from tests.system import browser, faults
 from tests.system.running_fleet import Fleet, eventually, running_fleet
@@ -98,7 +99,7 @@ def _play(
 
 def test_a_reviewer_resolves_a_duplicate_by_keyboard_and_undoes_it(fleet: Fleet, tmp_path: Path) -> None:
     with fleet.backend(key="admin") as api:
-        before = api.cases(state=CaseState.open).total
+        before = _unresolved(api)
     with browser.page() as page, fleet.backend(key="admin") as api:
         open_as(page, fleet, "reviewer")
         page.get_by_role("link", name="Duplicates").click()
@@ -115,11 +116,17 @@ def test_a_reviewer_resolves_a_duplicate_by_keyboard_and_undoes_it(fleet: Fleet,
         survivor = api.subject(losers[0].merged_into or "")
         assert losers[0].id in survivor.merged
         assert case.decisions[-1].actor.startswith("usr_")
-        assert api.cases(state=CaseState.open).total == before - 1
+        assert _unresolved(api) == before - 1
 
+        expect(page.get_by_text("Decided: ")).to_be_visible()  # the next case is on the screen
         page.keyboard.press("u")  # undo
         eventually(lambda: api.subject(losers[0].id).merged_into is None, within_s=20)
         assert api.case(claimed.id).state in (CaseState.open, CaseState.claimed)
+
+
+def _unresolved(api: BackendClient) -> int:
+    """Open ones, and the next one, which the page has claimed already."""
+    return api.cases(state=CaseState.open).total + api.cases(state=CaseState.claimed).total
 
 
 def test_with_one_backend_gone_the_api_still_answers_through_the_front(fleet: Fleet) -> None:
@@ -131,11 +138,8 @@ def test_with_one_backend_gone_the_api_still_answers_through_the_front(fleet: Fl
 
 
 def test_no_api_key_may_decide(fleet: Fleet) -> None:
-    from backend.client import ProblemError
-    from backend.wire import DecideRequest, Verdict
-
     with fleet.backend(key=Scope.admin.value) as api:
         case = api.cases(state=CaseState.open).items[0]
         with pytest.raises(ProblemError) as refused:
-            api.decide(case.id, DecideRequest(verdict=Verdict.different, version=case.version))
+            api.decide(case.id, Verdict.different, version=case.version)
     assert refused.value.code == "person_needed"
