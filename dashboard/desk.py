@@ -7,6 +7,7 @@ becomes a sentence, and after a conflict the case is read again, so that what is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,51 +50,67 @@ class Desk:
     survivor_id: str | None = None
     said: Said | None = None
     done: Done | None = None
+    held_id: str | None = None
+    """The case that this session claimed and has neither decided nor given back."""
+    beaten_at: float = 0.0
 
     # --- which case is open -----------------------------------------------------------------------------------------
 
     def next(self, backend: BackendClient) -> None:
-        """Claim the most pressing case; an empty queue closes the desk."""
-        before = self.said
+        """Claim the most pressing case, then give back one that was left undecided; an empty queue closes the desk."""
+        before, held = self.said, self.held_id
         try:
-            self._show(backend.next_case())
-            self.said = before
+            case = backend.next_case()
         except failures.FAILURES as error:
             if failures.code(error) != "nothing_to_review":
                 self.said = Said("bad", failures.sentence(error))
-                return
-            self.close()
-            self.said = Said("good", f"{before.text} " if before else "")
-            self.said = Said(self.said.tone, f"{self.said.text}No case is waiting for you.")
+            elif held is not None:
+                self.said = Said("warn", "No other case is waiting.")
+            else:
+                self.close()
+                self.said = Said(
+                    "good", f"{before.text} No case is waiting for you." if before else "No case is waiting for you."
+                )
+            return
+        if held != case.id:
+            self._give_back(backend)
+        self._claimed(case)
 
     def open(self, backend: BackendClient, case_id: str) -> None:
         """Show a case, and claim it where it can be claimed."""
         self.said = None
+        self._give_back(backend)
         self._attempt(lambda: self._show(backend.case(case_id)), backend)
         if self.case is not None and self.case.id == case_id and claimable(self.case):
             self.claim(backend)
 
     def claim(self, backend: BackendClient) -> None:
         case = self._open_case()
-        self._attempt(lambda: self._show(backend.claim(case.id, version=case.version)), backend)
+        self._attempt(lambda: self._claimed(backend.claim(case.id, version=case.version)), backend)
 
     def take_over(self, backend: BackendClient) -> None:
         case = self._open_case()
-        self._attempt(lambda: self._show(backend.takeover(case.id)), backend)
+        self._attempt(lambda: self._claimed(backend.takeover(case.id)), backend)
 
-    def put_back(self, backend: BackendClient) -> None:
-        """Give the claim back and close the case."""
-        case = self._open_case()
-        if self._attempt(lambda: backend.release(case.id), backend):
-            self.close()
+    def back(self, backend: BackendClient) -> None:
+        """To the queue; a case that was claimed and not decided goes back into it, for whoever comes next."""
+        self.said = None
+        held = self.held_id
+        self._give_back(backend)
+        self.close()
+        if held is not None and self.said is None:
             self.said = Said("good", "The case is back in the queue.")
 
-    def heartbeat(self, backend: BackendClient) -> bool:
-        """Keep the claim; False when something has to be said."""
-        if self.case is None:
-            return True
+    def heartbeat(self, backend: BackendClient, now: float, *, every_s: float) -> bool:
+        """Keep the claim, at most once per `every_s`; False when something has to be said."""
         case = self.case
-        return self._attempt(lambda: self._refresh(backend.heartbeat(case.id)), backend)
+        if case is None or case.id != self.held_id or now - self.beaten_at < every_s:
+            return True
+        self.beaten_at = now
+        if self._attempt(lambda: self._refresh(backend.heartbeat(case.id)), backend):
+            return True
+        self.held_id = None
+        return False
 
     def close(self) -> None:
         self.case, self.crops, self.pair, self.survivor_id = None, {}, 0, None
@@ -107,7 +124,7 @@ class Desk:
 
         def send() -> None:
             after = backend.decide(case.id, verdict, version=case.version, survivor_id=survivor, note=note or None)
-            self.done = Done(after.id, after.version, verdict)
+            self.done, self.held_id = Done(after.id, after.version, verdict), None
             self.said = Said("good", _decided(after, verdict))
 
         if self._attempt(send, backend):
@@ -120,6 +137,7 @@ class Desk:
             self.said = Said("warn", "There is nothing to undo in this session.")
             return
         done = self.done
+        self._give_back(backend)
         if self._attempt(lambda: self._undone(backend, done.case_id, done.version), backend):
             self.done = None
 
@@ -162,6 +180,17 @@ class Desk:
         self.pair = max(range(len(case.pairs)), key=lambda place: case.pairs[place].score, default=0)
         self.survivor_id = oldest(case).id if case.subjects else None
 
+    def _claimed(self, case: wire.Case) -> None:
+        self._show(case)
+        self.held_id = case.id
+
+    def _give_back(self, backend: BackendClient) -> None:
+        """Release what is held. A refusal is not said: the claim then ends by itself within minutes."""
+        held, self.held_id = self.held_id, None
+        if held is not None:
+            with suppress(*failures.FAILURES):
+                backend.release(held)
+
     def _refresh(self, case: wire.Case) -> None:
         """Newer data on the same case: what the reviewer chose stays."""
         self.case = case
@@ -173,6 +202,7 @@ class Desk:
         self.said = Said("good", "Undone: the case is open again.")
         if self.case is not None and claimable(self.case):
             self._refresh(backend.claim(case_id, version=self.case.version))
+            self.held_id = case_id
 
     def _attempt(self, act: Callable[[], object], backend: BackendClient) -> bool:
         """Do it; a refusal is said, and after a conflict the open case is read again."""

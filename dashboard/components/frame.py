@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, tzinfo
 from functools import cache
 from pathlib import Path
@@ -55,6 +57,16 @@ def still_signed_in() -> bool:
         signed_out()
         return False
     return True
+
+
+def acting(act: Callable[..., None]) -> Callable[..., None]:
+    """For buttons: a callback runs before the page finds out that the session is over. Then it does nothing; the page says so."""
+
+    def run(*arguments: object) -> None:
+        with suppress(identity.SignedOut):
+            act(*arguments)
+
+    return run
 
 
 def who(person: Person) -> None:

@@ -50,7 +50,7 @@ def draw(desk: Desk, case: wire.Case) -> None:
 def _headline(case: wire.Case, held: str) -> str:
     size = f"{phrases.counted(len(case.subjects), 'subject')}, {phrases.counted(len(case.pairs), 'pair')}"
     found = f"from {case.source} {phrases.since(case.created_at, parts.current().now())}"
-    return line(CASES[case.state], f"score {case.score:.3f}", f"{held} {size}, {found}, {case.id}")
+    return line(CASES[case.state], f"score {case.score:.3f}", f"{held} {size}, {found}, {phrases.short_id(case.id)}")
 
 
 def _top(desk: Desk, case_id: str) -> None:
@@ -58,7 +58,7 @@ def _top(desk: Desk, case_id: str) -> None:
     if not frame.still_signed_in() or desk.case is None or desk.case.id != case_id:
         return
     person = identity.person()
-    if desk.case.lease is not None and desk.case.lease.holder == person.id and not desk.heartbeat(parts.current().backend):
+    if not desk.heartbeat(parts.current().backend, parts.current().now(), every_s=BEAT_S - 5):
         st.rerun()
     case = desk.case
     if case is None:
@@ -98,7 +98,7 @@ def _choices(desk: Desk, case: wire.Case, named: dict[str, str]) -> None:
                     shortcut=key,
                     type="primary" if verdict in LEADING else "secondary",
                     disabled=not may_decide,
-                    on_click=_decide,
+                    on_click=frame.acting(_decide),
                     args=(desk, verdict, case.id),
                 )
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
@@ -110,18 +110,21 @@ def _choices(desk: Desk, case: wire.Case, named: dict[str, str]) -> None:
                 label_visibility="collapsed",
                 disabled=not may_decide,
             )
-            if case.lease is not None and case.lease.holder == person.id:
-                st.button("Put back", shortcut="L", on_click=desk.put_back, args=(backend,))
             if claimable(case):
-                st.button("Claim", shortcut="A", on_click=desk.claim, args=(backend,))
+                st.button("Claim", shortcut="A", on_click=frame.acting(desk.claim), args=(backend,))
             if case.lease is not None and case.lease.holder != person.id and may(person.roles, Right.take_over):
-                st.button("Take over", shortcut="O", on_click=desk.take_over, args=(backend,))
-            if case.state is wire.CaseState.resolved:
-                st.button("Undo this decision", shortcut="U", on_click=desk.undo_open, args=(backend,))
-            elif desk.done is not None:
-                st.button("Undo", shortcut="U", on_click=desk.undo, args=(backend,), help="Takes back your last decision.")
-            st.button("Claim next", shortcut="N", on_click=_next, args=(desk,))
-            st.button("Back to the queue", shortcut="B", on_click=_back, args=(desk,))
+                st.button("Take over", shortcut="O", on_click=frame.acting(desk.take_over), args=(backend,))
+            resolved = case.state is wire.CaseState.resolved
+            # always there, so that its key works the moment a decision is made
+            st.button(
+                "Undo",
+                key="undo",
+                shortcut="U",
+                on_click=frame.acting(desk.undo_open if resolved else desk.undo),
+                args=(backend,),
+            )
+            st.button("Claim next", key="next", shortcut="N", on_click=frame.acting(_next), args=(desk,))
+            st.button("Back to the queue", shortcut="B", on_click=frame.acting(desk.back), args=(backend,))
     st.caption("The keys on the buttons work wherever you are on this page, and rest while you type in a field.")
 
 
@@ -160,8 +163,3 @@ def _decide(desk: Desk, verdict: wire.Verdict, case_id: str) -> None:
 def _next(desk: Desk) -> None:
     desk.said = None
     desk.next(parts.current().backend)
-
-
-def _back(desk: Desk) -> None:
-    desk.said = None
-    desk.close()

@@ -24,9 +24,23 @@ def page() -> None:
         frame.heading("Duplicates")
         case_view.draw(desk, desk.case)
         return
-    frame.heading("Duplicates", "Subjects whose faces are so alike that a person must say whether they are one and the same.")
-    if desk.said is not None:
-        NOTICE[desk.said.tone](desk.said.text)
+    top, actions = st.container(), st.container(horizontal=True)
+    with actions:  # before the heading: whoever sees the page may already press a key
+        st.button(
+            "Claim next",
+            key="next",
+            type="primary",
+            shortcut="N",
+            on_click=frame.acting(_next),
+            args=(desk,),
+            icon=":material/play_arrow:",
+        )
+        if desk.done is not None:
+            st.button("Undo", key="undo", shortcut="U", on_click=frame.acting(desk.undo), args=(parts.current().backend,))
+    with top:
+        frame.heading("Duplicates", "Subjects whose faces are so alike that a person must say whether they are one and the same.")
+        if desk.said is not None:
+            NOTICE[desk.said.tone](desk.said.text)
     _queue(desk)
 
 
@@ -34,11 +48,6 @@ def page() -> None:
 
 
 def _queue(desk: Desk) -> None:
-    backend = parts.current().backend
-    with st.container(horizontal=True):
-        st.button("Claim next", type="primary", shortcut="N", on_click=_next, args=(desk,), icon=":material/play_arrow:")
-        if desk.done is not None:
-            st.button("Undo", shortcut="U", on_click=desk.undo, args=(backend,), icon=":material/undo:")
     _counts()
     state, least = _filters()
     cursor = st.session_state.get("queue-cursor")
@@ -63,11 +72,7 @@ def _counts() -> None:
     if seen.value is None or seen.failure is not None:
         return
     now = parts.current().now()
-    counts = [
-        f"{badge(CASES[state])} <strong>{count:,}</strong>"
-        for state in wire.CaseState
-        if (count := seen.value.cases.get(state, 0))
-    ]
+    counts = [f"{badge(CASES[state])} <b>{count:,}</b>" for state in wire.CaseState if (count := seen.value.cases.get(state, 0))]
     oldest = (
         f"oldest waits {phrases.span(now - seen.value.oldest_open_case_at.timestamp())}" if seen.value.oldest_open_case_at else ""
     )
@@ -123,7 +128,7 @@ def _row(desk: Desk, summary: wire.CaseSummary) -> None:
             if part
         )
         st.html(block(line(CASES[summary.state], f"score {summary.score:.3f}", about)), width="stretch")
-        st.button("Open", key=f"open-{summary.id}", on_click=_open, args=(desk, summary.id), width=90)
+        st.button("Open", key=f"open-{summary.id}", on_click=frame.acting(_open), args=(desk, summary.id), width=90)
 
 
 def _pager(following: str | None, cursor: str | None) -> None:

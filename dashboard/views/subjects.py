@@ -43,15 +43,16 @@ def page() -> None:
 def _find() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = st.text_input("Search", key="subjects-query", placeholder="external id or metadata", on_change=_first_page)
-        chosen = st.selectbox(
+        chosen = st.segmented_control(
             "State",
             [ANY, *(state.value for state in wire.SubjectState)],
+            default=ANY,
+            required=True,
             format_func=lambda state: "Any" if state == ANY else SUBJECTS[state].word,
             key="subjects-state",
-            width=180,
             on_change=_first_page,
         )
-    state = None if chosen == ANY else wire.SubjectState(chosen)
+    state = None if chosen in (ANY, None) else wire.SubjectState(chosen)
     cursor = st.session_state.get("subjects-cursor")
     found = frame.shown(fetch.subjects(query.strip() or None, state, cursor), "list")
     if found is None:

@@ -46,10 +46,11 @@ class Desktop:
         """The page as this role sees it, run once."""
         self.sign_in(role)
         app = AppTest.from_file(str(SITEMAP), default_timeout=30)
+        app.run()
+        switch(app, page)
         for name, value in query.items():
             app.query_params[name] = value
-        app.run()
-        return switch(app, page)
+        return app.run() if query else app
 
 
 def switch(app: AppTest, page: str) -> AppTest:
