@@ -7,8 +7,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import backend.settings
+import dashboard.settings
+import monitor.settings
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP_LEVEL = {
@@ -79,3 +84,13 @@ def test_no_file_carries_a_path_of_one_machine() -> None:
 def test_the_version_is_one_that_a_release_can_carry() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+
+
+@pytest.mark.parametrize("program", [backend.settings, monitor.settings, dashboard.settings], ids=lambda module: module.__name__)
+def test_the_example_file_shows_every_setting_of_every_program(program: ModuleType) -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    shown = [line.removeprefix("#").partition("=")[0] for line in lines if line.startswith(f"#{program.PREFIX}")]
+    assert shown == [f"{program.PREFIX}{name.upper()}" for name in program.Settings.model_fields]
+    for name, field in program.Settings.model_fields.items():
+        place = next(number for number, line in enumerate(lines) if line.startswith(f"#{program.PREFIX}{name.upper()}="))
+        assert lines[place - 1] == f"# {field.description}"
