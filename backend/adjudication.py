@@ -166,9 +166,9 @@ class Adjudication:
             undone = standing[-1]
             row = self._row(session, case, caller, now, verdict="undo", note=request.note)
             row.undoes, undone.undone_by = undone.id, row.id
-            verdicts.undo(self._store, session, case, undone)
+            loosened = verdicts.undo(self._store, session, case, undone)
             _give_back(case)
-            case = clusters.reopen(session, case, at=now)
+            case = clusters.reopen(session, case, loosened=loosened, at=now)
             self._audit.append(session, caller, "case.undo", case.id, {"decision": row.id, "undoes": undone.id})
             return self._view(session, case)
 

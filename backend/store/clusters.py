@@ -56,8 +56,9 @@ def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, cir
     written = [_write_pair(session, pair.ordered(), gallery_id, circumstances) for pair in found]
     pairs, changed = [pair for pair, _ in written], any(change for _, change in written)
     known = {pair.case_id for pair in pairs if pair.case_id is not None}
-    touched = known | _open_cases_of(session, gallery_id, {s for pair in pairs for s in (pair.a_subject_id, pair.b_subject_id)})
-    cases = [case for case in _cases(session, touched) if case.joined_into is None]
+    waking = [pair for case_id in known for pair in open_pairs(session, case_id)]
+    touched = known | _open_cases_of(session, gallery_id, _ends([*pairs, *waking]))
+    cases = _cases(session, touched)
     if not cases:
         case = _new_case(session, gallery_id, CaseKind.duplicate, circumstances.source, circumstances.at)
     else:
@@ -68,7 +69,7 @@ def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, cir
     session.flush()
     if changed and cases:
         _bump(case, circumstances.at)
-    refresh(session, case)
+    _fit(session, case, at=circumstances.at, reason="decided")
     return case
 
 
@@ -94,19 +95,27 @@ def record_closed(session: Session, found: Sequence[FoundPair], *, gallery_id: s
     session.flush()
 
 
-def reopen(session: Session, case: DuplicateCase, *, at: datetime) -> DuplicateCase:
-    """After an undo: open again, and joined with every open case that it now hangs together with."""
-    case.state, case.closed_reason = CaseState.open, None
+def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at: datetime) -> DuplicateCase:
+    """After an undo: open again, joined with every open case that it now hangs together with.
+
+    `loosened` are the subjects that are no longer merged: a case that only they held together is cut. A case that has
+    nobody left in it, as they were erased meanwhile, stays resolved.
+    """
+    _bump(case, at)
+    pairs = open_pairs(session, case.id)
+    if pairs:
+        case.state, case.closed_reason = CaseState.open, None
+        session.flush()
+    if pairs and case.kind == CaseKind.duplicate:
+        touched = {case.id} | _open_cases_of(session, case.gallery_id, _ends(pairs))
+        if len(touched) > 1:
+            case = join(session, _cases(session, touched), at=at)
+            _bump(case, at)
+    for loose in _cases(session, {case.id} | _open_cases_of(session, case.gallery_id, set(loosened))):
+        if loose.state != CaseState.resolved:
+            _fit(session, loose, at=at, reason="erased")
     session.flush()
-    if case.kind == CaseKind.sample:
-        _bump(case, at)
-        return case
-    subjects = {subject for pair in open_pairs(session, case.id) for subject in (pair.a_subject_id, pair.b_subject_id)}
-    touched = {case.id} | _open_cases_of(session, case.gallery_id, subjects)
-    survivor = join(session, _cases(session, touched), at=at)
-    _bump(survivor, at)
-    refresh(session, survivor)
-    return survivor
+    return case
 
 
 def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> DuplicateCase:
@@ -138,7 +147,8 @@ def drop_subjects(session: Session, subject_ids: Iterable[str], *, at: datetime,
     session.expire_all()
     for case in _cases(session, touched):
         if case.state != CaseState.resolved:
-            _cut(session, case, at=at, reason=reason)
+            _bump(case, at)
+            _fit(session, case, at=at, reason=reason)
 
 
 def open_pairs(session: Session, case_id: str) -> list[DuplicatePair]:
@@ -162,14 +172,17 @@ def refresh(session: Session, case: DuplicateCase) -> None:
     session.flush()
 
 
-def _cut(session: Session, case: DuplicateCase, *, at: datetime, reason: str) -> None:
+def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) -> None:
+    """A case under review is one connected cluster: without pairs it is resolved, in several parts it is cut."""
     pairs = open_pairs(session, case.id)
     if not pairs:
         resolve(case, at=at, reason=reason)
         session.flush()
         return
-    _bump(case, at)
-    for part in _components(session, pairs)[1:]:
+    parts = _components(session, pairs)
+    if len(parts) > 1:
+        _bump(case, at)
+    for part in parts[1:]:
         split = _new_case(session, case.gallery_id, CaseKind(case.kind), case.source, at)
         for pair in part:
             pair.case_id = split.id
@@ -178,9 +191,13 @@ def _cut(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
     refresh(session, case)
 
 
+def _ends(pairs: Iterable[DuplicatePair]) -> set[str]:
+    return {subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)}
+
+
 def _components(session: Session, pairs: Sequence[DuplicatePair]) -> list[list[DuplicatePair]]:
     """Connected parts, that with the oldest pair first."""
-    root = roots(session, {subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)})
+    root = roots(session, _ends(pairs))
     parts: list[tuple[set[str], list[DuplicatePair]]] = []
     for pair in sorted(pairs, key=lambda pair: pair.id):
         ends = {root[pair.a_subject_id], root[pair.b_subject_id]}

@@ -60,13 +60,15 @@ def apply(store: Store, session: Session, case: DuplicateCase, decision: Decisio
     session.flush()
 
 
-def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision) -> None:
-    """Takes away what `apply` did; what happened meanwhile on either record stays there."""
+def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision) -> set[str]:
+    """Takes away what `apply` did; what happened meanwhile on either record stays there. Gives whom it took apart."""
     now = store.now(session)
     if case.kind == CaseKind.sample and decision.applied:
         _hold_again(store, session, case, now)
+    losers: set[str] = set()
     tops: set[str] = set()
     for loser in session.exec(select(Subject).where(Subject.merged_by == decision.id)).all():
+        losers.add(loser.id)
         tops.add(loser.merged_into or loser.id)
         loser.merged_into = loser.merged_by = None
         loser.state, loser.version = SubjectState.active, loser.version + 1
@@ -74,6 +76,7 @@ def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision
         _bump(session, top)
     session.exec(delete(DistinctPair).where(col(DistinctPair.decision_id) == decision.id))
     session.flush()
+    return losers | tops
 
 
 def _merge(session: Session, case: DuplicateCase, decision: Decision) -> None:

@@ -358,6 +358,32 @@ def test_an_undone_case_joins_the_open_case_that_it_now_hangs_together_with(node
         node.open_case(c.case_id or "")
 
 
+def test_undoing_a_merge_after_one_side_was_erased_leaves_no_empty_case(node: Node, people: People) -> None:
+    person = people.stranger()
+    a, b = node.enrol(person), node.enrol(people.like(person, 0.8))
+    node.decide(b.case_id or "", Verdict.same, a.subject_id)
+    node.subjects.erase(b.subject_id, caller=CLIENT)
+    assert node.undo(b.case_id or "").state is CaseState.resolved
+    assert node.cases(CaseState.open) == []
+    assert node.subjects.get(a.subject_id).merged == []
+
+
+def test_undoing_a_merge_cuts_a_case_that_only_the_merge_held_together(node: Node, people: People) -> None:
+    left, right = people.strangers(2)
+    a, c = node.enrol(left), node.enrol(right)
+    b = node.enrol((0.7071 * (left + right)).astype("float32"))
+    node.decide(b.case_id or "", Verdict.same, a.subject_id)
+    x = node.enrol(people.like(left, 0.85))
+    y = node.enrol(people.like(right, 0.85))
+    assert x.case_id == y.case_id
+    node.subjects.erase(b.subject_id, caller=CLIENT)
+    node.undo(b.case_id or "")
+    assert {frozenset(case.subject_ids) for case in node.cases(CaseState.open)} == {
+        frozenset((a.subject_id, x.subject_id)),
+        frozenset((c.subject_id, y.subject_id)),
+    }
+
+
 def test_merging_people_who_were_decided_to_differ_is_refused(node: Node, people: People) -> None:
     left, right = people.strangers(2)
     middle = (0.7071 * (left + right)).astype("float32")
