@@ -123,6 +123,8 @@ def _poor_path(folder: Path) -> None:
 
 
 def _up_as(user: pwd.struct_passwd, clone: Path, home: Path, programs: Path) -> dict[str, object]:
+    installed = _deploy_as(user, clone, home, programs, 0, "install")
+    assert installed.returncode == 0, installed.stdout + installed.stderr
     offset = free_offset()
     done = _deploy_as(user, clone, home, programs, offset, "up", "--detach", "--wait", "400", "--json", "--no-traffic")
     assert done.returncode == 0, done.stdout + done.stderr
