@@ -48,7 +48,7 @@ def _write(response: httpx.Response, path: Path, have: int, progress: Progress |
     length = response.headers.get("Content-Length", "")
     total = done + int(length) if length.isdigit() else None
     with path.open("ab" if continued else "wb") as file:
-        for piece in response.iter_raw(1 << 16):
+        for piece in response.iter_raw():
             file.write(piece)
             done += len(piece)
             if progress:

@@ -16,8 +16,9 @@ from PIL import Image
 from backend.faces.engine import Face, Pixels
 
 POOR = 40
-HOPELESS = 5
-"""A face with a component this low is not enrolled, as nothing could be recognised in it; pose and size only advise."""
+HOPELESS = 10
+"""A face with a decisive component this low is not enrolled: blurred or dark like that, a photograph no longer matches
+itself with either engine, and would hide a duplicate. Pose and size only advise."""
 
 _PATCH_PX = 128
 _EYE, _EYE_RIGHT, _NOSE, _MOUTH_LEFT, _MOUTH_RIGHT = range(5)
