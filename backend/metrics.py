@@ -46,7 +46,7 @@ class Metrics:
         self._synthetic = self._counter("synthetic_requests", "Marked demo requests answered.", "route", "status")
         self._decisions = self._counter("face_auth_decisions", "Decisions by operation.", "operation", "decision")
         self._cases = self._gauge("face_auth_cases", "Review cases by state, at most 15 s old.", "state")
-        self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered.")
+        self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered, probes not counted.")
         connections = self._gauge("http_connections", "Open client connections.")
         connections.set_function(lambda: life.open_connections())
 

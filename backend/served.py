@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend import logs, problems
 from backend.errors import FaceAuthError
 from backend.lifecycle import Lifecycle
-from backend.metrics import Metrics, traffic_of
+from backend.metrics import PROBES, Metrics, traffic_of
 from backend.store.caller import Caller
 
 UNMATCHED = "unmatched"
@@ -48,7 +48,8 @@ class Served:
                 self._mark(MutableHeaders(scope=message), request_id)
             await send(message)
 
-        self._metrics.in_flight.inc()
+        counted = int(scope["path"] not in PROBES)
+        self._metrics.in_flight.inc(counted)
         try:
             await self._app(scope, receive, answer)
         except ClientDisconnect:
@@ -58,7 +59,7 @@ class Served:
             if status is None:
                 await problems.answer(FaceAuthError(), request_id=request_id)(scope, receive, answer)
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight.dec(counted)
             self._record(scope, status or CLIENT_GONE, time.perf_counter() - started, synthetic=b"x-synthetic" in headers)
 
     def _mark(self, headers: MutableHeaders, request_id: str) -> None:

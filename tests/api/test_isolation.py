@@ -57,7 +57,7 @@ def test_a_process_that_is_killed_costs_one_request_at_most(engine: IsolatedEngi
 
 
 def test_a_process_that_hangs_is_ended_at_the_deadline() -> None:
-    with IsolatedEngine("offline", processes=1, deadline_s=1) as engine:
+    with IsolatedEngine("offline", processes=1, deadline_s=6) as engine:
         (pid,) = children(os.getpid())
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(DeadlineExceeded):
@@ -89,7 +89,7 @@ def test_no_child_outlives_a_service_that_is_killed(fresh_site: Site) -> None:
 
 
 def test_children_leave_an_interrupt_to_the_service_which_drains(fresh_site: Site) -> None:
-    with serving(fresh_site, BACKEND_DRAIN_S="1") as service:
+    with serving(fresh_site, BACKEND_DRAIN_S="4") as service:
         for pid in (*children(service.process.pid), service.process.pid):
             os.kill(pid, signal.SIGINT)
         with service.client(fresh_site.key("client")) as client:
