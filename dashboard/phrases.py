@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, tzinfo
 
 NOTHING = "–"
@@ -71,6 +72,11 @@ def one_in(ratio: float | None) -> str:
     if ratio <= 0:
         return "none expected"
     return "nearly always" if ratio > 0.5 else f"1 in {round(1 / ratio):,}"
+
+
+def plain(text: str) -> str:
+    """`text` for a place that reads Markdown, shown as it is: no link, image, formula or colour can come out of it."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:])", r"\\\1", text).replace("\n", " ")
 
 
 def short_id(identifier: str) -> str:

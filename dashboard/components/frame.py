@@ -32,10 +32,10 @@ def shown(seen: Seen[Value], what: str) -> Value | None:
     if seen.failure is None:
         return seen.value
     if seen.value is None:
-        st.error(f"Unreachable. {seen.failure} There is no earlier {what} to show.", icon=":material/cloud_off:")
+        st.error(f"Unreachable. {phrases.plain(seen.failure)} There is no earlier {what} to show.", icon=":material/cloud_off:")
         return None
     age = phrases.ago(parts.current().now() - (seen.at or 0.0))
-    st.warning(f"Unreachable. {seen.failure} Below is the last {what}, from {age}.", icon=":material/cloud_off:")
+    st.warning(f"Unreachable. {phrases.plain(seen.failure)} Below is the last {what}, from {age}.", icon=":material/cloud_off:")
     return seen.value
 
 

@@ -29,12 +29,15 @@ def draw(desk: Desk, case: wire.Case) -> None:
     desk.look(backend)
     named = faces.letters(case)
     with st.container(key="case"):
+        # a place of its own even while it is empty: what stands below must not be built anew, or a key pressed just then is lost
+        message = st.empty()
         if desk.said is not None:
-            st.html(block(said(desk.said.tone, desk.said.text)))
+            message.html(block(said(desk.said.tone, desk.said.text)))
         st.fragment(_top, run_every=BEAT_S)(desk, case.id)
         if case.pairs:
             shown = sides(case, desk.pair)
             st.html(block(faces.side_by_side(case, shown, desk.crops, desk.survivor_id, zone)))
+        with st.container():
             _pairs(desk, case)
         _choices(desk, case, named)
     left, right = st.columns(2, gap="medium")
@@ -110,10 +113,6 @@ def _choices(desk: Desk, case: wire.Case, named: dict[str, str]) -> None:
                 label_visibility="collapsed",
                 disabled=not may_decide,
             )
-            if claimable(case):
-                st.button("Claim", shortcut="A", on_click=frame.acting(desk.claim), args=(backend,))
-            if case.lease is not None and case.lease.holder != person.id and may(person.roles, Right.take_over):
-                st.button("Take over", shortcut="O", on_click=frame.acting(desk.take_over), args=(backend,))
             resolved = case.state is wire.CaseState.resolved
             # always there, so that its key works the moment a decision is made
             st.button(
@@ -125,6 +124,10 @@ def _choices(desk: Desk, case: wire.Case, named: dict[str, str]) -> None:
             )
             st.button("Claim next", key="next", shortcut="N", on_click=frame.acting(_next), args=(desk,))
             st.button("Back to the queue", shortcut="B", on_click=frame.acting(desk.back), args=(backend,))
+            if claimable(case):
+                st.button("Claim", shortcut="A", on_click=frame.acting(desk.claim), args=(backend,))
+            if case.lease is not None and case.lease.holder != person.id and may(person.roles, Right.take_over):
+                st.button("Take over", shortcut="O", on_click=frame.acting(desk.take_over), args=(backend,))
     st.caption("The keys on the buttons work wherever you are on this page, and rest while you type in a field.")
 
 
@@ -135,7 +138,7 @@ def _survivors(desk: Desk, case: wire.Case, named: dict[str, str], *, enabled: b
             subject = next(subject for subject in case.subjects if subject.id == subject_id)
             chosen = subject_id == desk.survivor_id
             st.button(
-                f"Keep {letter} · {faces.label(subject)}",
+                f"Keep {letter} · {phrases.plain(faces.label(subject))}",
                 key=f"keep-{subject_id}",
                 shortcut=str(place) if place < 10 else None,
                 icon=":material/radio_button_checked:" if chosen else ":material/radio_button_unchecked:",
@@ -150,7 +153,8 @@ def _history(case: wire.Case) -> None:
         word = "Undone" if decision.verdict == "undo" else WORDS[wire.Verdict(decision.verdict)]
         struck = " (undone since)" if decision.undone else ""
         note = f": {decision.note}" if decision.note else ""
-        st.caption(f"{word}{struck} by {decision.actor_name}, {phrases.since(decision.at, parts.current().now())}{note}")
+        when = phrases.since(decision.at, parts.current().now())
+        st.caption(phrases.plain(f"{word}{struck} by {decision.actor_name}, {when}{note}"))
 
 
 def _decide(desk: Desk, verdict: wire.Verdict, case_id: str) -> None:

@@ -42,9 +42,8 @@ def _live() -> None:
 def _one(certificate: wire.Certificate, zone: tzinfo, now: float) -> None:
     with st.container(border=True, gap="xsmall"):
         st.html(block(_summary(certificate, zone, now)))
-        with st.expander(
-            f"Chain of {certificate.name} as it was sent ({phrases.counted(len(certificate.chain), 'certificate')})"
-        ):
+        held = phrases.counted(len(certificate.chain), "certificate")
+        with st.expander(f"Chain of {phrases.plain(certificate.name)} as it was sent ({held})"):
             if certificate.chain:
                 chain = tables.chain(certificate, zone)
                 st.html(block(table(list(chain.columns), chain.itertuples(index=False))))

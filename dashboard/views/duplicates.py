@@ -40,7 +40,7 @@ def page() -> None:
     with top:
         frame.heading("Duplicates", "Subjects whose faces are so alike that a person must say whether they are one and the same.")
         if desk.said is not None:
-            NOTICE[desk.said.tone](desk.said.text)
+            NOTICE[desk.said.tone](phrases.plain(desk.said.text))
     _queue(desk)
 
 

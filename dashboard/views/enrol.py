@@ -44,7 +44,7 @@ def draw() -> None:
                 idempotency_key=_key(photographs, external_id.strip(), metadata, policy, face),
             )
     except failures.FAILURES as error:
-        st.error(failures.sentence(error))
+        st.error(phrases.plain(failures.sentence(error)))
         return
     _say(answer)
 

@@ -32,10 +32,10 @@ def verify() -> None:
             known = _resolve(subject_id) if against == SUBJECT else None
             answer = backend.verify(probe, subject_id=known, reference_image=reference)
     except failures.FAILURES as error:
-        st.error(failures.sentence(error))
+        st.error(phrases.plain(failures.sentence(error)))
         return
     except LookupError as error:
-        st.error(str(error.args[0]))
+        st.error(phrases.plain(str(error.args[0])))
         return
     _say_verified(answer)
 
@@ -50,7 +50,7 @@ def identify() -> None:
         with st.spinner("Searching …"):
             answer = parts.current().backend.identify(probe, limit=limit)
     except failures.FAILURES as error:
-        st.error(failures.sentence(error))
+        st.error(phrases.plain(failures.sentence(error)))
         return
     chance = (
         f" Chance of any false candidate: {phrases.one_in(answer.expected_fpir)}." if answer.expected_fpir is not None else ""

@@ -45,7 +45,9 @@ def draw(subject_id: str) -> None:
 
 def _merges(subject: wire.Subject) -> None:
     if subject.merged_into:
-        st.info(f"A reviewer decided that this is the same person as {subject.merged_into}.", icon=":material/merge:")
+        st.info(
+            f"A reviewer decided that this is the same person as {phrases.plain(subject.merged_into)}.", icon=":material/merge:"
+        )
         st.button("Open the record that remains", on_click=_open, args=(subject.merged_into,))
     for loser in subject.merged:
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,9 +67,15 @@ def html(app: AppTest) -> str:
 
 
 def said(app: AppTest) -> str:
-    """Every sentence of the page, whatever draws it."""
+    """Every sentence of the page as a reader sees it, whatever draws it."""
     kinds = (app.error, app.warning, app.info, app.success, app.caption, app.markdown, app.title, app.subheader)
-    return "\n".join(str(element.value) for elements in kinds for element in elements) + "\n" + html(app)
+    sentences = [read(str(element.value)) for elements in kinds for element in elements]
+    return "\n".join(sentences) + "\n" + html(app)
+
+
+def read(markdown: str) -> str:
+    """Escaped Markdown as it is shown."""
+    return re.sub(r"\\([^\w\s])", r"\1", markdown)
 
 
 @pytest.fixture

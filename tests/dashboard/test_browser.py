@@ -63,7 +63,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     if shutil.which("chromium") is None:
         pytest.skip("chromium is not installed: `make system`")
     folder = tmp_path_factory.mktemp("dashboard")
-    queue = ReviewQueue(*(samples.case(number) for number in range(1, 5)))
+    evil = [samples.subject(1, external_id="![x](https://evil.example/x.png)"), samples.subject(2)]
+    queue = ReviewQueue(samples.case(1), samples.case(2, subjects=evil), samples.case(3), samples.case(4))
     routes: dict[tuple[str, str], Route] = {
         ("GET", "/v1/fleet"): lambda _: samples.fleet(samples.backend("b1"), samples.down("b2")),
         ("GET", "/v1/load"): lambda _: samples.load_view(b1=0.6, b2=0.4),

@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from backend import wire
 from tests.dashboard import samples
-from tests.dashboard.conftest import Desktop, html, said
+from tests.dashboard.conftest import Desktop, html, read, said
 from tests.dashboard.queue import ReviewQueue
 from tests.dashboard.stand_in import data_uri, problem
 
@@ -20,7 +20,7 @@ def queue(desktop: Desktop) -> ReviewQueue:
 
 
 def button(app: AppTest, label: str) -> object:
-    found = [one for one in app.button if one.label == label]
+    found = [one for one in app.button if read(one.label) == label]
     assert found, f"no button {label!r} among {[one.label for one in app.button]}"
     return found[0]
 
@@ -123,7 +123,7 @@ def test_the_last_decision_can_be_undone_and_its_case_comes_back(desktop: Deskto
 def test_every_action_has_a_key_of_its_own(desktop: Desktop, queue: ReviewQueue) -> None:
     app = press(desktop.open("reviewer", "duplicates"), "Claim next")
     press(app, "Same person")
-    keys = {one.label: one.proto.shortcut for one in app.button}
+    keys = {read(one.label): one.proto.shortcut for one in app.button}
     wanted = {"Same person": "s", "Different people": "d", "Twin or relative": "t", "Poor image": "p", "Suspected fraud": "f"}
     wanted |= {"Unsure": "q", "Undo": "u", "Claim next": "n", "Back to the queue": "b"}
     assert {label: keys.get(label, "").lower() for label in wanted} == wanted
@@ -225,7 +225,7 @@ def test_a_cluster_shows_pair_by_pair_and_offers_each_subject_as_survivor(deskto
     assert "Pair 2 of 2 in this cluster" in said(app)
     press(app, "Next pair")
     assert "Score 0.610" in html(app)
-    assert {"Keep A · EMP-1", "Keep B · EMP-2", "Keep C · EMP-3"} <= {one.label for one in app.button}
+    assert {"Keep A · EMP-1", "Keep B · EMP-2", "Keep C · EMP-3"} <= {read(one.label) for one in app.button}
 
 
 def test_a_picture_is_fetched_once_however_often_the_page_is_drawn(desktop: Desktop, queue: ReviewQueue) -> None:
@@ -248,6 +248,19 @@ def test_names_and_notes_cannot_become_markup(desktop: Desktop) -> None:
     page = html(press(desktop.open("reviewer", "duplicates"), "Claim next"))
     for bad in ("<script", "<b>k", "<img src=x"):
         assert bad not in page
+
+
+def test_names_and_notes_cannot_become_links_or_images_of_other_hosts(desktop: Desktop) -> None:
+    evil = "![x](https://evil.example/x.png)"
+    note = wire.DecisionRecord(
+        id="dec_1", verdict="undo", note=evil, actor="usr_bob", actor_name="[bob](https://evil.example)", at=samples.now()
+    )
+    case = samples.case(1, subjects=[samples.subject(1, external_id=evil), samples.subject(2)], decisions=[note])
+    desktop.backend.routes = ReviewQueue(case).routes()  # type: ignore[assignment]
+    app = press(desktop.open("reviewer", "duplicates"), "Claim next")
+    markdown = [one.label for one in app.button] + [one.value for one in app.caption]
+    assert any(evil in read(one) for one in markdown)
+    assert not [one for one in markdown if "](" in one]
 
 
 def test_another_person_in_the_same_tab_finds_nothing_of_the_last_one(desktop: Desktop, queue: ReviewQueue) -> None:

@@ -83,3 +83,8 @@ def test_each_failure_of_an_api_is_a_sentence_and_nothing_else_is_taken_for_one(
     assert failures.is_away(backend_client.ProblemError(503, "database_away", "The database does not answer"))
     with pytest.raises(TypeError):
         failures.sentence(ValueError("x"))
+
+
+def test_a_text_from_afar_stays_text_where_markdown_is_read() -> None:
+    assert phrases.plain("![x](https://e.example) :red[a] $x$ *b*") == r"\!\[x\]\(https\://e\.example\) \:red\[a\] \$x\$ \*b\*"
+    assert phrases.plain("Grace\n# Hopper") == r"Grace \# Hopper"

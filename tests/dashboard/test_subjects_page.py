@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from backend import wire
 from tests.dashboard import samples
-from tests.dashboard.conftest import Desktop, html, said
+from tests.dashboard.conftest import Desktop, html, read, said
 from tests.dashboard.stand_in import Asked, Reply, data_uri, problem
 
 LIST = ("GET", "/v1/subjects")
@@ -102,7 +102,7 @@ def test_reviewers_see_faces_and_operators_do_not_even_ask_for_them(gallery: Des
 
 def test_a_subject_that_is_not_there_is_said_in_the_apis_words(gallery: Desktop) -> None:
     gallery.backend.routes[ONE] = lambda _: problem(404, "subject_not_found", "No such subject in this gallery")
-    assert "No such subject in this gallery." in gallery.open("reviewer", "subjects", subject="sub_x").error[0].value
+    assert "No such subject in this gallery." in read(gallery.open("reviewer", "subjects", subject="sub_x").error[0].value)
 
 
 # --- what may be done -------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_a_certain_duplicate_that_was_refused_is_said(gallery: Desktop) -> None:
 def test_what_the_backend_refuses_is_shown_in_its_own_words(gallery: Desktop) -> None:
     gallery.backend.routes[ENROL] = lambda _: problem(422, "no_face", "No face was found: send a photograph with one face")
     app = press(enrolling(gallery), "enrol-do")
-    assert app.error[0].value == "No face was found: send a photograph with one face."
+    assert read(app.error[0].value) == "No face was found: send a photograph with one face."
 
 
 def test_a_face_is_compared_with_a_subject_found_by_external_id(gallery: Desktop) -> None:
