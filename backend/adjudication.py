@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement
-from sqlmodel import Session, and_, col, not_, or_, select
+from sqlmodel import Session, col, select
 
 from backend import wire
 from backend.errors import (
@@ -27,6 +27,8 @@ from backend.store.case_view import holder, records_of, summaries, view
 from backend.store.database import Store
 from backend.store.ids import new_id
 from backend.store.paging import decode_cursor, encode_cursor, total_of
+from backend.store.pairs import open_pairs
+from backend.store.queue import PRESSING_FIRST, after, free, in_state, open_to
 from backend.store.sealing import key_of
 from backend.store.tables import Decision, DuplicateCase, Subject
 from backend.wire import CaseState, Verdict
@@ -53,13 +55,13 @@ class Adjudication:
     ) -> wire.Page[wire.CaseSummary]:
         """The most pressing first; all states where none is asked for."""
         with self._store.read() as session:
-            rows = select(DuplicateCase).where(*self._here(), *_in_state(state, self._store.now(session)))
+            rows = select(DuplicateCase).where(*self._here(), *in_state(state, self._store.now(session)))
             if min_score is not None:
                 rows = rows.where(col(DuplicateCase.score) >= min_score)
             total, total_is = total_of(session, rows)
             if cursor is not None:
-                rows = rows.where(_after(*decode_cursor(cursor, float, str)))
-            found = session.exec(rows.order_by(*_ORDER).limit(limit + 1)).all()
+                rows = rows.where(after(*decode_cursor(cursor, float, str)))
+            found = session.exec(rows.order_by(*PRESSING_FIRST).limit(limit + 1)).all()
             page = found[:limit]
             following = encode_cursor(page[-1].priority, page[-1].id) if len(found) > limit else None
             return wire.Page(items=summaries(self._store, session, page), next=following, total=total, total_is=total_is)
@@ -75,7 +77,7 @@ class Adjudication:
         """Claims the most pressing case that is free for this person, in one transaction; raises NothingToReview."""
         with self._store.write() as session:
             now = self._store.now(session)
-            query = select(DuplicateCase).where(*self._here(), _free(now), _open_to(caller)).order_by(*_ORDER).limit(1)
+            query = select(DuplicateCase).where(*self._here(), free(now), open_to(caller)).order_by(*PRESSING_FIRST).limit(1)
             case = session.exec(query).first()
             if case is None:
                 raise NothingToReview()
@@ -175,16 +177,16 @@ class Adjudication:
     def _decide(self, session: Session, case: DuplicateCase, request: wire.DecideRequest, caller: Caller, now: datetime) -> None:
         standing = self._standing(session, case)
         earlier = Verdict(standing[-1].verdict) if standing else None
-        after = state_after(CaseState(case.state), request.verdict, earlier=earlier)
+        outcome = state_after(CaseState(case.state), request.verdict, earlier=earlier)
         row = self._row(session, case, caller, now, verdict=request.verdict, note=request.note)
         if request.verdict is Verdict.same:
             row.survivor_id = verdicts.survivor_of(session, case, request.survivor_id)
-        if after is CaseState.resolved:
+        if outcome is CaseState.resolved:
             row.applied = True
             verdicts.apply(self._store, session, case, row, caller=caller)
             clusters.resolve(case, at=now, reason="decided")
         else:
-            case.state, case.changed_at = after, now
+            case.state, case.changed_at = outcome, now
             case.version += 1
             _give_back(case)
         detail = {"decision": row.id, "verdict": str(request.verdict), "survivor": row.survivor_id}
@@ -214,7 +216,7 @@ class Adjudication:
 
     def _seal_note(self, session: Session, case: DuplicateCase, row: Decision, note: str) -> None:
         """With the key of the case's first subject that has one: the note goes when that person is erased (or the other)."""
-        for record in records_of(clusters.open_pairs(session, case.id)):
+        for record in records_of(open_pairs(session, case.id)):
             subject = session.get(Subject, record)
             key = key_of(self._store.keyring, subject) if subject is not None else None
             if key is not None:
@@ -281,39 +283,5 @@ class Adjudication:
         return view(self._store, session, case, hide_decisions=decisions_are_hidden(CaseState(case.state)))
 
 
-_ORDER = (col(DuplicateCase.priority).desc(), col(DuplicateCase.id))
-
-
 def _give_back(case: DuplicateCase) -> None:
     case.lease_holder = case.lease_holder_name = case.lease_until = None
-
-
-def _after(priority: float, case_id: str) -> ColumnElement[bool]:
-    same = and_(col(DuplicateCase.priority) == priority, col(DuplicateCase.id) > case_id)
-    return or_(col(DuplicateCase.priority) < priority, same)
-
-
-def _free(now: datetime) -> ColumnElement[bool]:
-    return or_(col(DuplicateCase.lease_until).is_(None), col(DuplicateCase.lease_until) <= now)
-
-
-def _in_state(state: CaseState | None, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    if state is None:
-        return ()
-    if state is CaseState.claimed:
-        return col(DuplicateCase.state) == CaseState.open, not_(_free(now))
-    if state is CaseState.open:
-        return col(DuplicateCase.state) == CaseState.open, _free(now)
-    return (col(DuplicateCase.state) == state,)
-
-
-def _open_to(caller: Caller) -> ColumnElement[bool]:
-    """`review_policy.may_work_on` as SQL, so that claiming the next one is a single query."""
-    mine = select(Decision.id).where(
-        Decision.case_id == DuplicateCase.id,
-        Decision.actor == caller.id,
-        Decision.verdict != "undo",
-        col(Decision.undone_by).is_(None),
-    )
-    later = [CaseState.second_review, CaseState.arbitration] if caller.supervises else [CaseState.second_review]
-    return or_(col(DuplicateCase.state) == CaseState.open, and_(col(DuplicateCase.state).in_(later), not_(mine.exists())))

@@ -7,7 +7,6 @@ join them: the oldest survives, versions rise. Pairs that go away may cut a case
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -15,36 +14,9 @@ from sqlmodel import Session, col, delete, or_, select, update
 
 from backend.store.forest import chunks, roots, trees
 from backend.store.ids import new_id
+from backend.store.pairs import Circumstances, FoundPair, ends, new_pair, open_pairs, write
 from backend.store.tables import CaseKind, Decision, DuplicateCase, DuplicatePair, PairState
 from backend.wire import CaseState
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """What was in force when pairs were found; stored with each of them."""
-
-    threshold: float
-    gallery_size: int
-    expected_fpir: float | None
-    calibration_id: str | None
-    model_id: str
-    source: Literal["enrolment", "scan"]
-    at: datetime
-
-
-@dataclass(frozen=True)
-class FoundPair:
-    """Two records and the two samples of theirs that score best; in any order."""
-
-    subject_ids: tuple[str, str]
-    sample_ids: tuple[str, str]
-    score: float
-    band: Literal["review", "certain"]
-
-    def ordered(self) -> FoundPair:
-        if self.subject_ids[0] <= self.subject_ids[1]:
-            return self
-        return FoundPair(self.subject_ids[::-1], self.sample_ids[::-1], self.score, self.band)
 
 
 def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances) -> DuplicateCase:
@@ -53,11 +25,11 @@ def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, cir
     A pair that was known keeps its better evidence. One whose case was resolved without an answer (a poor image, say)
     reopens that case: pairs that were answered never get here.
     """
-    written = [_write_pair(session, pair.ordered(), gallery_id, circumstances) for pair in found]
+    written = [write(session, pair.ordered(), gallery_id, circumstances) for pair in found]
     pairs, changed = [pair for pair, _ in written], any(change for _, change in written)
     known = {pair.case_id for pair in pairs if pair.case_id is not None}
     waking = [pair for case_id in known for pair in open_pairs(session, case_id)]
-    touched = known | _open_cases_of(session, gallery_id, _ends([*pairs, *waking]))
+    touched = known | _open_cases_of(session, gallery_id, ends([*pairs, *waking]))
     cases = _cases(session, touched)
     if not cases:
         case = _new_case(session, gallery_id, CaseKind.duplicate, circumstances.source, circumstances.at)
@@ -78,7 +50,7 @@ def record_held(
 ) -> DuplicateCase:
     """A case of its own for a sample that does not match its subject; both sides are that subject."""
     case = _new_case(session, gallery_id, CaseKind.sample, circumstances.source, circumstances.at)
-    pair = _new_pair(found, gallery_id, circumstances, kind=CaseKind.sample, held_sample_id=held_sample_id)
+    pair = new_pair(found, gallery_id, circumstances, kind=CaseKind.sample, held_sample_id=held_sample_id)
     pair.case_id = case.id
     session.add(pair)
     session.flush()
@@ -89,7 +61,7 @@ def record_held(
 def record_closed(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances) -> None:
     """Evidence for a rejection: nobody has to review it."""
     for pair in found:
-        row = _new_pair(pair.ordered(), gallery_id, circumstances, kind=CaseKind.duplicate)
+        row = new_pair(pair.ordered(), gallery_id, circumstances, kind=CaseKind.duplicate)
         row.state = PairState.closed
         session.add(row)
     session.flush()
@@ -107,7 +79,7 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
         case.state, case.closed_reason = CaseState.open, None
         session.flush()
     if pairs and case.kind == CaseKind.duplicate:
-        touched = {case.id} | _open_cases_of(session, case.gallery_id, _ends(pairs))
+        touched = {case.id} | _open_cases_of(session, case.gallery_id, ends(pairs))
         if len(touched) > 1:
             case = join(session, _cases(session, touched), at=at)
             _bump(case, at)
@@ -151,12 +123,6 @@ def drop_subjects(session: Session, subject_ids: Iterable[str], *, at: datetime,
             _fit(session, case, at=at, reason=reason)
 
 
-def open_pairs(session: Session, case_id: str) -> list[DuplicatePair]:
-    """Best score first."""
-    query = select(DuplicatePair).where(DuplicatePair.case_id == case_id, DuplicatePair.state == PairState.open)
-    return list(session.exec(query.order_by(col(DuplicatePair.score).desc(), col(DuplicatePair.id))))
-
-
 def resolve(case: DuplicateCase, *, at: datetime, reason: str) -> None:
     case.state, case.closed_reason = CaseState.resolved, reason
     _end_lease(case)
@@ -191,19 +157,15 @@ def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
     refresh(session, case)
 
 
-def _ends(pairs: Iterable[DuplicatePair]) -> set[str]:
-    return {subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)}
-
-
 def _components(session: Session, pairs: Sequence[DuplicatePair]) -> list[list[DuplicatePair]]:
     """Connected parts, that with the oldest pair first."""
-    root = roots(session, _ends(pairs))
+    root = roots(session, ends(pairs))
     parts: list[tuple[set[str], list[DuplicatePair]]] = []
     for pair in sorted(pairs, key=lambda pair: pair.id):
-        ends = {root[pair.a_subject_id], root[pair.b_subject_id]}
-        hit = [part for part in parts if part[0] & ends]
-        rest = [part for part in parts if not part[0] & ends]
-        nodes = ends.union(*(part[0] for part in hit))
+        sides = {root[pair.a_subject_id], root[pair.b_subject_id]}
+        hit = [part for part in parts if part[0] & sides]
+        rest = [part for part in parts if not part[0] & sides]
+        nodes = sides.union(*(part[0] for part in hit))
         parts = [*rest, (nodes, [*(p for part in hit for p in part[1]), pair])]
     return sorted((part[1] for part in parts), key=lambda part: min(pair.id for pair in part))
 
@@ -230,51 +192,6 @@ def _open_cases_of(session: Session, gallery_id: str, subject_ids: set[str]) -> 
 
 def _cases(session: Session, ids: Iterable[str]) -> list[DuplicateCase]:
     return [case for chunk in chunks(ids) for case in session.exec(select(DuplicateCase).where(col(DuplicateCase.id).in_(chunk)))]
-
-
-def _write_pair(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
-    """The row, and whether it is new or better than it was."""
-    query = select(DuplicatePair).where(
-        DuplicatePair.gallery_id == gallery_id,
-        DuplicatePair.a_subject_id == found.subject_ids[0],
-        DuplicatePair.b_subject_id == found.subject_ids[1],
-        DuplicatePair.held_sample_id == "",
-    )
-    known = session.exec(query).first()
-    fresh = _new_pair(found, gallery_id, circumstances, kind=CaseKind.duplicate)
-    if known is None:
-        session.add(fresh)
-        session.flush()
-        return fresh, True
-    better = found.score > known.score
-    if better:
-        known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id"}))
-    return known, better
-
-
-def _new_pair(
-    found: FoundPair, gallery_id: str, circumstances: Circumstances, *, kind: CaseKind, held_sample_id: str = ""
-) -> DuplicatePair:
-    return DuplicatePair(
-        id=new_id("pair"),
-        gallery_id=gallery_id,
-        kind=kind,
-        state=PairState.open,
-        a_subject_id=found.subject_ids[0],
-        b_subject_id=found.subject_ids[1],
-        a_sample_id=found.sample_ids[0],
-        b_sample_id=found.sample_ids[1],
-        held_sample_id=held_sample_id,
-        score=found.score,
-        threshold=circumstances.threshold,
-        band=found.band,
-        gallery_size=circumstances.gallery_size,
-        expected_fpir=circumstances.expected_fpir,
-        calibration_id=circumstances.calibration_id,
-        model_id=circumstances.model_id,
-        source=circumstances.source,
-        found_at=circumstances.at,
-    )
 
 
 def _new_case(session: Session, gallery_id: str, kind: CaseKind, source: str, at: datetime) -> DuplicateCase:

@@ -17,8 +17,8 @@ from backend.errors import SubjectNotFound
 from backend.store import answers, clusters, distinct, gallery_log, scrubbing
 from backend.store.audit import Audit
 from backend.store.caller import Caller
-from backend.store.clusters import Circumstances, FoundPair
 from backend.store.forest import CHUNK, roots, trees
+from backend.store.pairs import Circumstances, FoundPair
 from backend.store.sealing import key_of, open_details, open_profile
 from backend.store.tables import (
     CalibrationRow,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session, col, delete, select
 
 from backend.errors import CaseStateConflict, SurvivorNotInCase
-from backend.store import admission, clusters, distinct, gallery_log
+from backend.store import admission, distinct, gallery_log
 from backend.store.caller import Caller
 from backend.store.case_view import records_of
 from backend.store.forest import roots, trees
 from backend.store.ids import new_id
+from backend.store.pairs import open_pairs
 from backend.store.tables import (
     CaseKind,
     Decision,
@@ -41,7 +42,7 @@ def survivor_of(session: Session, case: DuplicateCase, survivor_id: str | None) 
     """The root of the subject that was chosen; raises SurvivorNotInCase where it is none of the case's."""
     if survivor_id is None and case.kind == CaseKind.sample:
         return None
-    root = roots(session, records_of(clusters.open_pairs(session, case.id)))
+    root = roots(session, records_of(open_pairs(session, case.id)))
     named = {**root, **{top: top for top in root.values()}}
     if survivor_id not in named:
         raise SurvivorNotInCase()
@@ -80,7 +81,7 @@ def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision
 
 
 def _merge(session: Session, case: DuplicateCase, decision: Decision) -> None:
-    tops = set(roots(session, records_of(clusters.open_pairs(session, case.id))).values())
+    tops = set(roots(session, records_of(open_pairs(session, case.id))).values())
     owner = trees(session, tops)
     if clash := distinct.contradiction(session, gallery_id=case.gallery_id, owner=owner):
         raise CaseStateConflict(f"{clash[0]} and {clash[1]} were decided to be different people: undo that decision first")
@@ -95,7 +96,7 @@ def _merge(session: Session, case: DuplicateCase, decision: Decision) -> None:
 
 
 def _set_apart(session: Session, case: DuplicateCase, decision: Decision) -> None:
-    tops = set(roots(session, records_of(clusters.open_pairs(session, case.id))).values())
+    tops = set(roots(session, records_of(open_pairs(session, case.id))).values())
     owner = trees(session, tops)
     for a, b in combinations(sorted(owner), 2):
         if owner[a] != owner[b]:
@@ -120,7 +121,7 @@ def _bump(session: Session, subject_id: str) -> None:
 
 
 def _held_sample(session: Session, case: DuplicateCase) -> Sample | None:
-    pairs = clusters.open_pairs(session, case.id)
+    pairs = open_pairs(session, case.id)
     return session.get(Sample, pairs[0].held_sample_id) if pairs else None
 
 

@@ -1,0 +1,96 @@
+"""Rows of pairs: what was found, under which circumstances, written once per two records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlmodel import Session, col, select
+
+from backend.store.ids import new_id
+from backend.store.tables import CaseKind, DuplicatePair, PairState
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What was in force when pairs were found; stored with each of them."""
+
+    threshold: float
+    gallery_size: int
+    expected_fpir: float | None
+    calibration_id: str | None
+    model_id: str
+    source: Literal["enrolment", "scan"]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class FoundPair:
+    """Two records and the two samples of theirs that score best; in any order."""
+
+    subject_ids: tuple[str, str]
+    sample_ids: tuple[str, str]
+    score: float
+    band: Literal["review", "certain"]
+
+    def ordered(self) -> FoundPair:
+        if self.subject_ids[0] <= self.subject_ids[1]:
+            return self
+        return FoundPair(self.subject_ids[::-1], self.sample_ids[::-1], self.score, self.band)
+
+
+def open_pairs(session: Session, case_id: str) -> list[DuplicatePair]:
+    """Best score first."""
+    query = select(DuplicatePair).where(DuplicatePair.case_id == case_id, DuplicatePair.state == PairState.open)
+    return list(session.exec(query.order_by(col(DuplicatePair.score).desc(), col(DuplicatePair.id))))
+
+
+def ends(pairs: Iterable[DuplicatePair]) -> set[str]:
+    return {subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)}
+
+
+def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
+    """The row, and whether it is new or better than it was."""
+    query = select(DuplicatePair).where(
+        DuplicatePair.gallery_id == gallery_id,
+        DuplicatePair.a_subject_id == found.subject_ids[0],
+        DuplicatePair.b_subject_id == found.subject_ids[1],
+        DuplicatePair.held_sample_id == "",
+    )
+    known = session.exec(query).first()
+    fresh = new_pair(found, gallery_id, circumstances, kind=CaseKind.duplicate)
+    if known is None:
+        session.add(fresh)
+        session.flush()
+        return fresh, True
+    better = found.score > known.score
+    if better:
+        known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id"}))
+    return known, better
+
+
+def new_pair(
+    found: FoundPair, gallery_id: str, circumstances: Circumstances, *, kind: CaseKind, held_sample_id: str = ""
+) -> DuplicatePair:
+    return DuplicatePair(
+        id=new_id("pair"),
+        gallery_id=gallery_id,
+        kind=kind,
+        state=PairState.open,
+        a_subject_id=found.subject_ids[0],
+        b_subject_id=found.subject_ids[1],
+        a_sample_id=found.sample_ids[0],
+        b_sample_id=found.sample_ids[1],
+        held_sample_id=held_sample_id,
+        score=found.score,
+        threshold=circumstances.threshold,
+        band=found.band,
+        gallery_size=circumstances.gallery_size,
+        expected_fpir=circumstances.expected_fpir,
+        calibration_id=circumstances.calibration_id,
+        model_id=circumstances.model_id,
+        source=circumstances.source,
+        found_at=circumstances.at,
+    )
