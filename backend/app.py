@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,7 +22,7 @@ from backend.openapi import describe
 from backend.parts import CannotStart, Parts, parts_of
 from backend.routes import audit, duplicates, fleet, keys, probes, recognition, subjects
 from backend.served import Served
-from backend.server import make_server
+from backend.server import Server, listen, make_server
 from backend.settings import Settings
 from backend.store.stats import stats
 from backend.version import version
@@ -43,14 +45,22 @@ def run(settings: Settings) -> int:
     with logs.logging_to(settings.log_dir, level=settings.log_level, form=settings.log_format):
         with parts_of(settings, life=life, metrics=metrics) as parts:
             app = Served(make_app(parts), instance=settings.instance, life=life, metrics=metrics)
-            try:
-                server = make_server(app, settings=settings, life=life)
-            except (OSError, ssl.SSLError) as error:
-                raise CannotStart(f"the TLS certificate or key cannot be used ({type(error).__name__})") from error
+            server, listener = _server(app, settings, life)
             log.info("serving", extra={"fields": {"host": settings.host, "port": settings.port, "model": parts.card.model_id}})
-            server.run()
+            server.run(sockets=[listener])
         log.info("stopped", extra={"fields": {"status": server.exit_code}})
     return server.exit_code
+
+
+def _server(app: Served, settings: Settings, life: Lifecycle) -> tuple[Server, socket.socket]:
+    try:
+        server = make_server(app, settings=settings, life=life)
+    except (OSError, ssl.SSLError) as error:
+        raise CannotStart(f"the TLS certificate or key cannot be used ({type(error).__name__})") from error
+    try:
+        return server, listen(settings.host, settings.port)
+    except OSError as error:
+        raise CannotStart(f"{settings.host}:{settings.port} cannot be listened on: {os.strerror(error.errno or 0)}") from error
 
 
 def make_app(parts: Parts) -> FastAPI:

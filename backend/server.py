@@ -111,6 +111,12 @@ def make_server(app: ASGIApp, *, settings: Settings, life: Lifecycle) -> Server:
     return Server(config, life=life, drain_s=settings.drain_s, certificate=certificate)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError where the address cannot be had: uvicorn itself would only log that."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a listener on `host`."""
     if host == "localhost":

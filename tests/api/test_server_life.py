@@ -89,6 +89,18 @@ def test_with_a_key_every_address_may_be_listened_on(fresh_site: Site) -> None:
         assert service.get("/ready").status_code == 200
 
 
+def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_one_sentence_each(fresh_site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = fresh_site.command("serve", "--port", port, BACKEND_LOG_DIR=str(fresh_site.folder / "logs"))
+    assert (refused.returncode, refused.stderr) == (3, f"127.0.0.1:{port} cannot be listened on: Address already in use\n")
+    nonsense = fresh_site.folder / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    settings = {"BACKEND_TLS_CERT_FILE": str(nonsense), "BACKEND_TLS_KEY_FILE": str(nonsense)}
+    refused = fresh_site.command("serve", **settings, BACKEND_LOG_DIR=str(fresh_site.folder / "logs"))
+    assert (refused.returncode, refused.stderr) == (3, "the TLS certificate or key cannot be used (SSLError)\n")
+
+
 def test_a_missing_key_file_is_one_sentence(fresh_site: Site) -> None:
     refused = fresh_site.command("serve", BACKEND_MASTER_KEY_FILE=str(fresh_site.folder / "nowhere.key"))
     assert refused.returncode == 3
