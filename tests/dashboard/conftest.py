@@ -75,7 +75,7 @@ def said(app: AppTest) -> str:
 
 def read(markdown: str) -> str:
     """Escaped Markdown as it is shown."""
-    return re.sub(r"\\([^\w\s])", r"\1", markdown)
+    return re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", markdown)
 
 
 @pytest.fixture
