@@ -7,10 +7,12 @@ limits are opened; the 68-point predictor is not one of them. Pillow scales: cv2
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import dlib
@@ -20,6 +22,8 @@ from PIL import Image
 
 from backend.faces import search
 from backend.faces.calibration import OFFLINE
+from backend.faces.cores import usable_cores
+from backend.faces.descriptors import CHIP_PX, Descriptors
 from backend.faces.engine import EngineError, Face, Metric, ModelCard, Pixels, Vector
 from backend.faces.fingerprint import model_id, sha256_of
 
@@ -29,8 +33,8 @@ PREPROCESSING = "hog+5pt+mirror/1"
 """To be raised with any change that gives another template for the same image."""
 
 _UPSAMPLE = 1
-_CHIP_PX, _CHIP_PADDING = 150, 0.25
-"""What dlib's own compute_face_descriptor cuts out of an image."""
+_CHIP_PADDING = 0.25
+"""Of what dlib's own compute_face_descriptor cuts out of an image, beside its 150 pixels."""
 _MOST_PIXELS = 1_250_000
 """HOG takes 0.4 s for this many at one upsampling; a phone's twelve megapixels would take five."""
 
@@ -65,10 +69,9 @@ class OfflineEngine:
     def __init__(self) -> None:
         folder = weights_folder()
         files = {name: sha256_of(folder / name) for name in (ALIGNER, RECOGNISER)}
-        self._aligner = _opened(dlib.shape_predictor, folder / ALIGNER)
-        self._recogniser = _opened(dlib.face_recognition_model_v1, folder / RECOGNISER)
-        self._recogniser_lock = threading.Lock()  # a dlib network keeps its activations in itself
-        self._own = threading.local()  # so does the detector: one for each thread
+        self._aligner = _opened_aligner(folder / ALIGNER)
+        self._descriptors = Descriptors(folder / RECOGNISER)
+        self._detectors = _detectors()
         self._card = ModelCard(
             model_id=model_id("dlib-resnet", files, PREPROCESSING),
             engine="offline",
@@ -94,28 +97,39 @@ class OfflineEngine:
     def embed(self, image: Pixels, face: Face) -> Vector:
         parts = face.parts if isinstance(face, DlibFace) else self._parts(image, _rectangle(face))
         points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in parts])
-        chip = dlib.get_face_chip(image, dlib.full_object_detection(_rectangle(face), points), _CHIP_PX, _CHIP_PADDING)
-        mirrored = np.ascontiguousarray(chip[:, ::-1])
-        return np.asarray((self._describe(chip) + self._describe(mirrored)) / 2, dtype=np.float32)
-
-    def _describe(self, chip: Pixels) -> NDArray[np.float64]:
-        with self._recogniser_lock:
-            return np.array(self._recogniser.compute_face_descriptor(chip), dtype=np.float64)
+        chip = dlib.get_face_chip(image, dlib.full_object_detection(_rectangle(face), points), CHIP_PX, _CHIP_PADDING)
+        return np.asarray((self._descriptors.of(chip) + self._descriptors.of(chip[:, ::-1])) / 2, dtype=np.float32)
 
     def _look(self, image: Pixels, *, again: bool) -> list[DlibFace]:
         # What a second look finds fills the frame or is no smaller than what the first would have found upright.
         small, factor = _scaled(image, _MOST_PIXELS_AGAIN if again else _MOST_PIXELS)
-        rectangles, confidences, _ = self._detector().run(small, _UPSAMPLE, _SURE_AGAIN if again else 0.0)
+        with _borrowed(self._detectors) as detector:
+            rectangles, confidences, _ = detector.run(small, _UPSAMPLE, _SURE_AGAIN if again else 0.0)
         found = [_enlarged(rectangle, factor) for rectangle in rectangles]
         return [_face(box, self._parts(image, box), float(sure)) for box, sure in zip(found, confidences, strict=True)]
 
     def _parts(self, image: Pixels, rectangle: Any) -> NDArray[np.float32]:
         return np.array([(part.x, part.y) for part in self._aligner(image, rectangle).parts()], np.float32)
 
-    def _detector(self) -> Any:
-        if not hasattr(self._own, "detector"):
-            self._own.detector = dlib.get_frontal_face_detector()
-        return self._own.detector
+
+def _detectors() -> SimpleQueue[Any]:
+    """One for each core, as a detector keeps its work in itself and cannot be shared.
+
+    Made now: making one takes half a second in which the interpreter's lock is held and no event loop turns.
+    """
+    made: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(usable_cores()):
+        made.put(dlib.get_frontal_face_detector())
+    return made
+
+
+@contextmanager
+def _borrowed(detectors: SimpleQueue[Any]) -> Iterator[Any]:
+    detector = detectors.get()
+    try:
+        yield detector
+    finally:
+        detectors.put(detector)
 
 
 def weights_folder() -> Path:
@@ -130,9 +144,9 @@ def weights_folder() -> Path:
     return folder
 
 
-def _opened(kind: Any, path: Path) -> Any:
+def _opened_aligner(path: Path) -> Any:
     try:
-        return kind(str(path))
+        return dlib.shape_predictor(str(path))
     except RuntimeError:
         raise EngineError(f"The offline engine's {path.name} is damaged: reinstall face_recognition_models") from None
 
