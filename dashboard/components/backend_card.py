@@ -87,11 +87,11 @@ def _numbers(backend: wire.Backend) -> str:
     elif load.share is None:
         share, p95 = load.reason or phrases.NOTHING, phrases.milliseconds(load.p95_ms)
     else:
-        expected = f" of {phrases.percent(load.expected_share)}" if load.expected_share is not None else ""
-        share, p95 = phrases.percent(load.share) + expected, phrases.milliseconds(load.p95_ms)
+        share, p95 = phrases.percent(load.share), phrases.milliseconds(load.p95_ms)
     return facts(
         [
             ("Load share", share),
+            ("Expected", phrases.percent(load.expected_share if load else None)),
             ("p95", p95),
             ("Connections", phrases.number(load.connections if load else None)),
             ("Certificate", phrases.days(backend.certificate_days_left)),
