@@ -20,7 +20,7 @@ from backend.lifecycle import Lifecycle
 from backend.metrics import Metrics
 from backend.openapi import describe
 from backend.parts import CannotStart, Parts, parts_of
-from backend.routes import audit, duplicates, fleet, keys, probes, recognition, subjects
+from backend.routes import audit, docs, duplicates, fleet, keys, probes, recognition, subjects
 from backend.served import Served
 from backend.server import Server, listen, make_server
 from backend.settings import Settings
@@ -72,11 +72,12 @@ def make_app(parts: Parts) -> FastAPI:
         # It would record bodies and exception messages with whatever collector the environment names.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False},
         redoc_url=None,
-        docs_url=None,  # the page loads scripts from a CDN; the description itself is at /openapi.json
+        docs_url=None,  # FastAPI's own page loads its scripts from a CDN; ours is backend.routes.docs
     )
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    docs.install(app)
     describe(app)
     return app
 
