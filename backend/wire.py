@@ -195,7 +195,9 @@ class Verification(Answer):
     score: float
     threshold: float
     decision: Literal["match", "non_match"]
-    expected_fmr: float | None = Field(description="Expected false match rate at the threshold; null where no calibration supports it.")
+    expected_fmr: float | None = Field(
+        description="Expected false match rate at the threshold; null where no calibration supports it."
+    )
     expected_fmr_reason: str | None = None
     faces_in_image: int
     faces_in_reference: int | None = None
@@ -228,7 +230,9 @@ class Identification(Answer):
 
     faces: list[FaceCandidates]
     threshold: float
-    expected_fpir: float | None = Field(description="Chance of any false candidate at this gallery size; null where no calibration supports it.")
+    expected_fpir: float | None = Field(
+        description="Chance of any false candidate at this gallery size; null where no calibration supports it."
+    )
     gallery_size: int
     seq: int
     model_id: str
@@ -360,7 +364,7 @@ class Live(Answer):
 
 
 class Ready(Answer):
-    """`checks`: database, schema, model, gallery, inference, resources, draining. `reason` is the first that fails, then warns."""
+    """`checks`: database, schema, model, gallery, inference, resources, draining. `reason`: the first that fails, then warns."""
 
     status: Literal["ready", "not_ready"]
     instance: str
