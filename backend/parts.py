@@ -12,9 +12,8 @@ from backend.body import BodyReader
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
 from backend.faces.cores import usable_cores
-from backend.faces.engine import Engine, ModelCard
+from backend.faces.engine import ModelCard
 from backend.faces.image import ImageLimits
-from backend.faces.isolated import IsolatedEngine
 from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
 from backend.gallery.replica import Replica
@@ -72,14 +71,16 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         keys, signers = Keys(store), Signers(settings.signers_file)
         if not is_loopback(settings.host):
             refuse_to_listen_openly(settings.host, keys=_usable_keys(keys), signers=len(signers))
-        workers = settings.inference_workers or usable_cores()
-        engine = _load_engine(settings, workers, stack)
+        try:
+            engine = load_engine(settings.engine, model_pack=settings.model_pack)
+        except EngineError as error:
+            raise CannotStart(str(error)) from error
         card = engine.card
         thresholds = thresholds_of(settings, card)
         replica = Replica(store, card, poll_s=settings.gallery_poll_s)
         replica.start()
         stack.callback(replica.stop)
-        pool = InferencePool(workers, settings.inference_queue, settings.request_deadline_s)
+        pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
         threads = Threads()
         metrics.describe(card, version=version(), instance=settings.instance, thresholds=thresholds.by_kind())
@@ -120,17 +121,6 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             keys=keys,
             audit=Audit(store),
         )
-
-
-def _load_engine(settings: Settings, workers: int, stack: ExitStack) -> Engine:
-    """The offline engine holds the interpreter's lock while it works, so it gets processes of its own."""
-    try:
-        if settings.engine == "offline":
-            deadline_s = settings.request_deadline_s
-            return stack.enter_context(IsolatedEngine("offline", processes=workers, deadline_s=deadline_s))
-        return load_engine(settings.engine, model_pack=settings.model_pack)
-    except EngineError as error:
-        raise CannotStart(str(error)) from error
 
 
 def refuse_to_listen_openly(host: str, *, keys: int, signers: int) -> None:

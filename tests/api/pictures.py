@@ -95,7 +95,7 @@ def _with_html() -> bytes:
 
 
 def _small_face() -> bytes:
-    """About 35 pixels wide; 40 are asked for."""
+    """About 36 pixels wide."""
     return jpeg(astronaut().resize((134, 116), Image.Resampling.LANCZOS), quality=98)
 
 

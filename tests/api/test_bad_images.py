@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.api.pictures import MADE, astronaut, jpeg, woman
-from tests.api.service import Service, problem_of, shown
+from tests.api.service import Service, Site, problem_of, serving, shown
 
 EXPECTED = {
     "60 megapixels": (413, "too_many_pixels"),
@@ -49,6 +50,13 @@ GOOD_AFTER_ALL = {  # odd, and enrolled all the same
     "rgba.png",
     "upside_down_no_exif.jpg",
 }
+
+
+@pytest.fixture(scope="module")
+def service(site: Site) -> Iterator[Service]:
+    """Asks for faces of 40 pixels: one that the engine sees may be too small."""
+    with serving(site, BACKEND_MIN_FACE_PX="40") as running:
+        yield running
 
 
 def enrol(service: Service, image: bytes) -> tuple[int, str]:
