@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, Dialect, Index, Integer, TypeDecorator
+from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
+
+
+class Table(SQLModel, registry=registry()):
+    """The root of the monitor's tables, with metadata of its own: another program's tables in one process stay apart."""
 
 
 class UtcMillis(TypeDecorator[datetime]):
@@ -24,7 +29,7 @@ class UtcMillis(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value / 1000, UTC)
 
 
-class BackendState(SQLModel, table=True):
+class BackendState(Table, table=True):
     """The present state of each backend: one row each, so that nobody searches the history for it."""
 
     __tablename__ = "backend_state"
@@ -38,7 +43,7 @@ class BackendState(SQLModel, table=True):
     standings: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
-class Event(SQLModel, table=True):
+class Event(Table, table=True):
     """A change of state, written in the transaction that changes `backend_state`."""
 
     __tablename__ = "event"
@@ -53,7 +58,7 @@ class Event(SQLModel, table=True):
     detail: str | None
 
 
-class Sample(SQLModel, table=True):
+class Sample(Table, table=True):
     """One round of one backend; load where `/metrics` was read in it. Kept 48 hours."""
 
     __tablename__ = "sample"
@@ -70,7 +75,7 @@ class Sample(SQLModel, table=True):
     latency: list[Any] | None = Field(default=None, sa_column=Column(JSON))
 
 
-class Minute(SQLModel, table=True):
+class Minute(Table, table=True):
     """A minute of one backend, rolled up: counts and histograms, which can be merged again. Kept 90 days."""
 
     __tablename__ = "minute"
@@ -86,7 +91,7 @@ class Minute(SQLModel, table=True):
     latency: list[Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
-class CertificateState(SQLModel, table=True):
+class CertificateState(Table, table=True):
     """The last thing known about each watched certificate, as `wire.Certificate`."""
 
     __tablename__ = "certificate"

@@ -7,7 +7,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
-from sqlmodel import SQLModel
 
 from backend.errors import DatabaseAway, NotReady
 from backend.store import schema, sqlite
@@ -15,6 +14,7 @@ from backend.store.database import Store
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.migration import MigrationError, Upgrade, pin, upgrade
 from backend.store.sqlite import UnsafeDatabase
+from backend.store.tables.base import Table
 from tests.ledger.world import CARD, MODEL, Node, People, World
 
 
@@ -39,7 +39,7 @@ def test_the_migrations_make_exactly_the_tables_that_the_program_uses(world: Wor
     store = open_store(world)
     with store.read() as session:
         context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
-        assert compare_metadata(context, SQLModel.metadata) == []
+        assert compare_metadata(context, Table.metadata) == []
     store.close()
 
 
@@ -64,7 +64,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatc
 
 
 def test_every_table_and_every_unique_key_carries_the_gallery() -> None:
-    for table in SQLModel.metadata.tables.values():
+    for table in Table.metadata.tables.values():
         if table.name == "gallery":
             continue
         assert "gallery_id" in table.columns, table.name

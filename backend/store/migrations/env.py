@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlmodel import SQLModel
 
 from backend.store import tables  # noqa: F401 - registers the tables
+from backend.store.tables.base import Table
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=SQLModel.metadata,
+    target_metadata=Table.metadata,
     transactional_ddl=True,
     render_as_batch=True,
 )

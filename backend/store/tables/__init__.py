@@ -1,4 +1,4 @@
-"""The ledger's tables. Importing this package registers all of them in `SQLModel.metadata`."""
+"""The ledger's tables. Importing this package registers all of them in `Table.metadata`."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlmodel import JSON, Field, Index, SQLModel, UniqueConstraint
+from sqlmodel import JSON, Field, Index, UniqueConstraint
 
+from backend.store.tables.base import Table
 from backend.store.tables.columns import big, maybe_moment, moment
 
 
@@ -23,7 +24,7 @@ class EnrolmentState(StrEnum):
     rejected = "rejected"
 
 
-class Enrolment(SQLModel, table=True):
+class Enrolment(Table, table=True):
     """The thresholds are those in force at T1. The answer is sealed with the subject's key; a rejected one holds ids only."""
 
     __tablename__ = "enrolment"
@@ -54,7 +55,7 @@ class Enrolment(SQLModel, table=True):
     finished_at: datetime | None = maybe_moment()
 
 
-class Idempotency(SQLModel, table=True):
+class Idempotency(Table, table=True):
     """The client's key is kept as SHA-256: clients put all kinds of things into it."""
 
     __tablename__ = "idempotency"

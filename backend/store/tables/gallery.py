@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlmodel import Field, Index, SQLModel
+from sqlmodel import Field, Index
 
+from backend.store.tables.base import Table
 from backend.store.tables.columns import big, moment, ordinal
 
 
-class Gallery(SQLModel, table=True):
+class Gallery(Table, table=True):
     """One per gallery. `epoch` is set anew by a restore; `key_check` tells a wrong key file; `min_app_level` an old program."""
 
     __tablename__ = "gallery"
@@ -29,7 +30,7 @@ class Change(StrEnum):
     remove = "remove"
 
 
-class GalleryChange(SQLModel, table=True):
+class GalleryChange(Table, table=True):
     """`add_seq` is the id of the template in every index: the seq of its add row. `count` and `checksum` hold after this row."""
 
     __tablename__ = "gallery_change"

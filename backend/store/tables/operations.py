@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import JSON, Field, SQLModel, UniqueConstraint
+from sqlmodel import JSON, Field, UniqueConstraint
 
+from backend.store.tables.base import Table
 from backend.store.tables.columns import big, maybe_moment, moment, ordinal
 
 
-class JobLease(SQLModel, table=True):
+class JobLease(Table, table=True):
     """Who does a background job, by the database's clock; `epoch` rises with every change of holder."""
 
     __tablename__ = "job_lease"
@@ -22,7 +23,7 @@ class JobLease(SQLModel, table=True):
     until: datetime = moment()
 
 
-class Outbox(SQLModel, table=True):
+class Outbox(Table, table=True):
     """Something to be done after a commit, surely and once more rather than never. Opaque ids and codes only."""
 
     __tablename__ = "outbox"
@@ -36,7 +37,7 @@ class Outbox(SQLModel, table=True):
     created_at: datetime = moment()
 
 
-class AuditRow(SQLModel, table=True):
+class AuditRow(Table, table=True):
     """`hash` covers the row and the hash before it. Opaque ids, codes and field names only."""
 
     __tablename__ = "audit_event"
@@ -56,7 +57,7 @@ class AuditRow(SQLModel, table=True):
     hash: str
 
 
-class ApiKey(SQLModel, table=True):
+class ApiKey(Table, table=True):
     """SHA-256 of the whole secret: it is random, so a slow password hash would protect nothing and cost every request."""
 
     __tablename__ = "api_key"
@@ -73,7 +74,7 @@ class ApiKey(SQLModel, table=True):
     last_used_at: datetime | None = maybe_moment()
 
 
-class CalibrationRow(SQLModel, table=True):
+class CalibrationRow(Table, table=True):
     """Score → FMR of one model, with its support; pairs name the one that was in force."""
 
     __tablename__ = "calibration"
@@ -87,7 +88,7 @@ class CalibrationRow(SQLModel, table=True):
     created_at: datetime = moment()
 
 
-class Scan(SQLModel, table=True):
+class Scan(Table, table=True):
     """A whole-gallery de-duplication run: how far it came, under which options."""
 
     __tablename__ = "scan"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlmodel import Field, Index, SQLModel, UniqueConstraint
+from sqlmodel import Field, Index, UniqueConstraint
 
+from backend.store.tables.base import Table
 from backend.store.tables.columns import maybe_moment, moment
 
 
@@ -20,7 +21,7 @@ class PairState(StrEnum):
     closed = "closed"  # one side was rejected
 
 
-class DuplicatePair(SQLModel, table=True):
+class DuplicatePair(Table, table=True):
     """Unordered (`a_subject_id <= b_subject_id`), on the records that were compared, with what was in force then.
 
     `held_sample_id` is empty, but for a sample that does not match its own subject: there a and b are the same subject.
@@ -53,7 +54,7 @@ class DuplicatePair(SQLModel, table=True):
     found_at: datetime = moment()
 
 
-class DuplicateCase(SQLModel, table=True):
+class DuplicateCase(Table, table=True):
     """A cluster of subjects. "Claimed" is not stored: it is an open case with a lease that runs, so an expiry needs no writer."""
 
     __tablename__ = "duplicate_case"
@@ -76,7 +77,7 @@ class DuplicateCase(SQLModel, table=True):
     changed_at: datetime = moment()
 
 
-class Decision(SQLModel, table=True):
+class Decision(Table, table=True):
     """`version` is the case's before it; `round` says whether it was a first, second or arbitrating one."""
 
     __tablename__ = "decision"
@@ -98,7 +99,7 @@ class Decision(SQLModel, table=True):
     at: datetime = moment()
 
 
-class DistinctPair(SQLModel, table=True):
+class DistinctPair(Table, table=True):
     """Never flag these two again, whatever their samples and models; one row per decision that said so."""
 
     __tablename__ = "distinct_pair"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlmodel import Field, Index, SQLModel, UniqueConstraint
+from sqlmodel import Field, Index, UniqueConstraint
 
+from backend.store.tables.base import Table
 from backend.store.tables.columns import big, moment
 
 
-class Subject(SQLModel, table=True):
+class Subject(Table, table=True):
     """`merged_into` points at the survivor of the decision `merged_by`; the pointers form a forest.
 
     The external id stands here twice: as a keyed hash, to be unique and searchable, and inside `sealed_profile`. So a copy
@@ -42,7 +43,7 @@ class SampleState(StrEnum):
     refused = "refused"  # a reviewer decided that it shows somebody else
 
 
-class Sample(SQLModel, table=True):
+class Sample(Table, table=True):
     __tablename__ = "sample"
 
     id: str = Field(primary_key=True)
@@ -55,7 +56,7 @@ class Sample(SQLModel, table=True):
     created_at: datetime = moment()
 
 
-class Template(SQLModel, table=True):
+class Template(Table, table=True):
     """`seq` is its id in every index: that of its latest add row in the log."""
 
     __tablename__ = "template"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlmodel import SQLModel
 
-from monitor.store import tables  # noqa: F401 - fills the metadata
+from monitor.store import tables
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata, transactional_ddl=True)
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=tables.Table.metadata, transactional_ddl=True
+)
 with context.begin_transaction():
     context.run_migrations()
