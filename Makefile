@@ -8,10 +8,10 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test
+.PHONY: help run stop status clean install system check test bench crash-test start-test fault-test accuracy-test input-test
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start the whole system here; Ctrl-C stops it (ENGINE= PACK= BALANCER= ARGS=)
 	@$(PYTHON) -m deploy up $(UP) $(ARGS)
@@ -45,3 +45,15 @@ bench: install ## measure, and write docs/benchmarks.json
 
 crash-test: install ## random kill -9 under load, then every pair compared by brute force (KILLS=40 SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) $(if $(SEED),--seed $(SEED))
+
+start-test: install ## up and down as a new user meets them: seconds, cases, remains
+	$(VENV)/python -m pytest -q -s tests/system/test_fleet_starts.py
+
+fault-test: install ## faults and a review in a real browser, behind nginx, HAProxy and neither: seconds against their bound
+	$(VENV)/python -m pytest -q -s tests/system/test_end_to_end.py
+
+accuracy-test: install ## false matches and false non-matches of both engines on the test photographs
+	$(VENV)/python -m pytest -q -s tests/faces/test_evaluation.py
+
+input-test: install ## what is answered to bad images, that nothing is stored, and the memory after 500 of them
+	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py
