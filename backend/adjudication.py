@@ -19,7 +19,7 @@ from backend.errors import (
     NothingToReview,
     VersionConflict,
 )
-from backend.review_policy import decisions_are_hidden, may_work_on, round_of, state_after
+from backend.review_policy import Round, decisions_are_hidden, may_undo, may_work_on, round_of, state_after
 from backend.store import clusters, verdicts
 from backend.store.audit import Audit
 from backend.store.caller import Caller
@@ -166,11 +166,16 @@ class Adjudication:
             if not standing:
                 raise CaseStateConflict("There is no decision to undo")
             undone = standing[-1]
+            own = undone.actor == caller.id
+            if not may_undo(Round(undone.round), applied=undone.applied, own=own, supervises=caller.supervises):
+                raise Forbidden("Only a supervisor takes back an arbitration, or what somebody else passed on to one")
             row = self._row(session, case, caller, now, verdict="undo", note=request.note)
             row.undoes, undone.undone_by = undone.id, row.id
             loosened = verdicts.undo(self._store, session, case, undone)
             _give_back(case)
             case = clusters.reopen(session, case, loosened=loosened, at=now)
+            if case.state != CaseState.resolved and any(not earlier.applied for earlier in self._standing(session, case)):
+                case.state = CaseState.arbitration  # somebody could not settle it, and that stands
             self._audit.append(session, caller, "case.undo", case.id, {"decision": row.id, "undoes": undone.id})
             return self._view(session, case)
 

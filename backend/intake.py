@@ -5,6 +5,7 @@ Inference runs in the bounded pool, everything else in threads; nothing here blo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,8 @@ class Intake:
 
     async def enrol(self, body: Body[wire.EnrolRequest], *, caller: Caller, key: str | None) -> Outcome:
         """Enrol one person; an earlier answer to the same `key` is given again without inference."""
-        if earlier := await self._replay(caller, key, body.sha256):
+        digest = _digest("enrol", body.sha256)
+        if earlier := await self._replay(caller, key, digest):
             return earlier
         request = body.content
         faces = await self._faces.captures(request.images, request.face)
@@ -81,16 +83,17 @@ class Intake:
             external_id=request.external_id,
             metadata=request.metadata,
             on_duplicate=request.on_duplicate,
-            idempotency=Idempotency(key, body.sha256) if key else None,
+            idempotency=Idempotency(key, digest) if key else None,
         )
 
     async def add_samples(
         self, subject_id: str, body: Body[wire.AddSampleRequest], *, caller: Caller, key: str | None
     ) -> Outcome:
-        if earlier := await self._replay(caller, key, body.sha256):
+        digest = _digest(f"samples of {subject_id}", body.sha256)
+        if earlier := await self._replay(caller, key, digest):
             return earlier
         faces = await self._faces.captures(body.content.images, body.content.face)
-        idempotency = Idempotency(key, body.sha256) if key else None
+        idempotency = Idempotency(key, digest) if key else None
         return await self._threads.ledger(self._enrolments.add_samples, subject_id, faces, caller=caller, idempotency=idempotency)
 
     async def verify(self, request: wire.VerifyRequest) -> wire.Verification:
@@ -136,3 +139,8 @@ class Intake:
         if key is None:
             return None
         return await self._threads.ledger(self._enrolments.replay, caller, key, sha256)
+
+
+def _digest(operation: str, body_sha256: str) -> str:
+    """What an idempotency key stands for: the same bytes sent to another subject are another request."""
+    return hashlib.sha256(f"{operation}\0{body_sha256}".encode()).hexdigest()

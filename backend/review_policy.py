@@ -34,6 +34,13 @@ def may_work_on(state: CaseState, *, actor: str, supervises: bool, deciders: Col
     return state is CaseState.arbitration and supervises and actor not in deciders
 
 
+def may_undo(undone_in: Round, *, applied: bool, own: bool, supervises: bool) -> bool:
+    """Undo is a decision under the same rules: a reviewer overrules no supervisor, and calls nobody's case back from one."""
+    if undone_in is Round.arbitration:
+        return supervises
+    return applied or own or supervises
+
+
 def state_after(state: CaseState, verdict: Verdict, *, earlier: Verdict | None = None, single_review: bool = True) -> CaseState:
     """`earlier`: the first decision's verdict, where this is the second. Only `resolved` applies anything."""
     if state is CaseState.arbitration:

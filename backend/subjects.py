@@ -129,8 +129,7 @@ class Subjects:
     def _matching(self, query: str | None, state: wire.SubjectState | None) -> SelectOfScalar[Subject]:
         rows = select(Subject).where(Subject.gallery_id == self._store.gallery_id)
         rows = rows.where(col(Subject.state).in_(LISTED if state is None else (state,)))
-        if state is None or state is not SubjectState.pending:
-            rows = rows.where(Subject.state != SubjectState.pending)
+        rows = rows.where(Subject.state != SubjectState.pending)  # between T1 and T2 only the protocol sees it
         if query is not None:
             index = self._store.keyring.blind_index(self._store.gallery_id, query)
             rows = rows.where(or_(col(Subject.external_id_index) == index, col(Subject.id).startswith(query, autoescape=True)))

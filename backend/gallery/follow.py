@@ -77,8 +77,8 @@ def apply(position: Position, batch: Batch, *, gate: Gate) -> None:
         position.index.remove(_ids(batch.removed - position.ghosts))
         position.index.add(*_stacked(batch.added))
         position.ghosts = (position.ghosts - batch.removed) | batch.gone
+        position.compare(batch.last)  # before anybody may search it as being at this seq
         position.seq = batch.last.seq or 0
-    position.compare(batch.last)
 
 
 def rebuild(store: Store, card: ModelCard) -> Position:

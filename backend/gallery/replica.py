@@ -33,6 +33,16 @@ class ReplicaStatus:
     problem: str | None
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What `status` says, as of the last time the log was followed."""
+
+    seq: int = 0
+    size: int = 0
+    checksum: int = 0
+    epoch: str = ""
+
+
 class Replica:
     """Safe to use from many threads. Searches run side by side; changes come between them."""
 
@@ -43,6 +53,7 @@ class Replica:
         self._gate = Gate()
         self._following = threading.Lock()
         self._position = Position(FlatIndex(card.dimension, card.metric), epoch="")
+        self._told = _Told()
         self._head_seq = 0
         self._in_step_at = time.monotonic()
         self._problem: str | None = "The gallery has not been read yet"
@@ -71,12 +82,17 @@ class Replica:
                 log.exception("gallery not followed")
             self._stopping.wait(self._poll_s)
 
-    def catch_up(self) -> None:
-        """Follow the log to its end. Raises DatabaseAway or NotReady."""
-        with self._following:
+    def catch_up(self, *, within_s: float | None = None) -> None:
+        """Follow the log to its end. Raises DatabaseAway or NotReady; GalleryBehind where another thread takes too long at it."""
+        if not self._following.acquire(timeout=-1 if within_s is None else max(0.0, within_s)):
+            raise GalleryBehind(self._problem)
+        try:
             self._problem = self._follow_to_the_end()
+            self._tell()
             if self._problem is None:
                 self._in_step_at = time.monotonic()
+        finally:
+            self._following.release()
 
     def _follow_to_the_end(self) -> str | None:
         """What stands in the way, as a sentence for /ready."""
@@ -126,6 +142,7 @@ class Replica:
         return in_step and head is not None and position.count_and_checksum() != (head.count, head.checksum)
 
     def _swap(self) -> None:
+        self._problem = "The gallery is being built anew"  # nobody searches the old one meanwhile
         fresh = rebuild(self._store, self._card)
         with self._gate.change():
             self._position = fresh
@@ -138,7 +155,7 @@ class Replica:
         """
         deadline = time.monotonic() + timeout_s
         while self._position.seq < seq or self._problem is not None:
-            self.catch_up()
+            self.catch_up(within_s=deadline - time.monotonic())
             if self._position.seq >= seq and self._problem is None:
                 break
             if time.monotonic() >= deadline:
@@ -149,13 +166,20 @@ class Replica:
     # --- searching ------------------------------------------------------------------------------------------------
 
     def within(self, query: Vector, least_score: float) -> Hits:
-        """Everything that scores `least_score` or better, best first."""
+        """Everything that scores `least_score` or better, best first. Raises GalleryBehind where the index is in doubt."""
         with self._gate.search():
-            return self._position.index.within(query, least_score)
+            return self._trusted().index.within(query, least_score)
 
     def nearest(self, query: Vector, k: int) -> Hits:
+        """The best `k`. Raises as `within`."""
         with self._gate.search():
-            return self._position.index.nearest(query, k)
+            return self._trusted().index.nearest(query, k)
+
+    def _trusted(self) -> Position:
+        """An index that was never read, or is in doubt, is never taken for an empty one."""
+        if self._problem is not None:
+            raise GalleryBehind(self._problem)
+        return self._position
 
     @property
     def size(self) -> int:
@@ -166,19 +190,23 @@ class Replica:
         return self._position.seq
 
     def status(self) -> ReplicaStatus:
-        """Answers at once, from memory."""
-        with self._gate.search():
-            position = self._position
-            _, checksum = position.count_and_checksum()
-            size = position.index.size
+        """Answers at once, from memory: it passes no gate, so probes never wait for a search."""
+        told = self._told
         age = time.monotonic() - self._in_step_at
-        fresh = self._problem is None and position.seq >= self._head_seq and age < 4 * self._poll_s
+        fresh = self._problem is None and told.seq >= self._head_seq and age < 4 * self._poll_s
         return ReplicaStatus(
-            seq=position.seq,
-            head_seq=max(self._head_seq, position.seq),
+            seq=told.seq,
+            head_seq=max(self._head_seq, told.seq),
             lag_s=0.0 if fresh else age,
-            size=size,
-            checksum=f"{checksum & 0xFFFFFFFFFFFFFFFF:016x}",
-            epoch=position.epoch,
+            size=told.size,
+            checksum=f"{told.checksum & 0xFFFFFFFFFFFFFFFF:016x}",
+            epoch=told.epoch,
             problem=self._problem,
         )
+
+    def _tell(self) -> None:
+        """Only the thread that follows changes the index, so it may read it here."""
+        position = self._position
+        if (position.seq, position.epoch) != (self._told.seq, self._told.epoch):
+            size, checksum = position.count_and_checksum()
+            self._told = _Told(seq=position.seq, size=size - len(position.ghosts), checksum=checksum, epoch=position.epoch)

@@ -93,7 +93,9 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
 def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> DuplicateCase:
     """The oldest takes the pairs of all and is open; the others point at it, their claims end."""
     oldest, *others = sorted(cases, key=lambda case: (case.created_at, case.id))
-    if oldest.state == CaseState.resolved:
+    if any(case.state == CaseState.arbitration for case in cases):
+        oldest.state, oldest.closed_reason = CaseState.arbitration, None  # what waits for a supervisor goes on waiting
+    elif oldest.state == CaseState.resolved:
         oldest.state, oldest.closed_reason = CaseState.open, None
     for other in others:
         session.exec(update(DuplicatePair).where(col(DuplicatePair.case_id) == other.id).values(case_id=oldest.id))

@@ -221,3 +221,13 @@ def test_an_answer_that_was_given_needs_no_inference_again(site: Site, service: 
 def test_an_idempotency_key_has_a_length(site: Site, service: Service, bad: str) -> None:
     answer = send(service, site.key("client"), {"images": ["AA=="]}, bad)
     assert (answer.status_code, problem_of(answer)) == (422, "invalid_request")
+
+
+def test_the_same_bytes_and_key_for_another_subject_are_another_request(site: Site, service: Service) -> None:
+    key = site.key("client")
+    image = b64encode(woman()).decode()
+    first = send(service, key, {"images": [image]}, "one-key")
+    assert first.status_code == 201
+    path = f"/v1/subjects/{first.json()['subject_id']}/samples"
+    other = service.request("POST", path, key, {"images": [image]}, **{"Idempotency-Key": "one-key"})
+    assert (other.status_code, problem_of(other)) == (422, "idempotency_key_reused")

@@ -223,7 +223,7 @@ def test_an_enrolment_whose_gallery_cannot_catch_up_is_finished_later_and_answer
 
     stuck, other = world.node(), world.node()
     monkeypatch.setattr(enrolment, "GALLERY_WAIT_S", 0.0)
-    monkeypatch.setattr(stuck.replica, "catch_up", lambda: None)
+    monkeypatch.setattr(stuck.replica, "catch_up", lambda **_: None)
     request = {"caller": CLIENT, "idempotency": Idempotency("k", "0" * 64)}
     with pytest.raises(GalleryBehind):
         stuck.enrolments.enrol([face(people.stranger())], **request)  # type: ignore[arg-type]

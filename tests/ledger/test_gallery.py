@@ -227,3 +227,23 @@ def test_the_lag_grows_while_the_database_is_away_and_ends_when_it_is_back(world
     wait_until(lambda: node.replica.status().lag_s > 0.5)
     (world.folder / "away.db").rename(file)
     wait_until(lambda: node.replica.status().lag_s == 0.0)
+
+
+def test_an_index_that_was_never_read_is_not_taken_for_an_empty_one(world: World, people: People) -> None:
+    node = world.node()
+    node.enrol(people.stranger())
+    unread = Replica(node.store, CARD)
+    with pytest.raises(GalleryBehind):
+        unread.nearest(people.stranger(), 1)
+    with pytest.raises(GalleryBehind):
+        unread.within(people.stranger(), 0.0)
+    unread.catch_up()
+    assert unread.nearest(people.stranger(), 1).ids.size == 1
+
+
+def test_a_probe_never_waits_for_a_search_or_a_change(world: World, people: People) -> None:
+    node = world.node()
+    node.enrol(people.stranger())
+    node.replica.catch_up()
+    with node.replica._gate.change():  # nobody may search now, and status() answers all the same
+        assert node.replica.status().size == 1

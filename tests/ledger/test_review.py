@@ -443,3 +443,18 @@ def test_a_later_round_is_for_somebody_else_and_the_first_decision_is_hidden_unt
     assert not may_work_on(CaseState.resolved, actor="c", supervises=True, deciders=set())
     assert [state for state in CaseState if decisions_are_hidden(state)] == [CaseState.second_review]
     assert round_of(CaseState.open) is Round.first
+
+
+def test_a_reviewer_takes_no_case_back_from_a_supervisor(node: Node, case_id: str) -> None:
+    passed_on = decide(node, case_id, Verdict.suspected_fraud, 1, caller=ANNA)
+    with pytest.raises(Forbidden):  # before the supervisor decided
+        node.adjudication.undo(case_id, UndoRequest(version=passed_on.version), BERT)
+    settled = decide(node, case_id, Verdict.different, passed_on.version, caller=SUSI)
+    assert settled.state is CaseState.resolved
+    for reviewer in (ANNA, BERT):
+        with pytest.raises(Forbidden):
+            node.adjudication.undo(case_id, UndoRequest(version=settled.version), reviewer)
+    again = node.adjudication.undo(case_id, UndoRequest(version=settled.version), SUSI)
+    assert again.state is CaseState.arbitration  # what Anna could not settle still stands
+    back = node.adjudication.undo(case_id, UndoRequest(version=again.version), ANNA)
+    assert back.state is CaseState.open

@@ -52,7 +52,7 @@ def serving(pair: Pair) -> AbstractAsyncContextManager[int]:
         (lambda a: a.issue(), "ok", None, "left of"),
         (lambda a: a.issue(not_before=NOW - 60 * DAY, not_after=NOW + 29 * DAY), "warning", "TLS.EXPIRING", "29 days left of 89"),
         (lambda a: a.issue(not_before=NOW - 60 * DAY, not_after=NOW + 9 * DAY), "critical", "TLS.EXPIRING", "9 days left"),
-        (lambda a: a.issue(not_before=NOW - DAY, not_after=NOW + 2 * DAY), "critical", "TLS.EXPIRING", "48.0 hours left"),
+        (lambda a: a.issue(not_before=NOW - DAY, not_after=NOW + 2 * DAY), "critical", "TLS.EXPIRING", " hours left of 3 days"),
     ],
 )
 def test_a_served_certificate_is_judged_and_always_shown(
