@@ -21,7 +21,7 @@ PREFIX = "DASHBOARD_"
 class Settings(BaseSettings):
     """One frozen object, made once by a command."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8501, ge=1, le=65535, description="Port to listen on.")

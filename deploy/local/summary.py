@@ -38,7 +38,7 @@ def for_people(summary: Summary, access: dict[str, Any]) -> str:
     lines.append(f"  Monitor     {access['monitor']}")
     lines.append(f"  API keys    {summary.access_file} (CA: {access['ca']})")
     if summary.balancer == "none":
-        lines.append("  No balancer is installed: `make system` (as root) installs nginx and HAProxy.")
+        lines.append("  No balancer stands in front: `make system` (as root) installs nginx and HAProxy.")
     if summary.engine == "offline":
         lines.append("  The offline engine is for trying out; see the README for a production one.")
     return "\n".join(lines)
