@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl
+PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 .PHONY: help run stop status clean install system check test bench crash-test start-test fault-test accuracy-test input-test

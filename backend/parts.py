@@ -29,7 +29,7 @@ from backend.store.api_keys import Keys
 from backend.store.audit import Audit
 from backend.store.database import Store
 from backend.store.keyring import Keyring, KeyringError
-from backend.store.sqlite import UnsafeDatabase
+from backend.store.dialect import UnsafeDatabase
 from backend.subjects import Subjects
 from backend.threads import Threads
 from backend.version import version

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import PostgresServer, is_installed, postgres_server
 
 TESTDATA = Path(__file__).resolve().parents[2] / "shared" / "testdata"
 
@@ -17,6 +19,15 @@ def testdata() -> Path:
     if not TESTDATA.is_dir():
         pytest.skip(f"no test photographs and weights at {TESTDATA}")
     return TESTDATA
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for the whole run; each test takes a database of its own from it."""
+    if not is_installed():
+        pytest.skip("no PostgreSQL server is installed: `make system`")
+    with postgres_server() as server:
+        yield server
 
 
 def skips_fail() -> bool:

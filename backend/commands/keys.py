@@ -16,7 +16,7 @@ from backend.errors import FaceAuthError
 from backend.store.api_keys import Keys
 from backend.store.database import Store
 from backend.store.keyring import Keyring, KeyringError
-from backend.store.sqlite import UnsafeDatabase
+from backend.store.dialect import UnsafeDatabase
 
 FAILED = 1
 

@@ -12,7 +12,7 @@ from backend.errors import FaceAuthError
 from backend.faces.load import EngineError, load_engine
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.migration import MigrationError, key_is_pinned, pin, upgrade
-from backend.store.sqlite import UnsafeDatabase
+from backend.store.dialect import UnsafeDatabase
 
 FAILED = 1
 

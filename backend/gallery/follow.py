@@ -88,7 +88,7 @@ def rebuild(store: Store, card: ModelCard) -> Position:
         GalleryDisagrees: templates and log disagree in the database itself.
     """
     index = FlatIndex(card.dimension, card.metric)
-    with store.read() as session:
+    with store.snapshot() as session:
         epoch = store.gallery(session).epoch
         head = gallery_log.head(session, store.gallery_id)
         if head is None:

@@ -5,28 +5,44 @@ The truth of the whole system is here. `read` and `write` are the one boundary a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session, select, text
+from sqlmodel import Session, select
 
 from backend.errors import DatabaseAway
+from backend.store.dialect import Database, UnsafeDatabase
+from backend.store.gallery_log import LENGTHENED
 from backend.store.keyring import Keyring
+from backend.store.postgres import PostgresDatabase
 from backend.store.schema import SchemaState, schema_state
-from backend.store.sqlite import SqliteDatabase, UnsafeDatabase
+from backend.store.sqlite import SqliteDatabase
 from backend.store.tables import Gallery
 
 MAIN = "main"
 
 
+def database_of(url: str) -> Database:
+    """Raises UnsafeDatabase for a kind that we do not run on."""
+    if url.startswith("sqlite"):
+        return SqliteDatabase(url)
+    if url.startswith(("postgresql:", "postgresql+psycopg:", "postgres:")):
+        return PostgresDatabase(url.replace("postgres:", "postgresql:", 1) if url.startswith("postgres:") else url)
+    raise UnsafeDatabase(
+        "the ledger is kept in SQLite (sqlite:///path/to/face-auth.db) or PostgreSQL (postgresql://user:password@host/database)"
+    )
+
+
 class Store:
     """Sessions give detached rows (`expire_on_commit` off): what was read stays readable after the transaction."""
 
-    def __init__(self, database: SqliteDatabase, *, keyring: Keyring, gallery_id: str = MAIN) -> None:
+    def __init__(self, database: Database, *, keyring: Keyring, gallery_id: str = MAIN) -> None:
         self._database = database
         self.keyring = keyring
         self.gallery_id = gallery_id
@@ -38,9 +54,7 @@ class Store:
         Raises:
             UnsafeDatabase: no file, a network file system, or a kind of database that this release does not run on.
         """
-        if not url.startswith("sqlite"):
-            raise UnsafeDatabase("this release keeps its ledger in SQLite: sqlite:///path/to/face-auth.db")
-        return cls(SqliteDatabase(url), keyring=keyring, gallery_id=gallery_id)
+        return cls(database_of(url), keyring=keyring, gallery_id=gallery_id)
 
     def close(self) -> None:
         self._database.engine.dispose()
@@ -48,17 +62,24 @@ class Store:
     @property
     def folder(self) -> Path | None:
         """Where the database's file is, for those who watch the disk; None where there is none."""
-        return self._database.path.parent
+        return self._database.folder
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent snapshot. Keep it short: it holds back the log's truncation.
+        """A short transaction: it holds back the log's truncation. With PostgreSQL each statement sees its own moment.
 
         Raises:
             DatabaseAway: the database does not answer, or its file is away.
             NotReady: it has no schema yet.
         """
         with self._translated(), Session(self._database.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """As `read`, and all of it sees one moment: for what reads several tables that must agree."""
+        connecting = self._database.engine.execution_options(**self._database.snapshot_options)
+        with self._translated(), Session(connecting, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -74,6 +95,8 @@ class Store:
         ):
             yield session
             session.flush()
+            if session.info.get(LENGTHENED):
+                self._database.announce(connection)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -92,10 +115,14 @@ class Store:
     def gallery(self, session: Session) -> Gallery:
         return session.exec(select(Gallery).where(Gallery.id == self.gallery_id)).one()
 
+    def listen(self, wake: Callable[[], None], stopping: threading.Event) -> None:
+        """Call `wake` whenever somebody lengthened the gallery's log, until `stopping`; only a hint, see `Database.listen`."""
+        self._database.listen(wake, stopping)
+
     def ping(self) -> None:
         """Raises DatabaseAway (or NotReady) where the database does not answer."""
         with self.read() as session:
-            session.connection().execute(text("SELECT count(*) FROM sqlite_master")).scalar_one()
+            inspect(session.connection()).has_table("gallery")
 
     def schema_state(self) -> SchemaState:
         """Whether this program may run on this database, with its present key file; raises DatabaseAway."""

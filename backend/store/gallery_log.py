@@ -10,6 +10,9 @@ from sqlmodel import Session, col, select
 
 from backend.store.tables import Change, GalleryChange, Template
 
+LENGTHENED = "gallery_log_lengthened"
+"""Set in `session.info`, so that the transaction's end announces it."""
+
 
 def checksum_of(ids: NDArray[np.int64]) -> int:
     """Order-free checksum of a set of ids: exclusive or of their splitmix64 values, as signed 64 bits.
@@ -65,4 +68,5 @@ def _append(
     )
     session.add(row)
     session.flush()
+    session.info[LENGTHENED] = True
     return row

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from alembic import command
 from alembic.runtime.migration import MigrationContext
 from sqlmodel import select
 
-from backend.store.database import MAIN, Store
+from backend.store.database import MAIN, Store, database_of
 from backend.store.keyring import Keyring
 from backend.store.schema import known_revisions, migration_config, range_trouble
-from backend.store.sqlite import SqliteDatabase
 from backend.store.tables import Gallery
 
 
@@ -27,14 +25,13 @@ class Upgrade:
 
 
 def upgrade(url: str) -> Upgrade:
-    """Create the file where there is none (readable by its owner alone) and bring it to the head; all or nothing.
+    """Bring the database to the head; all or nothing. SQLite's file is made where there is none.
 
     Raises:
         MigrationError: the database was made by a newer program.
     """
-    database = SqliteDatabase(url)
-    database.path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(database.path, os.O_RDWR | os.O_CREAT, 0o600))
+    database = database_of(url)
+    database.prepare()
     head = known_revisions()[-1]
     try:
         with database.writing() as connection:
@@ -51,7 +48,7 @@ def upgrade(url: str) -> Upgrade:
 
 def key_is_pinned(url: str, *, gallery_id: str = MAIN) -> bool:
     """Whether the gallery's data were encrypted with some key file already."""
-    database = SqliteDatabase(url)
+    database = database_of(url)
     try:
         with database.engine.connect() as connection:
             found = connection.execute(select(Gallery.key_check).where(Gallery.id == gallery_id)).scalar()

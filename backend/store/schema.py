@@ -17,8 +17,8 @@ from sqlmodel import Session, text
 from backend.store.keyring import Keyring
 from backend.store.tables import Gallery
 
-APP_LEVEL = 1
-LOWEST_REVISION = "0001"
+APP_LEVEL = 2
+LOWEST_REVISION = "0002"
 
 
 class SchemaState(NamedTuple):

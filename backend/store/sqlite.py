@@ -1,14 +1,11 @@
-"""SQLite as the ledger: how connections are made, what is asserted on them, how its errors are told apart.
-
-The seam for other databases is what `Store` uses of this class: `engine`, `writing`, `now`, `scrub`, `translate`.
-PostgreSQL's form of `writing` is a transaction whose last acquisition is `pg_advisory_xact_lock`.
-"""
+"""SQLite as the ledger: how connections are made, what is asserted on them, how its errors are told apart."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +20,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from backend.errors import DatabaseAway, NotReady, Unavailable
+from backend.store.dialect import BUSY_TIMEOUT_S, UnsafeDatabase
 
-BUSY_TIMEOUT_S = 10.0
 SCRUB_TIMEOUT_S = 0.2
 """Waiting for readers, a checkpoint holds up every writer: better to try again later."""
 WRITES = "ledger_write"
@@ -50,12 +47,10 @@ NETWORK_FILE_SYSTEMS = frozenset(
 DURABLE = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
 
 
-class UnsafeDatabase(Exception):
-    """The database could lose what was acknowledged, or keep what was erased."""
-
-
 class SqliteDatabase:
     """One file, reached through a pool of connections; `path` is absolute."""
+
+    snapshot_options: Mapping[str, Any] = {}  # every read transaction sees one moment
 
     def __init__(self, url: str) -> None:
         name = make_url(url).database
@@ -65,6 +60,15 @@ class SqliteDatabase:
         refuse_network_file_system(self.path)
         self._writer = threading.Lock()
         self.engine = self._make_engine()
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    def prepare(self) -> None:
+        """The file, readable by its owner alone; opening never makes one."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
 
     def _make_engine(self) -> Engine:
         engine = create_engine(
@@ -134,8 +138,13 @@ class SqliteDatabase:
         finally:
             self._writer.release()
 
-    @staticmethod
-    def now(connection: Connection) -> datetime:
+    def announce(self, connection: Connection) -> None:
+        """Nothing: whoever shares the file polls it."""
+
+    def listen(self, wake: Callable[[], None], stopping: threading.Event) -> None:
+        """Returns at once: SQLite announces nothing."""
+
+    def now(self, connection: Connection) -> datetime:
         """The database's clock."""
         said = connection.execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
         return datetime.fromisoformat(said).replace(tzinfo=UTC)
@@ -150,8 +159,7 @@ class SqliteDatabase:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
             return busy is not None and busy[0] == 0
 
-    @staticmethod
-    def translate(error: Exception) -> Unavailable | None:
+    def translate(self, error: Exception) -> Unavailable | None:
         """What a driver's error means for a caller; None: it is a defect of ours and stays as it is."""
         if isinstance(error, PoolTimeout):
             return DatabaseAway("The ledger is busy: no connection came free")

@@ -1,6 +1,9 @@
+"""Every test of the ledger runs on SQLite and on PostgreSQL, but those that ask for `sqlite_world`: they look into its file."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,15 +11,42 @@ import pytest
 from tests.ledger.invariants import assert_ledger_is_whole
 from tests.ledger.world import Node, People, World
 
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """A new, empty database; None: a SQLite file wherever the test makes it."""
+    if request.param == "sqlite":
+        yield None
+        return
+    server = request.getfixturevalue("postgres")
+    url = server.new_database()
+    yield url
+    server.drop(url)
+
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, database_url: str | None) -> Iterator[World]:
+    with _whole(World(tmp_path, database_url=database_url).create()) as made:
+        yield made
+
+
+@pytest.fixture
+def sqlite_world(tmp_path: Path) -> Iterator[World]:
+    with _whole(World(tmp_path).create()) as made:
+        yield made
+
+
+@contextmanager
+def _whole(made: World) -> Iterator[World]:
     """Torn down with a look at the whole ledger: every test also proves the invariants."""
-    made = World(tmp_path).create()
-    yield made
-    if (tmp_path / "ledger.db").exists():
-        assert_ledger_is_whole(made)
-    made.close()
+    try:
+        yield made
+        if not made.is_sqlite or (made.folder / "ledger.db").exists():
+            assert_ledger_is_whole(made)
+    finally:
+        made.close()
 
 
 @pytest.fixture

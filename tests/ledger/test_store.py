@@ -13,7 +13,7 @@ from backend.store import schema, sqlite
 from backend.store.database import Store
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.migration import MigrationError, Upgrade, pin, upgrade
-from backend.store.sqlite import UnsafeDatabase
+from backend.store.dialect import UnsafeDatabase
 from backend.store.tables.base import Table
 from tests.ledger.world import CARD, MODEL, Node, People, World
 

@@ -126,10 +126,16 @@ class World:
     card: ModelCard = CARD
     thresholds: Thresholds = THRESHOLDS
     nodes: list[Node] = field(default_factory=list)
+    database_url: str | None = None
+    """None: a SQLite file in `folder`"""
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.folder / 'ledger.db'}"
+        return self.database_url or f"sqlite:///{self.folder / 'ledger.db'}"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url is None
 
     @property
     def key_file(self) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backend.store.tables.enrolments import Enrolment, EnrolmentKind, EnrolmentState, Idempotency
-from backend.store.tables.gallery import Change, Gallery, GalleryChange
-from backend.store.tables.operations import ApiKey, AuditRow, CalibrationRow, JobLease, Outbox, Scan
+from backend.store.tables.gallery import Change, Gallery, GalleryChange, IndexSnapshot
+from backend.store.tables.operations import ApiKey, AuditRow, CalibrationRow, JobLease, Outbox, Scan, ScanState
 from backend.store.tables.review import CaseKind, Decision, DistinctPair, DuplicateCase, DuplicatePair, PairState
 from backend.store.tables.subjects import Sample, SampleState, Subject, Template
 
@@ -24,12 +24,14 @@ __all__ = [
     "Gallery",
     "GalleryChange",
     "Idempotency",
+    "IndexSnapshot",
     "JobLease",
     "Outbox",
     "PairState",
     "Sample",
     "SampleState",
     "Scan",
+    "ScanState",
     "Subject",
     "Template",
 ]

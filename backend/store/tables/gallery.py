@@ -12,7 +12,10 @@ from backend.store.tables.columns import big, moment, ordinal
 
 
 class Gallery(Table, table=True):
-    """One per gallery. `epoch` is set anew by a restore; `key_check` tells a wrong key file; `min_app_level` an old program."""
+    """One per gallery. `epoch` is set anew by a restore; `key_check` tells a wrong key file; `min_app_level` an old program.
+
+    `sealed_index_key`: the key of the blind index of external ids, wrapped by the file key, so that rotating that leaves it.
+    """
 
     __tablename__ = "gallery"
 
@@ -20,6 +23,7 @@ class Gallery(Table, table=True):
     model_id: str | None = None
     epoch: str
     key_check: str | None = None
+    sealed_index_key: bytes | None = None
     min_app_level: int
     active_templates: int = 0
     created_at: datetime = moment()
@@ -45,3 +49,23 @@ class GalleryChange(Table, table=True):
     count: int
     checksum: int = big()
     at: datetime = moment()
+
+
+class IndexSnapshot(Table, table=True):
+    """The key of one replica's snapshot file, and what that file must say of itself. Overwriting the row destroys the old key.
+
+    `holder` is the folder's own id, so that a snapshot is found again by whoever starts over the same folder.
+    """
+
+    __tablename__ = "index_snapshot"
+
+    gallery_id: str = Field(primary_key=True, foreign_key="gallery.id")
+    holder: str = Field(primary_key=True)
+    id: str
+    epoch: str
+    model_id: str
+    seq: int = big()
+    count: int
+    checksum: int = big()
+    wrapped_key: bytes
+    created_at: datetime = moment()

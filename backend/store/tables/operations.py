@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlmodel import JSON, Field, UniqueConstraint
@@ -38,10 +39,17 @@ class Outbox(Table, table=True):
 
 
 class AuditRow(Table, table=True):
-    """`hash` covers the row and the hash before it. Opaque ids, codes and field names only."""
+    """Opaque ids, codes and field names only.
+
+    A row is written by whoever does the thing, and sealed into the chain by one leased job a moment later: `position` (from 1,
+    without gaps) is its place there, `hash` covers the row and the hash before it. Until then `position` is null, both hashes "".
+    """
 
     __tablename__ = "audit_event"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (
+        UniqueConstraint("gallery_id", "position", name="uq_audit_event_position"),
+        {"sqlite_autoincrement": True},
+    )
 
     seq: int | None = ordinal()
     gallery_id: str = Field(foreign_key="gallery.id")
@@ -53,8 +61,9 @@ class AuditRow(Table, table=True):
     action: str
     object_id: str | None = Field(default=None, index=True)
     detail: dict[str, Any] = Field(sa_type=JSON)
-    previous_hash: str
-    hash: str
+    position: int | None = big()
+    previous_hash: str = ""
+    hash: str = ""
 
 
 class ApiKey(Table, table=True):
@@ -88,8 +97,20 @@ class CalibrationRow(Table, table=True):
     created_at: datetime = moment()
 
 
+class ScanState(StrEnum):
+    waiting = "waiting"
+    running = "running"
+    done = "done"
+    cancelled = "cancelled"
+    failed = "failed"
+
+
 class Scan(Table, table=True):
-    """A whole-gallery de-duplication run: how far it came, under which options."""
+    """A whole-gallery de-duplication run: how far it came, under which options.
+
+    Every template with `from_seq < seq <= last_seq` is compared with all that have a smaller `seq`; those up to
+    `position_seq` are done. `from_seq` is above 0 where an earlier scan, at the same threshold or a lower one, did the rest.
+    """
 
     __tablename__ = "scan"
 
@@ -97,8 +118,17 @@ class Scan(Table, table=True):
     gallery_id: str = Field(foreign_key="gallery.id")
     state: str
     options: dict[str, Any] = Field(sa_type=JSON)
+    model_id: str | None = None
+    threshold: float | None = None
+    epoch: str | None = None
+    from_seq: int = big(default=0)
     position_seq: int = big(default=0)
     last_seq: int = big(default=0)
+    templates_total: int = 0
+    templates_done: int = 0
     pairs_found: int = 0
+    busy_s: float = 0.0
+    problem: str | None = None
     created_at: datetime = moment()
+    started_at: datetime | None = maybe_moment()
     finished_at: datetime | None = maybe_moment()

@@ -9,6 +9,7 @@ from sqlmodel import Field, Index, UniqueConstraint
 
 from backend.store.tables.base import Table
 from backend.store.tables.columns import big, moment
+from backend.store.times import UTCDateTime
 
 
 class Subject(Table, table=True):
@@ -33,6 +34,7 @@ class Subject(Table, table=True):
     wrapped_key: bytes | None = None
     merged_into: str | None = Field(default=None, foreign_key="subject.id", index=True)
     merged_by: str | None = Field(default=None, index=True)
+    retain_until: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
     created_at: datetime = moment()
 
 

@@ -1,0 +1,65 @@
+"""What the ledger needs of a database: the seam between `Store` and SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+
+from backend.errors import Unavailable
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a writer waits for the ledger lock, and a caller for a connection."""
+
+
+class UnsafeDatabase(Exception):
+    """The database could lose what was acknowledged, or keep what was erased; or it is of a kind that we do not run on."""
+
+
+class Database(Protocol):
+    """Durability is asserted on each live connection: an acknowledged commit is on the disk."""
+
+    engine: Engine
+    snapshot_options: Mapping[str, Any]
+    """execution options of a transaction that sees one moment throughout"""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files are, if this machine has them."""
+        ...
+
+    def prepare(self) -> None:
+        """Before the first migration: make what a migration cannot."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A connection in a transaction that holds the ledger lock; commits at the end, durably."""
+        ...
+
+    def now(self, connection: Connection) -> datetime:
+        """The database's clock, at this moment: the one that leases are measured by."""
+        ...
+
+    def announce(self, connection: Connection) -> None:
+        """Within a transaction that lengthened the gallery's log: wake those who follow it once it commits."""
+        ...
+
+    def listen(self, wake: Callable[[], None], stopping: threading.Event) -> None:
+        """Call `wake` at every announcement until `stopping` is set; returns at once where there are none.
+
+        Only a wake-up: announcements get lost, so whoever follows polls as well.
+        """
+        ...
+
+    def scrub(self) -> bool:
+        """Leave no erased byte where the database itself would keep it; False where it could not now."""
+        ...
+
+    def translate(self, error: Exception) -> Unavailable | None:
+        """What a driver's error means for a caller; None: it is a defect of ours and stays as it is."""
+        ...

@@ -1,0 +1,105 @@
+"""A PostgreSQL server of Debian's package, started for the tests: as `postgres` where they run as root, else as themselves."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+max_connections = 200
+shared_buffers = 64MB
+log_min_messages = warning
+"""
+"""fsync, full_page_writes and synchronous_commit stay on: the ledger refuses a server without them."""
+
+
+@dataclass
+class PostgresServer:
+    """`stop`, `start` and `kill` act on this server alone, by its own data folder and process id."""
+
+    folder: Path
+    port: int
+    made: int = 0
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, template: str = "template1") -> str:
+        """The URL of a fresh database, a copy of `template`."""
+        self.made += 1
+        name = f"test_{os.getpid()}_{self.made}"
+        self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        self._admin(f'DROP DATABASE IF EXISTS "{url.rsplit("/", 1)[1]}" WITH (FORCE)')
+
+    def _admin(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-l", str(self.folder / "log"), "start")
+
+    def stop(self, how: str = "fast") -> None:
+        self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-m", how, "stop")
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's."""
+        return int((self.data / "postmaster.pid").read_text().splitlines()[0])
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(BIN[-1] / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, f"{program}: {done.stdout} {done.stderr}"
+
+
+def is_installed() -> bool:
+    return bool(BIN)
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running server with an empty cluster; stopped, and its files deleted, at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="face-auth-postgres-"))
+    server = PostgresServer(folder, _free_port())
+    try:
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam("postgres")
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        server._run("initdb", "-D", str(server.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+        with (server.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(f"{SETTINGS}port = {server.port}\nunix_socket_directories = '{folder}'\n")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
