@@ -28,8 +28,8 @@ from backend.settings import Settings
 from backend.store.api_keys import Keys
 from backend.store.audit import Audit
 from backend.store.database import Store
-from backend.store.keyring import Keyring, KeyringError
 from backend.store.dialect import UnsafeDatabase
+from backend.store.keyring import Keyring, KeyringError
 from backend.subjects import Subjects
 from backend.threads import Threads
 from backend.version import version

@@ -15,8 +15,8 @@ from backend import settings, wire
 from backend.errors import FaceAuthError
 from backend.store.api_keys import Keys
 from backend.store.database import Store
-from backend.store.keyring import Keyring, KeyringError
 from backend.store.dialect import UnsafeDatabase
+from backend.store.keyring import Keyring, KeyringError
 
 FAILED = 1
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from backend import settings
 from backend.errors import FaceAuthError
 from backend.faces.load import EngineError, load_engine
+from backend.store.dialect import UnsafeDatabase
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.migration import MigrationError, key_is_pinned, pin, upgrade
-from backend.store.dialect import UnsafeDatabase
 
 FAILED = 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,9 @@ class Audit:
     def broken_at(self) -> int | None:
         """The seq of the first row that does not follow from the one before it; None where the chain is whole."""
         previous = GENESIS
-        with self._store.read() as session:
-            for row in session.exec(select(AuditRow).order_by(col(AuditRow.seq)).execution_options(yield_per=1000)):
+        rows = select(AuditRow).order_by(col(AuditRow.seq)).execution_options(yield_per=1000)
+        with self._store.read() as session, closing(session.exec(rows)) as found:
+            for row in found:
                 if row.previous_hash != previous or row.hash != chained_hash(row):
                     return row.seq
                 previous = row.hash

@@ -1,4 +1,4 @@
-"""PostgreSQL as the ledger: a fleet of machines shares it. How connections are made, what is asserted, how errors are told apart."""
+"""PostgreSQL as the ledger of a fleet: how connections are made, what is asserted on them, how its errors are told apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every test of the ledger runs on SQLite and on PostgreSQL, but those that ask for `sqlite_world`: they look into its file."""
+"""Every test of the ledger runs on SQLite and on PostgreSQL, but those marked `ON_SQLITE`: they look into its file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,6 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
 @pytest.fixture
 def world(tmp_path: Path, database_url: str | None) -> Iterator[World]:
     with _whole(World(tmp_path, database_url=database_url).create()) as made:
-        yield made
-
-
-@pytest.fixture
-def sqlite_world(tmp_path: Path) -> Iterator[World]:
-    with _whole(World(tmp_path).create()) as made:
         yield made
 
 

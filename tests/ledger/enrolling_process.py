@@ -1,4 +1,4 @@
-"""A replica in a process of its own: `python -m tests.ledger.enrolling_process FOLDER SEED N [stop-before-t2]`.
+"""A replica in a process of its own: `python -m tests.ledger.enrolling_process FOLDER URL SEED N [stop-before-t2]`.
 
 Enrols N looks each of the people that SEED makes, says `enrolled SUBJECT CASE` for each answer, and with
 `stop-before-t2` says `t1` between the two transactions and waits there to be killed.
@@ -17,13 +17,13 @@ from tests.ledger.world import CLIENT, People, World, face
 PEOPLE = 4
 
 
-def main(folder: str, seed: str, count: str, *mode: str) -> None:
+def main(folder: str, url: str, seed: str, count: str, *mode: str) -> None:
     planted = People().strangers(PEOPLE)
     own = People()
     own.rng = own.rng.spawn(int(seed) + 1)[-1]
     if mode == ("stop-before-t2",):
         enrolment.conclude = stop_here  # type: ignore[assignment]
-    node = World(Path(folder)).node()
+    node = World(Path(folder), database_url=url).node()
     for n in range(int(count)):
         look = own.like(planted[n % PEOPLE], 0.95)
         answer = node.enrolments.enrol([face(look)], caller=CLIENT, idempotency=Idempotency(f"{seed}-{n}", "0" * 64)).answer

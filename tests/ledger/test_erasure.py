@@ -11,7 +11,7 @@ from backend.enrolment import Idempotency
 from backend.store import scrubbing
 from backend.store.tables import Enrolment, Outbox, Sample, Subject, Template
 from backend.wire import DecideRequest, Verdict
-from tests.ledger.world import ANNA, CLIENT, Node, People, World, face
+from tests.ledger.world import ANNA, CLIENT, ON_SQLITE, Node, People, World, face
 
 CROP = b"\xff\xd8" + b"THE-FACE-OF-MARY" * 400 + b"\xff\xd9"
 EXTERNAL_ID = "PASSPORT-0815-4711"
@@ -61,6 +61,7 @@ def plain_bytes(vector: object) -> dict[str, bytes]:
     }
 
 
+@ON_SQLITE
 def test_nothing_of_a_subject_stands_readable_in_the_files(world: World, node: Node, people: People) -> None:
     vector = people.stranger()
     mary = enrol_mary(node, vector)
@@ -70,6 +71,7 @@ def test_nothing_of_a_subject_stands_readable_in_the_files(world: World, node: N
         assert plain not in files, f"{name} stands in the file"
 
 
+@ON_SQLITE
 def test_an_erased_subject_leaves_no_bytes_not_even_encrypted_ones(world: World, node: Node, people: People) -> None:
     for _ in range(5):
         node.enrol(people.stranger(), external_id=f"E-{_}")
@@ -119,6 +121,7 @@ def test_a_rejected_newcomer_leaves_no_bytes_either(world: World, node: Node, pe
     assert node.store.keyring.blind_index("main", EXTERNAL_ID).encode() not in raw_files(world)
 
 
+@ON_SQLITE
 def test_a_reader_that_holds_the_log_delays_the_scrubbing_to_the_next_sweep(world: World, people: People) -> None:
     node, reader = world.node(), world.node()
     mary = enrol_mary(node, people.stranger())

@@ -15,7 +15,7 @@ from backend.gallery.replica import Replica
 from backend.store.gallery_log import checksum_of
 from backend.store.keyring import Keyring
 from backend.store.tables import GalleryChange, Template
-from tests.ledger.world import CARD, CLIENT, Node, People, World, wait_until
+from tests.ledger.world import CARD, CLIENT, ON_SQLITE, Node, People, World, wait_until
 
 RNG = np.random.default_rng(3)
 
@@ -218,6 +218,7 @@ def test_a_template_that_does_not_open_is_a_problem_and_never_an_empty_gallery(n
         node.store.gallery(session).active_templates = 0
 
 
+@ON_SQLITE
 def test_the_lag_grows_while_the_database_is_away_and_ends_when_it_is_back(world: World, node: Node, people: People) -> None:
     node.enrol(people.stranger())
     node.replica.start()

@@ -32,8 +32,9 @@ def all_pairs(node: Node) -> Counter[frozenset[str]]:
 
 
 class Started(subprocess.Popen[str]):
-    def __init__(self, *arguments: object) -> None:
-        command = [sys.executable, "-m", "tests.ledger.enrolling_process", *map(str, arguments)]
+    def __init__(self, world: World, *arguments: object) -> None:
+        where = (world.folder, world.url)
+        command = [sys.executable, "-m", "tests.ledger.enrolling_process", *map(str, (*where, *arguments))]
         super().__init__(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
@@ -89,8 +90,8 @@ def test_the_same_request_at_the_same_moment_through_different_replicas_is_done_
     assert nodes[0].subjects.list().total == 1
 
 
-def test_processes_over_one_file_miss_no_pair_and_put_each_in_one_case(world: World, processes: list[Started]) -> None:
-    processes += [Started(world.folder, seed, 8) for seed in range(3)]
+def test_processes_over_one_database_miss_no_pair_and_put_each_in_one_case(world: World, processes: list[Started]) -> None:
+    processes += [Started(world, seed, 8) for seed in range(3)]
     said = [process.communicate(timeout=120)[0].split("\n") for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     enrolled = [[line.split()[1] for line in lines if line] for lines in said]
@@ -110,7 +111,7 @@ def test_an_enrolment_whose_process_was_killed_between_its_transactions_is_finis
 ) -> None:
     node = world.node()
     before = node.enrol(People().strangers(PEOPLE)[0])
-    process = Started(world.folder, 1, 1, "stop-before-t2")
+    process = Started(world, 1, 1, "stop-before-t2")
     processes.append(process)
     assert process.stdout is not None
     assert process.stdout.readline() == "t1\n"
@@ -131,7 +132,7 @@ def test_an_enrolment_whose_process_was_killed_between_its_transactions_is_finis
 def test_a_repeated_request_finishes_what_a_killed_process_began_without_waiting_for_the_sweep(
     world: World, processes: list[Started]
 ) -> None:
-    process = Started(world.folder, 1, 1, "stop-before-t2")
+    process = Started(world, 1, 1, "stop-before-t2")
     processes.append(process)
     assert process.stdout is not None
     assert process.stdout.readline() == "t1\n"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from backend import wire
 from backend.adjudication import Adjudication
@@ -23,6 +24,9 @@ from backend.store.database import Store
 from backend.store.keyring import Keyring
 from backend.store.migration import pin, upgrade
 from backend.subjects import Subjects
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests that look into SQLite's file; all others run on both databases."""
 
 DIMENSION = 64
 MODEL = "synthetic-cosine-64"
