@@ -9,7 +9,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from typing import TypedDict
 
 from fastapi import FastAPI
@@ -24,12 +23,9 @@ from backend.routes import audit, docs, duplicates, fleet, keys, probes, recogni
 from backend.served import Served
 from backend.server import Server, listen, make_server
 from backend.settings import Settings
-from backend.store.stats import stats
 from backend.version import version
 
 ROUTERS = (probes.router, subjects.router, recognition.router, duplicates.router, fleet.router, keys.router, audit.router)
-SWEEP_EVERY_S = 5.0
-CASES_EVERY_S = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -86,16 +82,9 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[S
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(every(SWEEP_EVERY_S, parts.enrolments.sweep, threads=parts.threads)),
-                tasks.create_task(every(CASES_EVERY_S, partial(_count_cases, parts), threads=parts.threads)),
-            ]
+            running = [tasks.create_task(every(job, threads=parts.threads), name=job.name) for job in parts.jobs]
             yield State(parts=parts)
             for task in running:
                 task.cancel()
 
     return lifespan
-
-
-def _count_cases(parts: Parts) -> None:
-    parts.metrics.cases({str(state): count for state, count in stats(parts.store).cases.items()})

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from backend.adjudication import Adjudication
+from backend.background import Job
 from backend.body import BodyReader
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
@@ -30,9 +32,13 @@ from backend.store.audit import Audit
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
 from backend.store.keyring import Keyring, KeyringError
+from backend.store.stats import stats
 from backend.subjects import Subjects
 from backend.threads import Threads
 from backend.version import version
+
+SWEEP_EVERY_S = 5.0
+CASES_EVERY_S = 15.0
 
 
 class CannotStart(Exception):
@@ -60,6 +66,8 @@ class Parts:
     adjudication: Adjudication
     keys: Keys
     audit: Audit
+    jobs: tuple[Job, ...]
+    """background work, each in a thread of its own"""
 
 
 @contextmanager
@@ -120,7 +128,15 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             adjudication=Adjudication(store, lease_s=settings.case_lease_s),
             keys=keys,
             audit=Audit(store),
+            jobs=(
+                Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
+                Job("cases", CASES_EVERY_S, partial(_count_cases, store, metrics)),
+            ),
         )
+
+
+def _count_cases(store: Store, metrics: Metrics) -> None:
+    metrics.cases({str(state): count for state, count in stats(store).cases.items()})
 
 
 def refuse_to_listen_openly(host: str, *, keys: int, signers: int) -> None:

@@ -16,7 +16,8 @@ LEDGER = 16
 """transactions at once: more would only queue at the database"""
 BODIES = 2
 """bodies parsed at once: parsing holds the interpreter's lock"""
-BACKGROUND = 2
+BACKGROUND = 16
+"""more than there are jobs: a long one must not hold up the sweep"""
 
 
 class Threads:
