@@ -40,7 +40,13 @@ def run(settings: Settings) -> int:
     metrics = Metrics(life=life)
     with logs.logging_to(settings.log_dir, level=settings.log_level, form=settings.log_format):
         with parts_of(settings, life=life, metrics=metrics) as parts:
-            app = Served(make_app(parts), instance=settings.instance, life=life, metrics=metrics)
+            app = Served(
+                make_app(parts),
+                instance=settings.instance,
+                life=life,
+                metrics=metrics,
+                deadline_s=settings.request_deadline_s,
+            )
             server, listener = _server(app, settings, life)
             log.info("serving", extra={"fields": {"host": settings.host, "port": settings.port, "model": parts.card.model_id}})
             server.run(sockets=[listener])

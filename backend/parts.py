@@ -39,6 +39,8 @@ from backend.version import version
 
 SWEEP_EVERY_S = 5.0
 CASES_EVERY_S = 15.0
+LEAVE_THREADS_S = 5.0
+"""How long the end waits for what is under way: requests had their time before, and a kill at any point is safe."""
 
 
 class CannotStart(Exception):
@@ -91,6 +93,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
         threads = Threads()
+        stack.callback(threads.close, LEAVE_THREADS_S)
         metrics.describe(card, version=version(), instance=settings.instance, thresholds=thresholds.by_kind())
         metrics.watch(replica, pool)
         enrolments = Enrolments(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend import logs, problems
-from backend.errors import FaceAuthError
+from backend.errors import DeadlineExceeded, FaceAuthError
 from backend.lifecycle import Lifecycle
 from backend.metrics import PROBES, Metrics, traffic_of
 from backend.store.caller import Caller
@@ -27,8 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class Served:
-    def __init__(self, app: ASGIApp, *, instance: str, life: Lifecycle, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, instance: str, life: Lifecycle, metrics: Metrics, deadline_s: float) -> None:
+        """`deadline_s`: from a request's first byte to its answer, the upload of its body included; then the answer is 503."""
         self._app, self._instance, self._life, self._metrics = app, instance, life, metrics
+        self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,16 +54,27 @@ class Served:
         counted = int(scope["path"] not in PROBES)
         self._metrics.in_flight.inc(counted)
         try:
-            await self._app(scope, receive, answer)
+            if (failure := await self._in_time(scope, receive, answer)) is not None and status is None:
+                await problems.answer(failure, request_id=request_id)(scope, receive, answer)
         except ClientDisconnect:
             status = status or CLIENT_GONE
-        except Exception as error:
-            log.error("a request failed unexpectedly", exc_info=error)
-            if status is None:
-                await problems.answer(FaceAuthError(), request_id=request_id)(scope, receive, answer)
         finally:
             self._metrics.in_flight.dec(counted)
             self._record(scope, status or CLIENT_GONE, time.perf_counter() - started, synthetic=b"x-synthetic" in headers)
+
+    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> FaceAuthError | None:
+        """What went wrong, to be answered where no answer has begun."""
+        try:
+            async with asyncio.timeout(self._deadline_s) as limit:
+                await self._app(scope, receive, send)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            if limit.expired() and isinstance(error, TimeoutError):
+                return DeadlineExceeded(f"The request was not answered within {self._deadline_s:g} s: try again later")
+            log.error("a request failed unexpectedly", exc_info=error)
+            return FaceAuthError()
+        return None
 
     def _mark(self, headers: MutableHeaders, request_id: str) -> None:
         headers["X-Request-ID"] = request_id

@@ -16,7 +16,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
 
-from backend.errors import DatabaseAway
+from backend.errors import DatabaseAway, NotReady
 from backend.store.dialect import Database, UnsafeDatabase
 from backend.store.gallery_log import LENGTHENED
 from backend.store.keyring import Keyring
@@ -37,6 +37,20 @@ def database_of(url: str) -> Database:
     raise UnsafeDatabase(
         "the ledger is kept in SQLite (sqlite:///path/to/face-auth.db) or PostgreSQL (postgresql://user:password@host/database)"
     )
+
+
+@contextmanager
+def translated(database: Database) -> Iterator[None]:
+    """The one boundary at which a driver's errors, and a connection that would not be durable, become ours."""
+    try:
+        yield
+    except UnsafeDatabase as error:
+        raise NotReady(str(error)) from error
+    except SQLAlchemyError as error:
+        ours = database.translate(error)
+        if ours is None:
+            raise
+        raise ours from error
 
 
 class Store:
@@ -70,16 +84,16 @@ class Store:
 
         Raises:
             DatabaseAway: the database does not answer, or its file is away.
-            NotReady: it has no schema yet.
+            NotReady: it has no schema yet, or would lose what was acknowledged.
         """
-        with self._translated(), Session(self._database.engine, expire_on_commit=False) as session:
+        with translated(self._database), Session(self._database.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
         """As `read`, and all of it sees one moment: for what reads several tables that must agree."""
         connecting = self._database.engine.execution_options(**self._database.snapshot_options)
-        with self._translated(), Session(connecting, expire_on_commit=False) as session:
+        with translated(self._database), Session(connecting, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -89,7 +103,7 @@ class Store:
         Raises as `read`; nothing is kept of a transaction that raised.
         """
         with (
-            self._translated(),
+            translated(self._database),
             self._database.writing() as connection,
             Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
         ):
@@ -97,16 +111,6 @@ class Store:
             session.flush()
             if session.info.get(LENGTHENED):
                 self._database.announce(connection)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except SQLAlchemyError as error:
-            ours = self._database.translate(error)
-            if ours is None:
-                raise
-            raise ours from error
 
     def now(self, session: Session) -> datetime:
         """The database's clock: the only one that leases are measured by."""
@@ -137,7 +141,7 @@ class Store:
     def scrub(self) -> bool:
         """Leave no erased byte in the database's log; False while somebody reads: try again."""
         try:
-            with self._translated():
+            with translated(self._database):
                 return self._database.scrub()
         except DatabaseAway:
             return False

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.runtime.migration import MigrationContext
 from sqlmodel import select
 
-from backend.store.database import MAIN, Store, database_of
+from backend.store.database import MAIN, Store, database_of, translated
 from backend.store.keyring import Keyring
 from backend.store.schema import known_revisions, migration_config, range_trouble
 from backend.store.tables import Gallery
@@ -29,12 +29,13 @@ def upgrade(url: str) -> Upgrade:
 
     Raises:
         MigrationError: the database was made by a newer program.
+        Unavailable: it does not answer, or would not be durable.
     """
     database = database_of(url)
     database.prepare()
     head = known_revisions()[-1]
     try:
-        with database.writing() as connection:
+        with translated(database), database.writing() as connection:
             before = MigrationContext.configure(connection).get_current_revision()
             if before is not None and before not in known_revisions():
                 raise MigrationError(f"the database is at {before}, which this program does not know: use the newer program")
@@ -50,7 +51,7 @@ def key_is_pinned(url: str, *, gallery_id: str = MAIN) -> bool:
     """Whether the gallery's data were encrypted with some key file already."""
     database = database_of(url)
     try:
-        with database.engine.connect() as connection:
+        with translated(database), database.engine.connect() as connection:
             found = connection.execute(select(Gallery.key_check).where(Gallery.id == gallery_id)).scalar()
     finally:
         database.engine.dispose()

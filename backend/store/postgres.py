@@ -31,6 +31,9 @@ LISTEN_AGAIN_S = (0.2, 5.0)
 AWAY = ("08", "53", "57P", "58")
 """SQLSTATE classes: connection, resources, operator's intervention, system error."""
 BUSY = ("40001", "40P01", "55P03", "57014")
+REFUSED = ("28", "3D000")
+REFUSALS = ("authentication failed", "no password supplied", "no pg_hba.conf entry", '" does not exist')
+"""Of an attempt to connect psycopg has no SQLSTATE, only the server's words; in another language the general sentence stands."""
 READ_ONLY = "25006"
 NO_TABLE = "42P01"
 SCRUBBED = ("subject", "sample", "template", "idempotency", "enrolment", "decision", "outbox")
@@ -138,15 +141,19 @@ class PostgresDatabase:
             return DatabaseAway("The database takes no writes: it is a standby, or was made read-only")
         if state == NO_TABLE:
             return NotReady("The database has no schema yet: run `python -m backend migrate`")
+        if state.startswith(REFUSED) or (not state and _says(error, REFUSALS)):
+            return DatabaseAway("The database server refuses this program's name, password or database")
         if error.connection_invalidated or state.startswith(AWAY) or (not state and _is_operational(error)):
             return DatabaseAway("The database server does not answer, or refuses the connection")
-        if state.startswith("28") or state == "3D000":
-            return DatabaseAway("The database server refuses this program's name, password or database")
         return None
 
 
 def _is_operational(error: DBAPIError) -> bool:
     return isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def _says(error: DBAPIError, words: tuple[str, ...]) -> bool:
+    return _is_operational(error) and any(word in str(error.orig) for word in words)
 
 
 def _assert_durable(connection: Any, _record: Any) -> None:

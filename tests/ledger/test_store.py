@@ -185,7 +185,7 @@ def test_every_connection_is_durable_and_overwrites_what_is_deleted(world: World
 def test_a_connection_that_would_not_be_durable_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sqlite.DURABLE, "synchronous", 7)
     store = open_store(world)
-    with pytest.raises(UnsafeDatabase, match="synchronous"):
+    with pytest.raises(NotReady, match="synchronous"):
         store.ping()
     store.close()
 

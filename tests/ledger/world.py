@@ -28,6 +28,8 @@ from backend.subjects import Subjects
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For tests that look into SQLite's file; all others run on both databases."""
 
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
 DIMENSION = 64
 MODEL = "synthetic-cosine-64"
 THRESHOLDS = Thresholds(verification=0.5, review=0.6, certain=0.9)
