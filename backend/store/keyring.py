@@ -1,4 +1,4 @@
-"""Encryption at rest: one data key per subject, wrapped by the key of a file.
+"""Encryption at rest: one data key per subject, and others for what belongs to none, wrapped by the key of a file.
 
 AES-256-GCM throughout; what a ciphertext belongs to is its associated data, so a row moved to another place does not open.
 The file key itself encrypts nothing: HKDF derives one key that wraps data keys, one for the blind index of external ids,
@@ -29,8 +29,8 @@ class KeyringError(Exception):
     """The key file is missing, damaged, or not the one that this data was encrypted with."""
 
 
-class SubjectKey:
-    """The data key of one subject. Destroying its wrapped form makes all that was sealed with it unreadable."""
+class DataKey:
+    """Destroying its wrapped form makes all that was sealed with it unreadable."""
 
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
@@ -42,6 +42,10 @@ class SubjectKey:
     def open(self, sealed: bytes, *, context: str) -> bytes:
         """Raises KeyringError where the key, the context or a byte is wrong."""
         return _open(self._aead, sealed, context)
+
+
+class SubjectKey(DataKey):
+    """The data key of one subject."""
 
 
 class Keyring:
@@ -79,12 +83,25 @@ class Keyring:
 
     def new_subject_key(self, subject_id: str) -> tuple[bytes, SubjectKey]:
         """The wrapped form, to be stored, and the key."""
-        key = secrets.token_bytes(KEY_BYTES)
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._wrap.encrypt(nonce, key, subject_id.encode()), SubjectKey(key)
+        wrapped, key = self._new(subject_id)
+        return wrapped, SubjectKey(key)
 
     def subject_key(self, subject_id: str, wrapped: bytes) -> SubjectKey:
         return SubjectKey(_open(self._wrap, wrapped, subject_id))
+
+    def new_key(self, context: str) -> tuple[bytes, DataKey]:
+        """As `new_subject_key`, for what belongs to no one subject; the wrapped form opens for the same `context` only."""
+        wrapped, key = self._new(context)
+        return wrapped, DataKey(key)
+
+    def key(self, context: str, wrapped: bytes) -> DataKey:
+        """Raises KeyringError where the key file or the context is another, or a byte was changed."""
+        return DataKey(_open(self._wrap, wrapped, context))
+
+    def _new(self, context: str) -> tuple[bytes, bytes]:
+        key = secrets.token_bytes(KEY_BYTES)
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._wrap.encrypt(nonce, key, context.encode()), key
 
     def blind_index(self, gallery_id: str, external_id: str) -> str:
         """Keyed hash of an external id: equal ids are found, but not read or guessed without the key file."""

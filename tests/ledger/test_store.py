@@ -168,6 +168,22 @@ def test_a_ciphertext_opens_only_in_its_own_place_and_unchanged() -> None:
             attempt()
 
 
+def test_a_data_key_of_no_subject_is_bound_to_what_it_is_for() -> None:
+    keyring = Keyring(bytes(32))
+    wrapped, key = keyring.new_key("index-snapshot:snap_1")
+    sealed = key.seal(b"vectors", context="chunk 1")
+    assert keyring.key("index-snapshot:snap_1", wrapped).open(sealed, context="chunk 1") == b"vectors"
+    assert keyring.new_key("index-snapshot:snap_1")[0] != wrapped
+    for attempt in (
+        lambda: keyring.key("index-snapshot:snap_2", wrapped),
+        lambda: Keyring(bytes(range(32))).key("index-snapshot:snap_1", wrapped),
+        lambda: keyring.key("index-snapshot:snap_1", wrapped[:-1]),
+        lambda: key.open(sealed, context="chunk 2"),
+    ):
+        with pytest.raises(KeyringError):
+            attempt()
+
+
 # --- transactions -------------------------------------------------------------------------------------------------
 
 
