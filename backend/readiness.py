@@ -13,7 +13,7 @@ from backend.faces.pool import InferencePool
 from backend.gallery.replica import Replica
 from backend.lifecycle import Lifecycle
 from backend.settings import Settings
-from backend.shared_check import SharedCheck
+from backend.shared_check import DEADLINE_S, SharedCheck
 from backend.store.database import Store
 from backend.version import version
 
@@ -94,4 +94,4 @@ class Readiness:
         return checks
 
     async def _database_state(self) -> DatabaseState:
-        return await self._database.value() or DatabaseState("did not answer within a second", 1000.0)
+        return await self._database.value() or DatabaseState(f"did not answer within {DEADLINE_S:g} s", DEADLINE_S * 1000)

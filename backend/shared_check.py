@@ -16,9 +16,13 @@ from anyio import CapacityLimiter
 
 Value = TypeVar("Value")
 
+MAX_AGE_S = 1.0
+DEADLINE_S = 0.8
+"""With the age below two seconds from a failure to the answer that tells it, and inside a probe's own time-out of one second."""
+
 
 class SharedCheck(Generic[Value]):
-    def __init__(self, ask: Callable[[], Value], *, max_age_s: float = 1.0, deadline_s: float = 1.0) -> None:
+    def __init__(self, ask: Callable[[], Value], *, max_age_s: float = MAX_AGE_S, deadline_s: float = DEADLINE_S) -> None:
         """`ask` blocks, and returns its failures as values: it must not raise."""
         self._ask = ask
         self._max_age_s, self._deadline_s = max_age_s, deadline_s
