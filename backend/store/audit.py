@@ -73,8 +73,8 @@ class Audit:
 
 
 def chained_hash(row: AuditRow) -> str:
-    """SHA-256 over the row before it and every field of this one, in canonical JSON."""
-    fields = row.model_dump(exclude={"seq", "hash"})
+    """SHA-256 over the row before it and every field of this one but its places (`seq`, `position`), in canonical JSON."""
+    fields = row.model_dump(exclude={"seq", "hash", "position"})
     return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_stable).encode()).hexdigest()
 
 

@@ -15,6 +15,7 @@ from backend.errors import Unavailable
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for the ledger lock, and a caller for a connection."""
+NO_SCHEMA = "The database has no schema yet, or an older one than this program: run `python -m backend migrate`"
 
 
 class UnsafeDatabase(Exception):

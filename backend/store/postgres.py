@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from backend.errors import DatabaseAway, NotReady, Unavailable
-from backend.store.dialect import BUSY_TIMEOUT_S, UnsafeDatabase
+from backend.store.dialect import BUSY_TIMEOUT_S, NO_SCHEMA, UnsafeDatabase
 
 LEDGER_LOCK = int.from_bytes(b"faceauth")
 """The advisory lock of this database that every writing transaction holds to its end."""
@@ -35,7 +35,7 @@ REFUSED = ("28", "3D000")
 REFUSALS = ("authentication failed", "no password supplied", "no pg_hba.conf entry", '" does not exist')
 """Of an attempt to connect psycopg has no SQLSTATE, only the server's words; in another language the general sentence stands."""
 READ_ONLY = "25006"
-NO_TABLE = "42P01"
+NO_TABLE_OR_COLUMN = ("42P01", "42703")
 SCRUBBED = ("subject", "sample", "template", "idempotency", "enrolment", "decision", "outbox")
 
 log = logging.getLogger(__name__)
@@ -139,8 +139,8 @@ class PostgresDatabase:
             return DatabaseAway("The ledger is busy: the lock was not to be had in time")
         if state == READ_ONLY:
             return DatabaseAway("The database takes no writes: it is a standby, or was made read-only")
-        if state == NO_TABLE:
-            return NotReady("The database has no schema yet: run `python -m backend migrate`")
+        if state in NO_TABLE_OR_COLUMN:
+            return NotReady(NO_SCHEMA)
         if state.startswith(REFUSED) or (not state and _says(error, REFUSALS)):
             return DatabaseAway("The database server refuses this program's name, password or database")
         if error.connection_invalidated or state.startswith(AWAY) or (not state and _is_operational(error)):

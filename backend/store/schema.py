@@ -12,7 +12,7 @@ from typing import NamedTuple
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
-from sqlmodel import Session, text
+from sqlmodel import Session, select, text
 
 from backend.store.keyring import Keyring
 from backend.store.tables import Gallery
@@ -46,10 +46,12 @@ def schema_state(session: Session, gallery_id: str, keyring: Keyring) -> SchemaS
     if not inspect(session.connection()).has_table("alembic_version"):
         return SchemaState(None, False, "The database has no schema yet: run `python -m backend migrate`")
     revision = session.connection().execute(text("SELECT version_num FROM alembic_version")).scalar()
-    gallery = session.get(Gallery, gallery_id)
-    if revision is None or gallery is None:
+    # These two columns alone: an older schema lacks others, and is to be named, not to be tripped over.
+    row = session.exec(select(Gallery.min_app_level, Gallery.key_check).where(Gallery.id == gallery_id)).first()
+    if revision is None or row is None:
         return SchemaState(revision, False, "The database's schema is not complete: run `python -m backend migrate`")
-    trouble = range_trouble(revision, gallery.min_app_level) or _key_trouble(gallery, keyring)
+    min_app_level, key_check = row
+    trouble = range_trouble(revision, min_app_level) or _key_trouble(key_check, keyring)
     return SchemaState(revision, trouble is None, trouble or f"Schema {revision} fits this program")
 
 
@@ -63,9 +65,9 @@ def range_trouble(revision: str, min_app_level: int) -> str | None:
     return None
 
 
-def _key_trouble(gallery: Gallery, keyring: Keyring) -> str | None:
-    if gallery.key_check is None:
+def _key_trouble(key_check: str | None, keyring: Keyring) -> str | None:
+    if key_check is None:
         return "No model and key are pinned yet: run `python -m backend migrate`"
-    if gallery.key_check != keyring.check_value:
+    if key_check != keyring.check_value:
         return "The key file is not the one that this database was encrypted with"
     return None

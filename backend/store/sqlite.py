@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from backend.errors import DatabaseAway, NotReady, Unavailable
-from backend.store.dialect import BUSY_TIMEOUT_S, UnsafeDatabase
+from backend.store.dialect import BUSY_TIMEOUT_S, NO_SCHEMA, UnsafeDatabase
 
 SCRUB_TIMEOUT_S = 0.2
 """Waiting for readers, a checkpoint holds up every writer: better to try again later."""
@@ -172,8 +172,8 @@ class SqliteDatabase:
             return DatabaseAway("The database file is not where it should be, or cannot be opened for writing")
         if name.startswith(("SQLITE_IOERR", "SQLITE_FULL", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_PROTOCOL")):
             return DatabaseAway(f"The database file cannot be read or written ({name})")
-        if name == "SQLITE_ERROR" and "no such table" in str(error.orig):
-            return NotReady("The database has no schema yet: run `python -m backend migrate`")
+        if name == "SQLITE_ERROR" and any(words in str(error.orig) for words in ("no such table", "no such column")):
+            return NotReady(NO_SCHEMA)
         return None
 
 
