@@ -40,7 +40,7 @@ check: install ## ruff, mypy --strict, the import contracts
 test: install ## every test; a part with ARGS="tests/ledger -k merge"
 	$(VENV)/python -m pytest $(ARGS)
 
-bench: install ## measure, and write docs/benchmarks.json
+bench: install ## measure, and write docs/benchmarks.json (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)
 
 crash-test: install ## random kill -9 under load, then every pair compared by brute force (KILLS=40 SEED=…)

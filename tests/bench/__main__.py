@@ -6,28 +6,40 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tests.bench.gallery import search
 from tests.bench.health import health
-from tests.bench.measure import as_markdown
+from tests.bench.measure import Benchmark, Setting, as_markdown
 from tests.bench.recognition import probes
 from tests.system.running_fleet import ROOT
+
+MEASURES: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
+    "search": search,
+    "probe": probes,
+    "health": health,
+}
+"""Each yields its figures as it gets them; they are run in this order, one at a time."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--testdata", type=Path, default=ROOT.parent / "shared" / "testdata")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
+    parser.add_argument("--quick", action="store_true", help="smaller galleries, fewer rounds; writes nothing")
+    parser.add_argument("--only", choices=MEASURES, action="append", help="just this one (repeatable); writes nothing")
     options = parser.parse_args()
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        for measure in (search, lambda: probes(options.testdata), lambda: health(Path(folder))):
-            found.append(measure())
-            print(f"{found[-1].name}: {found[-1].ratio:g} × {found[-1].peer} (aim {found[-1].aim})", flush=True)
-    rows = json.dumps([benchmark.row() for benchmark in found], indent=2, ensure_ascii=False)
-    (options.out / "benchmarks.json").write_text(rows + "\n")
-    (options.out / "benchmarks.md").write_text(as_markdown(found))
+    found: list[Benchmark] = []
+    for name in options.only or MEASURES:
+        with tempfile.TemporaryDirectory(prefix="face-auth-bench-") as folder:
+            for benchmark in MEASURES[name](Setting(options.testdata, Path(folder), quick=options.quick)):
+                found.append(benchmark)
+                print(benchmark.line(), flush=True)
+    if not options.quick and not options.only:
+        rows = json.dumps([benchmark.row() for benchmark in found], indent=2, ensure_ascii=False)
+        (options.out / "benchmarks.json").write_text(rows + "\n")
+        (options.out / "benchmarks.md").write_text(as_markdown(found))
     return 0
 
 

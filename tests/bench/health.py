@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 from starlette.applications import Starlette
@@ -17,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.bench.measure import Benchmark, compared, seconds
+from tests.bench.measure import Benchmark, Setting, compared, seconds
 from tests.system.kills import free_port
 from tests.system.running_fleet import ROOT, eventually
 
@@ -31,7 +30,8 @@ async def _bare(_: Request) -> JSONResponse:
 bare = Starlette(routes=[Route("/health", _bare)])
 
 
-def health(folder: Path) -> Benchmark:
+def health(setting: Setting) -> Iterator[Benchmark]:
+    folder = setting.folder
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("BACKEND_")},
         "BACKEND_DATABASE_URL": f"sqlite:///{folder / 'bench.db'}",
@@ -54,13 +54,14 @@ def health(folder: Path) -> Benchmark:
         "--no-access-log",
     ]
     with _served(ours, ports[0], environment) as mine, _served(peer, ports[1], environment) as peers:
-        return compared(
+        yield compared(
             "/health, one client",
             lambda: _rate(mine),
             lambda: _rate(peers),
             unit="requests/s",
             peer="bare Starlette handler",
             aim="≥ 0.7",
+            rounds=setting.rounds,
         )
 
 

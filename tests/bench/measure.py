@@ -8,8 +8,23 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 ROUNDS = 7
+QUICK_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a measure is given: photographs and models, an empty folder, and whether a glance will do."""
+
+    testdata: Path
+    folder: Path
+    quick: bool
+
+    @property
+    def rounds(self) -> int:
+        return QUICK_ROUNDS if self.quick else ROUNDS
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,12 @@ class Benchmark:
     """largest less smallest ratio of the middle half of the rounds"""
     aim: str
     machine: str
+
+    def line(self) -> str:
+        return (
+            f"{self.name}: {self.value:g} {self.unit}, {self.ratio:g} ± {self.spread:g} × {self.peer}"
+            f" ({self.peer_value:g} {self.unit}); aim {self.aim}"
+        )
 
     def row(self) -> dict[str, object]:
         return asdict(self)
