@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.bench.gallery import search
 from tests.bench.health import health
+from tests.bench.ledger import ledger
 from tests.bench.measure import Benchmark, Setting, as_markdown
 from tests.bench.recognition import probes
 from tests.system.running_fleet import ROOT
@@ -19,6 +20,7 @@ MEASURES: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
     "search": search,
     "probe": probes,
     "health": health,
+    "ledger": ledger,
 }
 """Each yields its figures as it gets them; they are run in this order, one at a time."""
 
