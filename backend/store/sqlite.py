@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from urllib.parse import quote
 import psutil
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -24,6 +25,8 @@ from backend.store.dialect import BUSY_TIMEOUT_S, NO_SCHEMA, UnsafeDatabase
 
 SCRUB_TIMEOUT_S = 0.2
 """Waiting for readers, a checkpoint holds up every writer: better to try again later."""
+ASK_AGAIN_S = 0.002
+"""Between two requests for the lock: one thread of each process asks, the others queue behind it."""
 WRITES = "ledger_write"
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -180,7 +183,27 @@ class SqliteDatabase:
 def _begin(connection: Connection) -> None:
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
+    if connection.get_execution_options().get(WRITES):
+        _begin_writing(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Equal pauses: SQLite's own grow to 100 ms, so that whoever waits longest asks least often and loses to newcomers."""
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_BUSY" or time.monotonic() >= until:
+                    raise
+            time.sleep(ASK_AGAIN_S)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
 
 
 def refuse_network_file_system(path: Path) -> None:
