@@ -58,6 +58,8 @@ StoredAnswer = Outcome
 @dataclass(frozen=True)
 class _Work:
     enrolment: Enrolment
+    epoch: str
+    """of the gallery that the enrolment's numbers belong to"""
     new: list[StoredTemplate]
     own: list[StoredTemplate]
     """what the person has already, for further samples"""
@@ -184,7 +186,7 @@ class Enrolments:
         work = self._load(enrolment_id)
         if isinstance(work, Outcome):
             return work
-        self._replica.wait_for(work.enrolment.last_seq, timeout_s=GALLERY_WAIT_S)
+        self._replica.wait_for(work.enrolment.last_seq, timeout_s=GALLERY_WAIT_S, epoch=work.epoch)
         findings = self._findings(work)
         with self._store.write() as session:
             status, answer = conclude(self._store, session, enrolment_id, findings)
@@ -200,6 +202,7 @@ class Enrolments:
                 raise SubjectNotFound()
             if enrolment.state != EnrolmentState.pending:
                 return Outcome(*answers.read(self._store, session, enrolment))
+            epoch = self._store.gallery(session).epoch
             new = templates.of_enrolment(session, keyring, gallery_id=gallery, enrolment_id=enrolment_id)
             own: list[StoredTemplate] = []
             if enrolment.kind == EnrolmentKind.samples:
@@ -207,7 +210,7 @@ class Enrolments:
                 own = templates.of_subjects(
                     session, keyring, gallery_id=gallery, subject_ids=records, model_id=enrolment.model_id
                 )
-        return _Work(enrolment, new, [template for template in own if template.sample_state == SampleState.active])
+        return _Work(enrolment, epoch, new, [template for template in own if template.sample_state == SampleState.active])
 
     def _findings(self, work: _Work) -> Findings:
         found = self._matches(work)

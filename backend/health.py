@@ -64,13 +64,15 @@ def model(loaded: str, pinned: str | None) -> Check:
     return _ok(f"model {loaded}")
 
 
-def gallery(problem: str | None, *, lag_s: float, max_lag_s: float) -> Check:
+def gallery(problem: str | None, *, lag_s: float, max_lag_s: float, warning: str | None = None) -> Check:
     if problem is not None:
         return _fail(problem)
     if lag_s > max_lag_s:
         return _fail(f"{lag_s:.1f} s behind the log, more than {max_lag_s:g} s")
     if lag_s > max_lag_s / 2:
         return _warn(f"{lag_s:.1f} s behind the log")
+    if warning is not None:
+        return _warn(warning)
     return _ok(f"{lag_s:.1f} s behind the log")
 
 

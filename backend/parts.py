@@ -18,6 +18,7 @@ from backend.faces.engine import ModelCard
 from backend.faces.image import ImageLimits
 from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
+from backend.gallery.memory import room_for
 from backend.gallery.replica import Replica
 from backend.identity import Identity, Signers
 from backend.intake import Faces, ImageRules, Intake
@@ -87,7 +88,9 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             raise CannotStart(str(error)) from error
         card = engine.card
         thresholds = thresholds_of(settings, card)
-        replica = Replica(store, card, poll_s=settings.gallery_poll_s)
+        replica = Replica(
+            store, card, poll_s=settings.gallery_poll_s, room=room_for(card, allowed_bytes=settings.gallery_memory_bytes)
+        )
         replica.start()
         stack.callback(replica.stop)
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)

@@ -80,7 +80,9 @@ class Readiness:
             "database": health.database(found.problem, found.latency_ms),
             "schema": health.schema(found.schema_ok, found.schema),
             "model": health.model(self._card.model_id, found.pinned_model),
-            "gallery": health.gallery(gallery.problem, lag_s=gallery.lag_s, max_lag_s=settings.gallery_max_lag_s),
+            "gallery": health.gallery(
+                gallery.problem, lag_s=gallery.lag_s, max_lag_s=settings.gallery_max_lag_s, warning=gallery.warning
+            ),
             "inference": health.inference(
                 stuck_for_s=stuck_for_s, busy=self._pool.busy, waiting=self._pool.waiting, queue=settings.inference_queue
             ),

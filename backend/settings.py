@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     gallery_poll_s: float = Field(0.5, gt=0, le=1, description="How often the gallery follows the log.")
     gallery_max_lag_s: float = Field(10.0, gt=0, description="Lag beyond which /ready fails.")
 
+    gallery_memory_bytes: int = Field(
+        0, ge=0, description="Most memory for the gallery's index, in bytes; 0 = 35 % of the machine's or container's."
+    )
+
     log_dir: Path | None = Field(None, description="Folder for access.log and app.log; default: standard error only.")
     log_format: Literal["plain", "json"] = Field("plain", description="Form of a log line.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line that is logged.")

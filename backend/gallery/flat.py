@@ -1,13 +1,24 @@
-"""The exact index: FAISS flat with ids. It deletes, needs no training, misses nothing."""
+"""The exact index: FAISS flat with ids of our own. It deletes, needs no training, misses nothing."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.faces.cores import usable_cores
 from backend.faces.engine import Metric, Vector
-from backend.gallery.index import Hits
+from backend.gallery.index import BlockHits, Hits
+from backend.store.gallery_log import checksum_of
+
+BATCHED_FROM = 3
+"""From so many queries on, one pass over the gallery for all of them (a matrix product) beats a pass for each."""
+TILE = 16_384
+"""templates compared with a block at once: 512 × 16,384 float32 scores are 32 MiB"""
+GROWTH = 1.5
 
 
 class FlatIndex:
@@ -15,46 +26,173 @@ class FlatIndex:
 
     def __init__(self, dimension: int, metric: Metric) -> None:
         self._metric = metric
-        flat = faiss.IndexFlatIP(dimension) if metric is Metric.cosine else faiss.IndexFlatL2(dimension)
-        self._index = faiss.IndexIDMap2(flat)
+        self._dimension = dimension
+        self._index = faiss.IndexFlatIP(dimension) if metric is Metric.cosine else faiss.IndexFlatL2(dimension)
+        self._ids = np.empty(0, dtype=np.int64)
+        self._digests = np.empty(0, dtype=np.uint64)
+        self._checksum = 0
 
     @property
     def size(self) -> int:
         return int(self._index.ntotal)
 
+    @property
+    def checksum(self) -> int:
+        return self._checksum
+
     def ids(self) -> NDArray[np.int64]:
-        return faiss.vector_to_array(self._index.id_map).astype(np.int64)
+        return self._ids[: self.size].copy()
+
+    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        mine = self._ids[: self.size]
+        found = np.full((len(ids), self._dimension), np.nan, dtype=np.float32)
+        if not self.size:
+            return found
+        order = np.argsort(mine)
+        places = order[np.minimum(np.searchsorted(mine, ids, sorter=order), self.size - 1)]
+        there = mine[places] == ids
+        found[there] = self._stored()[places[there]]
+        return found
+
+    # --- changes --------------------------------------------------------------------------------------------------
 
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        if len(ids):
-            self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), np.ascontiguousarray(ids, dtype=np.int64))
+        if not len(ids):
+            return
+        before, after = self.size, self.size + len(ids)
+        if after > len(self._ids):
+            self._ids, self._digests = (_grown(array, before, int(after * GROWTH)) for array in (self._ids, self._digests))
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self._ids[before:after], self._digests[before:after] = ids, _digests_of(ids, vectors)
+        self._index.add(vectors)
+        self._checksum ^= checksum_of(np.asarray(ids, dtype=np.int64))
 
     def remove(self, ids: NDArray[np.int64]) -> None:
-        if len(ids):
-            self._index.remove_ids(faiss.IDSelectorBatch(np.ascontiguousarray(ids, dtype=np.int64)))
+        """The last ones move into the gaps, and what they leave is overwritten: no vector that left stays in memory."""
+        before = self.size
+        going = np.isin(self._ids[:before], ids)
+        if not going.any():
+            return
+        self._checksum ^= checksum_of(self._ids[:before][going])
+        after = before - int(going.sum())
+        gaps, movers = np.flatnonzero(going[:after]), np.flatnonzero(~going[after:]) + after
+        stored = self._stored()
+        stored[gaps], self._ids[gaps], self._digests[gaps] = stored[movers], self._ids[movers], self._digests[movers]
+        stored[after:] = 0
+        self._index.remove_ids(faiss.IDSelectorRange(after, before))
+
+    # --- searches -------------------------------------------------------------------------------------------------
 
     def within(self, query: Vector, least_score: float) -> Hits:
-        radius = least_score if self._metric is Metric.cosine else max(0.0, 1.0 - least_score) ** 2
-        _one_thread()
-        _, raw, ids = self._index.range_search(_row(query), float(radius))
-        return self._best_first(ids, raw)
+        return self.within_many(_row(query), [least_score])[0]
 
     def nearest(self, query: Vector, k: int) -> Hits:
-        _one_thread()
-        raw, ids = self._index.search(_row(query), max(1, min(k, self.size)))
-        found = ids[0] >= 0  # a miss comes back as id -1
-        return self._best_first(ids[0][found], raw[0][found])
+        return self.nearest_many(_row(query), [k])[0]
 
-    def _best_first(self, ids: NDArray[np.int64], raw: NDArray[np.float32]) -> Hits:
+    def within_many(self, queries: NDArray[np.float32], least_scores: Sequence[float]) -> list[Hits]:
+        found: list[Hits] = []
+        for rows in _passes(len(queries)):
+            least = np.asarray(least_scores[rows], dtype=np.float32)
+            ends, raw, places = self._index.range_search(np.ascontiguousarray(queries[rows]), self._radius(float(least.min())))
+            for start, end, lowest in zip(ends[:-1], ends[1:], least, strict=True):
+                hits = self._best_first(places[start:end], raw[start:end])
+                found.append(hits if lowest == least.min() else hits.at_least(lowest))
+        return found
+
+    def nearest_many(self, queries: NDArray[np.float32], ks: Sequence[int]) -> list[Hits]:
+        found: list[Hits] = []
+        for rows in _passes(len(queries)):
+            most = max(1, min(max(ks[rows]), self.size))
+            raw, places = self._index.search(np.ascontiguousarray(queries[rows]), most)
+            for line, place, k in zip(raw, places, ks[rows], strict=True):
+                there = place >= 0  # a miss comes back as -1
+                found.append(self._best_first(place[there][:k], line[there][:k]))
+        return found
+
+    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
+        rows, ids, scores = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        newest = query_ids.max(initial=-1)
+        stored, mine = self._stored(), self._ids[: self.size]
+        for start in range(0, self.size, TILE):
+            tile_ids = mine[start : start + TILE]
+            if tile_ids.min() >= newest:
+                continue
+            table = self._table(queries, stored[start : start + TILE])
+            row, column = np.nonzero(table >= least_score)
+            earlier = tile_ids[column] < query_ids[row]
+            row, column = row[earlier], column[earlier]
+            rows.append(row)
+            ids.append(tile_ids[column])
+            scores.append(table[row, column])
+        return BlockHits(np.concatenate(rows), np.concatenate(ids), np.concatenate(scores))
+
+    def _table(self, queries: NDArray[np.float32], tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (m, n)."""
+        product = queries @ tile.T
+        if self._metric is Metric.cosine:
+            return product
+        squared = np.einsum("ij,ij->i", queries, queries)[:, None] + np.einsum("ij,ij->i", tile, tile)[None, :] - 2 * product
+        result: NDArray[np.float32] = 1.0 - np.sqrt(np.maximum(squared, 0.0))
+        return result
+
+    # --- what is stored -------------------------------------------------------------------------------------------
+
+    def is_sound(self, rows: slice) -> bool:
+        mine = slice(*rows.indices(self.size))
+        return bool(np.array_equal(_digests_of(self._ids[mine], self._stored()[mine]), self._digests[mine]))
+
+    def _stored(self) -> NDArray[np.float32]:
+        """(n, d), the index's own memory: to be let go before the next `add`, which may move it."""
+        if not self.size:
+            return np.empty((0, self._dimension), dtype=np.float32)
+        flat: NDArray[np.float32] = faiss.rev_swig_ptr(self._index.get_xb(), self.size * self._dimension)
+        return flat.reshape(self.size, self._dimension)
+
+    def _radius(self, least_score: float) -> float:
+        return least_score if self._metric is Metric.cosine else max(0.0, 1.0 - least_score) ** 2
+
+    def _best_first(self, places: NDArray[np.int64], raw: NDArray[np.float32]) -> Hits:
         scores = raw if self._metric is Metric.cosine else 1.0 - np.sqrt(np.maximum(raw, 0.0))
         order = np.argsort(-scores, kind="stable")
-        return Hits(ids=ids[order].astype(np.int64), scores=scores[order].astype(np.float32))
+        return Hits(ids=self._ids[places[order]], scores=scores[order].astype(np.float32))
 
 
 def _row(query: Vector) -> NDArray[np.float32]:
     return np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
 
 
-def _one_thread() -> None:
-    """The setting belongs to the calling thread. Requests run side by side: more threads for each make all of them slower."""
+def _passes(queries: int) -> Iterator[slice]:
+    """Which queries share a pass over the gallery; the thread count belongs to the calling thread.
+
+    A few run side by side with those of other requests, one thread each: more for each would make all of them slower.
+    """
+    if queries >= BATCHED_FROM:
+        faiss.omp_set_num_threads(usable_cores())
+        yield slice(0, queries)
+        return
     faiss.omp_set_num_threads(1)
+    yield from (slice(i, i + 1) for i in range(queries))
+
+
+def _grown(array: NDArray[Any], used: int, size: int) -> NDArray[Any]:
+    return np.concatenate([array[:used], np.empty(size - used, dtype=array.dtype)])
+
+
+def _digests_of(ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """(n,): 64 bits of each id with its vector. Against accidents, not against somebody who wants it so."""
+    stored = np.ascontiguousarray(vectors)
+    words = stored.view(np.uint64) if stored.shape[1] % 2 == 0 else stored.view(np.uint32).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        rows = np.einsum("ij,j->i", words, _multipliers(words.shape[1]))
+        digests: NDArray[np.uint64] = (rows ^ (rows >> np.uint64(29))) + _MIX * ids.astype(np.uint64)
+    return digests
+
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _multipliers(words: int) -> NDArray[np.uint64]:
+    """Odd and different for every word, so that no two of them can be exchanged unseen."""
+    with np.errstate(over="ignore"):
+        odd: NDArray[np.uint64] = (np.arange(1, words + 1, dtype=np.uint64) * _MIX) | np.uint64(1)
+    return odd

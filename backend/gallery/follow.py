@@ -14,6 +14,7 @@ from backend.faces.engine import ModelCard
 from backend.gallery.flat import FlatIndex
 from backend.gallery.gate import Gate
 from backend.gallery.index import Index
+from backend.gallery.memory import Room
 from backend.store import gallery_log, templates
 from backend.store.database import Store
 from backend.store.tables import Change, GalleryChange
@@ -36,9 +37,8 @@ class Position:
     ghosts: set[int] = field(default_factory=set)
 
     def count_and_checksum(self) -> tuple[int, int]:
-        """What the log's running count and checksum must be here, from what is really in the index."""
-        ghosts = np.array(sorted(self.ghosts), dtype=np.int64)
-        return self.index.size + len(ghosts), gallery_log.checksum_of(self.index.ids()) ^ gallery_log.checksum_of(ghosts)
+        """What the log's running count and checksum must be here."""
+        return self.index.size + len(self.ghosts), self.index.checksum ^ gallery_log.checksum_of(_ids(self.ghosts))
 
     def compare(self, row: GalleryChange) -> None:
         if self.count_and_checksum() != (row.count, row.checksum):
@@ -71,8 +71,9 @@ def read_batch(store: Store, session: Session, *, after: int) -> Batch | None:
     return Batch(rows=rows, added=added, gone=adds - removed - {template.seq for template in added}, removed=removed - adds)
 
 
-def apply(position: Position, batch: Batch, *, gate: Gate) -> None:
-    """Raises GalleryDisagrees where the result is not what the batch's last row states."""
+def apply(position: Position, batch: Batch, *, gate: Gate, room: Room) -> None:
+    """Raises GalleryDisagrees where the result is not what the batch's last row states, GalleryTooLarge where it does not fit."""
+    room.refuse(batch.last.count)
     with gate.change():
         position.index.remove(_ids(batch.removed - position.ghosts))
         position.index.add(*_stacked(batch.added))
@@ -81,11 +82,12 @@ def apply(position: Position, batch: Batch, *, gate: Gate) -> None:
         position.seq = batch.last.seq or 0
 
 
-def rebuild(store: Store, card: ModelCard) -> Position:
+def rebuild(store: Store, card: ModelCard, room: Room) -> Position:
     """A new index beside the old one, from the templates themselves, in one snapshot.
 
     Raises:
         GalleryDisagrees: templates and log disagree in the database itself.
+        GalleryTooLarge: it does not fit into the memory that the plan allows.
     """
     index = FlatIndex(card.dimension, card.metric)
     with store.snapshot() as session:
@@ -93,6 +95,7 @@ def rebuild(store: Store, card: ModelCard) -> Position:
         head = gallery_log.head(session, store.gallery_id)
         if head is None:
             return Position(index, epoch)
+        room.refuse(head.count)
         live = live_seqs(session, store.gallery_id)
         for some in _some(templates.all_of(session, store.keyring, gallery_id=store.gallery_id), lambda t: t.seq in live):
             index.add(*_stacked(some))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,19 @@ class Hits:
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]
 
+    def at_least(self, score: float) -> Hits:
+        kept = self.scores >= score
+        return Hits(self.ids[kept], self.scores[kept])
+
+
+@dataclass(frozen=True)
+class BlockHits:
+    """Parallel arrays: `rows` are places in the block of queries, `ids` what was found for each."""
+
+    rows: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
 
 class Index(Protocol):
     """Searches may run at once; nothing may be added or removed during one (the replica sees to it)."""
@@ -25,8 +39,21 @@ class Index(Protocol):
     @property
     def size(self) -> int: ...
 
+    @property
+    def checksum(self) -> int:
+        """`gallery_log.checksum_of` of all that was added and not removed; kept, not computed."""
+        ...
+
     def ids(self) -> NDArray[np.int64]:
         """All ids that are really in it."""
+        ...
+
+    def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, d), in the order of `ids`; a row of NaN for one that is not in it."""
+        ...
+
+    def is_sound(self, rows: slice) -> bool:
+        """Whether what is stored at these places is what was added: False for memory that changed by itself."""
         ...
 
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
@@ -43,4 +70,19 @@ class Index(Protocol):
 
     def nearest(self, query: Vector, k: int) -> Hits:
         """The best `k`, or all where there are fewer."""
+        ...
+
+    def within_many(self, queries: NDArray[np.float32], least_scores: Sequence[float]) -> list[Hits]:
+        """`within` for each of (m, d), in fewer passes over the gallery."""
+        ...
+
+    def nearest_many(self, queries: NDArray[np.float32], ks: Sequence[int]) -> list[Hits]:
+        """`nearest` for each of (m, d), in fewer passes over the gallery."""
+        ...
+
+    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
+        """For each of (m, d): everything of a smaller id than its own that scores `least_score` or better, in no order.
+
+        Blocks that cover the gallery compare every two templates once. Float32 arithmetic in another order than `within`'s.
+        """
         ...

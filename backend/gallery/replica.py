@@ -5,19 +5,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from backend.errors import GalleryBehind, Unavailable
 from backend.faces.engine import ModelCard, Vector
+from backend.gallery.batcher import Batcher
 from backend.gallery.flat import FlatIndex
 from backend.gallery.follow import GalleryDisagrees, Position, apply, read_batch, rebuild
 from backend.gallery.gate import Gate
-from backend.gallery.index import Hits
+from backend.gallery.index import BlockHits, Hits
+from backend.gallery.memory import GalleryTooLarge, Room, room_for
 from backend.store import gallery_log
 from backend.store.database import Store
 from backend.store.keyring import KeyringError
 
 log = logging.getLogger(__name__)
+
+PATROL_S = 30.0
+"""In so long all of the index's memory is looked at once, a slice at a time."""
+PATROL_LEAST = 8_192
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,9 @@ class ReplicaStatus:
     checksum: str
     epoch: str
     problem: str | None
+    memory_bytes: int
+    memory_limit_bytes: int
+    warning: str | None
 
 
 @dataclass(frozen=True)
@@ -46,10 +59,11 @@ class _Told:
 class Replica:
     """Safe to use from many threads. Searches run side by side; changes come between them."""
 
-    def __init__(self, store: Store, card: ModelCard, poll_s: float = 0.5) -> None:
+    def __init__(self, store: Store, card: ModelCard, poll_s: float = 0.5, room: Room | None = None) -> None:
         self._store = store
         self._card = card
         self._poll_s = poll_s
+        self._room = room or room_for(card)
         self._gate = Gate()
         self._following = threading.Lock()
         self._position = Position(FlatIndex(card.dimension, card.metric), epoch="")
@@ -57,19 +71,30 @@ class Replica:
         self._head_seq = 0
         self._in_step_at = time.monotonic()
         self._problem: str | None = "The gallery has not been read yet"
+        self._within = Batcher(self._search_within)
+        self._nearest = Batcher(self._search_nearest)
+        self._patrolled = 0
+        self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     # --- following ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._follow, name="gallery", daemon=True)
-        self._thread.start()
+        """Follow by polling; announcements of the database only make the next look come sooner."""
+        listening = (self._wake.set, self._stopping)
+        self._threads = [
+            threading.Thread(target=self._follow, name="gallery", daemon=True),
+            threading.Thread(target=self._store.listen, args=listening, name="gallery-announcements", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join()
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -80,7 +105,8 @@ class Replica:
             except Exception as error:  # the follower must outlive whatever it meets; /ready fails meanwhile
                 self._problem = f"The gallery cannot be followed ({type(error).__name__})"
                 log.exception("gallery not followed")
-            self._stopping.wait(self._poll_s)
+            self._wake.wait(self._poll_s)
+            self._wake.clear()
 
     def catch_up(self, *, within_s: float | None = None) -> None:
         """Follow the log to its end. Raises DatabaseAway or NotReady; GalleryBehind where another thread takes too long at it."""
@@ -88,6 +114,7 @@ class Replica:
             raise GalleryBehind(self._problem)
         try:
             self._problem = self._follow_to_the_end()
+            self._patrol()
             self._tell()
             if self._problem is None:
                 self._in_step_at = time.monotonic()
@@ -102,8 +129,26 @@ class Replica:
             return trouble
         except GalleryDisagrees:
             return "The gallery's log and its templates disagree in the database"
+        except GalleryTooLarge as error:
+            return str(error)
         except KeyringError:
             return "Stored templates do not open: the key file is not the one that they were encrypted with"
+
+    def _patrol(self) -> None:
+        """Only the thread that follows changes the index, so it may read it here, beside the searches."""
+        index = self._position.index
+        if self._patrolled >= index.size:
+            self._patrolled = 0
+        until = self._patrolled + max(PATROL_LEAST, round(index.size * self._poll_s / PATROL_S))
+        if not index.is_sound(slice(self._patrolled, until)):
+            log.error("the gallery's memory changed by itself: building it anew", extra={"fields": {"seq": self._position.seq}})
+            self._problem = self._built_anew()
+        self._patrolled = until
+
+    def _built_anew(self) -> str | None:
+        self._position.epoch = ""  # no epoch at all: it must be built anew, also where that fails now and is tried again
+        self._problem = "The gallery is being built anew"
+        return self._follow_to_the_end()
 
     def _trouble(self) -> str | None:
         with self._store.read() as session:
@@ -124,7 +169,7 @@ class Replica:
                 return
             self._head_seq = max(self._head_seq, batch.last.seq or 0)
             try:
-                apply(self._position, batch, gate=self._gate)
+                apply(self._position, batch, gate=self._gate, room=self._room)
             except GalleryDisagrees:
                 log.warning("gallery differs from its log: building it anew", extra={"fields": {"seq": self._position.seq}})
                 self._swap()
@@ -143,37 +188,54 @@ class Replica:
 
     def _swap(self) -> None:
         self._problem = "The gallery is being built anew"  # nobody searches the old one meanwhile
-        fresh = rebuild(self._store, self._card)
+        fresh = rebuild(self._store, self._card, self._room)
         with self._gate.change():
             self._position = fresh
 
-    def wait_for(self, seq: int, timeout_s: float) -> bool:
+    def wait_for(self, seq: int, timeout_s: float, *, epoch: str | None = None) -> bool:
         """True once everything up to `seq` is searchable. Does not wait for the next poll: follows by itself.
+
+        `epoch`: of which gallery `seq` is, where the caller knows: an index from before a restore never stands for it.
 
         Raises:
             GalleryBehind: not within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
-        while self._position.seq < seq or self._problem is not None:
+        while not self._has(seq, epoch):
             self.catch_up(within_s=deadline - time.monotonic())
-            if self._position.seq >= seq and self._problem is None:
+            if self._has(seq, epoch):
                 break
             if time.monotonic() >= deadline:
                 raise GalleryBehind(self._problem)
             self._stopping.wait(min(0.05, self._poll_s))
         return True
 
+    def _has(self, seq: int, epoch: str | None) -> bool:
+        position = self._position
+        return self._problem is None and position.seq >= seq and epoch in (None, position.epoch)
+
     # --- searching ------------------------------------------------------------------------------------------------
 
     def within(self, query: Vector, least_score: float) -> Hits:
         """Everything that scores `least_score` or better, best first. Raises GalleryBehind where the index is in doubt."""
-        with self._gate.search():
-            return self._trusted().index.within(query, least_score)
+        return self._within.ask((query, least_score))
 
     def nearest(self, query: Vector, k: int) -> Hits:
         """The best `k`. Raises as `within`."""
+        return self._nearest.ask((query, k))
+
+    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
+        """As `Index.block_within`. Raises as `within`."""
         with self._gate.search():
-            return self._trusted().index.nearest(query, k)
+            return self._trusted().index.block_within(queries, query_ids, least_score)
+
+    def _search_within(self, asked: Sequence[tuple[Vector, float]]) -> list[Hits]:
+        with self._gate.search():
+            return self._trusted().index.within_many(np.stack([query for query, _ in asked]), [least for _, least in asked])
+
+    def _search_nearest(self, asked: Sequence[tuple[Vector, int]]) -> list[Hits]:
+        with self._gate.search():
+            return self._trusted().index.nearest_many(np.stack([query for query, _ in asked]), [k for _, k in asked])
 
     def _trusted(self) -> Position:
         """An index that was never read, or is in doubt, is never taken for an empty one."""
@@ -202,6 +264,9 @@ class Replica:
             checksum=f"{told.checksum & 0xFFFFFFFFFFFFFFFF:016x}",
             epoch=told.epoch,
             problem=self._problem,
+            memory_bytes=self._room.needed(told.size),
+            memory_limit_bytes=self._room.limit,
+            warning=self._room.warning(told.size),
         )
 
     def _tell(self) -> None:

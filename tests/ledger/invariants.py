@@ -92,8 +92,9 @@ def assert_counts_agree(store: Store) -> None:
 def assert_a_fresh_index_agrees_with_the_log(world: World, store: Store) -> None:
     """`rebuild` compares count and checksum itself; here against the samples that are in the gallery."""
     from backend.gallery.follow import rebuild
+    from backend.gallery.memory import room_for
 
-    position = rebuild(store, world.card)
+    position = rebuild(store, world.card, room_for(world.card))
     with store.read() as session:
         in_gallery = set(
             session.exec(

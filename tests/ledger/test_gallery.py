@@ -2,20 +2,27 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from sqlmodel import col, delete, update
 
 from backend.errors import GalleryBehind
 from backend.faces.engine import Metric
+from backend.gallery.batcher import Batcher
 from backend.gallery.flat import FlatIndex
 from backend.gallery.gate import Gate
+from backend.gallery.memory import Room, memory_total, room_for
 from backend.gallery.replica import Replica
 from backend.store.gallery_log import checksum_of
 from backend.store.keyring import Keyring
 from backend.store.tables import GalleryChange, Template
-from tests.ledger.world import CARD, CLIENT, ON_SQLITE, Node, People, World, wait_until
+from tests.ledger.world import CARD, CARD_L2, CLIENT, ON_SQLITE, Node, People, World, wait_until
 
 RNG = np.random.default_rng(3)
 
@@ -248,3 +255,271 @@ def test_a_probe_never_waits_for_a_search_or_a_change(world: World, people: Peop
     node.replica.catch_up()
     with node.replica._gate.change():  # nobody may search now, and status() answers all the same
         assert node.replica.status().size == 1
+
+
+# --- an index that is not what it was -----------------------------------------------------------------------------
+
+
+def asked_anew(node: Node, person: np.ndarray) -> list[int]:
+    """What a search for them finds once the replica has looked after itself."""
+    node.replica.catch_up()
+    return node.replica.within(person, 0.9).ids.tolist()
+
+
+def test_memory_that_changed_by_itself_is_noticed_and_the_index_built_anew(node: Node, people: People) -> None:
+    persons = people.strangers(4)
+    seqs = [node.enrol(person).seq for person in persons]
+    node.replica.catch_up()
+    for spoil in (
+        lambda index: index._stored().__setitem__((1, 5), 0.25),
+        lambda index: index._stored().__setitem__(slice(0, 2), index._stored()[[1, 0]].copy()),
+        lambda index: index._ids.__setitem__(slice(0, 2), index._ids[[1, 0]].copy()),
+        lambda index: index._ids.__setitem__(3, 999),
+        lambda index: index._index.remove_ids(faiss.IDSelectorRange(2, 4)),
+    ):
+        index = node.replica._position.index
+        spoil(index)
+        assert asked_anew(node, persons[1]) == [seqs[1]]
+        assert node.replica._position.index is not index
+
+
+def test_another_replicas_index_in_its_place_is_noticed(tmp_path: Path, world: World, people: People) -> None:
+    other = World(tmp_path / "other")
+    other.folder.mkdir()
+    stranger, mine = other.create().node(), world.node()
+    persons = people.strangers(5)
+    for person in persons[2:]:
+        stranger.enrol(person)
+        stranger.replica.catch_up()
+    seqs = [mine.enrol(person).seq for person in persons[:2]]
+    mine.replica.catch_up()
+    mine.replica._position.index = stranger.replica._position.index
+    assert asked_anew(mine, persons[1]) == [seqs[1]]
+    assert asked_anew(mine, persons[3]) == []
+    other.close()
+
+
+def test_nobody_is_answered_from_an_index_in_doubt_while_it_is_built_anew(
+    node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.gallery import replica as module
+
+    person = people.stranger()
+    seq = node.enrol(person).seq
+    node.replica.catch_up()
+    answers: list[object] = []
+    real = module.rebuild
+
+    def slow(*given: object) -> object:
+        with pytest.raises(GalleryBehind, match="built anew"):
+            answers.append(node.replica.within(person, 0.9))
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "rebuild", slow)
+    node.replica._position.index._stored()[0, 0] = 9.0  # type: ignore[attr-defined]
+    assert asked_anew(node, person) == [seq]
+    assert answers == []
+
+
+def test_after_a_restore_no_number_of_the_old_gallery_stands_for_one_of_the_new(world: World, people: People) -> None:
+    node, other = world.node(), world.node()
+    seq = node.enrol(people.stranger()).seq
+    other.replica.wait_for(seq, 5)
+    with node.store.write() as session:
+        node.store.gallery(session).epoch = "restored"
+    built = other.replica._position.index
+    assert other.replica.wait_for(seq, 5), "without an epoch it cannot know"
+    assert other.replica._position.index is built
+    assert other.replica.wait_for(seq, 5, epoch="restored")
+    assert other.replica._position.index is not built
+    with pytest.raises(GalleryBehind):
+        other.replica.wait_for(seq, 0.05, epoch="of another world")
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_a_gallery_that_cannot_fit_is_refused_with_what_to_change_and_taken_once_it_fits(world: World, people: People) -> None:
+    node = world.node()
+    for person in people.strangers(4):
+        node.enrol(person)
+    room = Room(bytes_per_template=4 * 64 + 16, limit=3 * (4 * 64 + 16))
+    small = Replica(node.store, CARD, room=room)
+    small.catch_up()
+    problem = small.status().problem or ""
+    assert "4 templates need" in problem
+    assert "BACKEND_GALLERY_MEMORY_BYTES" in problem
+    with pytest.raises(GalleryBehind, match="this replica may use"):
+        small.nearest(people.stranger(), 1)
+    node.subjects.erase(node.subjects.list().items[0].id, caller=CLIENT)
+    small.catch_up()
+    assert small.status().problem is None
+    assert "take" in (small.status().warning or "")
+    assert small.size == 3
+
+
+def test_one_template_too_many_is_refused_where_it_comes_by_the_log(world: World, people: People) -> None:
+    node = world.node()
+    small = Replica(node.store, CARD, room=Room(bytes_per_template=272, limit=2 * 272))
+    for person in people.strangers(2):
+        node.enrol(person)
+        small.catch_up()
+    assert small.status().problem is None
+    node.enrol(people.stranger())
+    small.catch_up()
+    assert "3 templates need" in (small.status().problem or "")
+
+
+def test_the_plan_counts_what_an_index_really_takes() -> None:
+    card = CARD_L2
+    n = 20_000
+    index = FlatIndex(card.dimension, card.metric)
+    index.add(np.arange(n, dtype=np.int64), RNG.standard_normal((n, card.dimension), dtype=np.float32))
+    really = index._stored().nbytes + index.ids().nbytes + index._digests[:n].nbytes
+    assert room_for(card, 1).needed(n) == really
+
+
+def test_the_memory_limit_of_the_control_group_counts(tmp_path: Path) -> None:
+    assert memory_total(tmp_path) > 2**28
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory_total(tmp_path) > 2**28
+    (tmp_path / "memory.max").write_text("268435456\n")
+    assert memory_total(tmp_path) == 2**28
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("134217728\n")
+    assert memory_total(tmp_path) == 2**27
+
+
+# --- many at once -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_a_batch_answers_as_single_searches_do_also_after_removals(metric: Metric) -> None:
+    vectors = RNG.standard_normal((3_000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) / (1.0 if metric is Metric.cosine else 1.4)
+    index = index_of(vectors, metric)
+    index.remove(RNG.choice(index.ids(), 1_000, replace=False))
+    queries = vectors[:9]
+    leasts = [0.2 + 0.05 * i for i in range(9)]
+    for hits, query, least in zip(index.within_many(queries, leasts), queries, leasts, strict=True):
+        alone = index.within(query, least)
+        assert hits.ids.tolist() == alone.ids.tolist()
+        np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
+    for hits, query, k in zip(index.nearest_many(queries, range(1, 10)), queries, range(1, 10), strict=True):
+        assert hits.ids.tolist() == index.nearest(query, k).ids.tolist()
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_blocks_find_every_pair_once_that_brute_force_finds(metric: Metric) -> None:
+    vectors = RNG.standard_normal((700, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = FlatIndex(8, metric)
+    ids = RNG.permutation(np.arange(1, 701, dtype=np.int64))
+    index.add(ids, vectors)
+    index.remove(ids[100:200])
+    kept = np.concatenate([np.arange(100), np.arange(200, 700)])
+    least = 0.45
+    truth = {
+        (int(max(ids[i], ids[j])), int(min(ids[i], ids[j])))
+        for i, j in combinations(kept, 2)
+        if true_scores(metric, vectors[i], vectors[j][None])[0] >= least
+    }
+    found: list[tuple[int, int]] = []
+    for start in range(0, 701, 64):
+        block = np.array([id_ for id_ in range(start, start + 64) if id_ in set(ids[kept].tolist())], dtype=np.int64)
+        hits = index.block_within(index.vectors(block), block, least)
+        found += zip(block[hits.rows].tolist(), hits.ids.tolist(), strict=True)
+    assert len(found) == len(set(found))
+    assert set(found) == truth
+    assert len(truth) > 100
+
+
+def test_vectors_come_in_the_order_asked_for_and_unknown_ones_as_nan() -> None:
+    vectors = RNG.standard_normal((10, 4)).astype(np.float32)
+    index = index_of(vectors, Metric.cosine)
+    index.remove(np.array([5, 45], dtype=np.int64))
+    got = index.vectors(np.array([95, 5, 15, 1_000], dtype=np.int64))
+    np.testing.assert_array_equal(got[[0, 2]], vectors[[9, 1]])
+    assert np.isnan(got[[1, 3]]).all()
+    assert np.isnan(FlatIndex(4, Metric.cosine).vectors(np.array([1], dtype=np.int64))).all()
+
+
+def test_what_was_removed_is_overwritten_in_memory() -> None:
+    vectors = RNG.standard_normal((50, 8)).astype(np.float32)
+    index = index_of(vectors, Metric.cosine)
+    memory = index._stored()  # the whole of it, also after some have left
+    index.remove(index.ids()[[3, 48, 49]])
+    for gone in (3, 48, 49):
+        assert not (memory == vectors[gone]).all(axis=1).any()
+    assert (memory == vectors[4]).all(axis=1).any()
+
+
+def test_whoever_comes_while_a_search_runs_shares_the_next_one() -> None:
+    begun, go_on, passes = threading.Event(), threading.Event(), []
+
+    def search(queries: Sequence[int]) -> list[int]:
+        passes.append(len(queries))
+        begun.set()
+        assert go_on.wait(10)
+        return [query * 2 for query in queries]
+
+    batcher = Batcher(search)
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(batcher.ask, 1)
+        begun.wait()
+        rest = [pool.submit(batcher.ask, i) for i in range(2, 10)]
+        wait_until(lambda: len(batcher._waiting) == 8)
+        go_on.set()
+        assert [asked.result() for asked in [first, *rest]] == [2 * i for i in range(1, 10)]
+    assert passes == [1, 8]
+    assert batcher.ask(7) == 14
+
+
+def test_an_error_reaches_all_who_shared_the_search_and_the_next_one_is_whole() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def search(queries: Sequence[int]) -> list[int]:
+        begun.set()
+        assert go_on.wait(10)
+        if 0 in queries:
+            raise GalleryBehind("in doubt")
+        return list(queries)
+
+    batcher = Batcher(search)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(batcher.ask, 1)
+        begun.wait()
+        failing = [pool.submit(batcher.ask, i) for i in (0, 2)]
+        wait_until(lambda: len(batcher._waiting) == 2)
+        go_on.set()
+        assert first.result() == 1
+        for asked in failing:
+            with pytest.raises(GalleryBehind, match="in doubt"):
+                asked.result()
+    assert batcher.ask(3) == 3
+
+
+def test_searches_of_many_threads_are_right_while_the_gallery_changes(world: World, people: People) -> None:
+    node = world.node()
+    node.replica.start()
+    persons = people.strangers(12)
+    seqs = [node.enrol(person).seq for person in persons[:6]]
+    stop = threading.Event()
+
+    def search(i: int) -> int:
+        right = 0
+        while not stop.is_set():
+            assert node.replica.within(persons[i % 6], 0.9).ids.tolist() == [seqs[i % 6]]
+            assert node.replica.nearest(persons[i % 6], 1).ids.tolist() == [seqs[i % 6]]
+            right += 1
+        return right
+
+    with ThreadPoolExecutor(8) as pool:
+        searching = [pool.submit(search, i) for i in range(8)]
+        try:
+            for person in persons[6:]:
+                gone = node.enrol(person).subject_id
+                node.subjects.erase(gone, caller=CLIENT)
+        finally:
+            stop.set()
+        assert min(asked.result() for asked in searching) > 0
