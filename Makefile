@@ -43,8 +43,8 @@ test: install ## every test; a part with ARGS="tests/ledger -k merge"
 bench: install ## measure, and write docs/benchmarks.json (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)
 
-crash-test: install ## random kill -9 under load, then every pair compared by brute force (KILLS=40 SEED=…)
-	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) $(if $(SEED),--seed $(SEED))
+crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
+	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))
 
 outage-test: install ## PostgreSQL away under load: how soon it is seen, told and used again (SECONDS_AWAY=60 HOW=stop|freeze)
 	$(VENV)/python -m tests.system.outage --seconds $(or $(SECONDS_AWAY),60) --how $(or $(HOW),stop)

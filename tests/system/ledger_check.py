@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -33,6 +34,8 @@ class Verdict:
     """pairs of any two active subjects that reach the threshold and are in no case"""
     pairs_in_two_cases: int
     """pairs, or members of clusters, that are in more than one open case"""
+    lives_wrong: int
+    """groups without exactly one active subject, active subjects of no group, and pairs of active ones that are certain"""
 
 
 def check_ledger(url: str, key_file: Path, acknowledged: Mapping[str, int]) -> Verdict:
@@ -40,13 +43,10 @@ def check_ledger(url: str, key_file: Path, acknowledged: Mapping[str, int]) -> V
 
     Waits until the sweep has finished what the killed replicas left behind. Cosine engines only.
     """
-    store = Store.open(url, keyring=Keyring.load(key_file))
-    try:
+    with closing(Store.open(url, keyring=Keyring.load(key_file))) as store:
         eventually(lambda: _pending(store) == 0, within_s=SWEEP_S, every_s=0.5)
         with store.read() as session:
             return _compare(store, session, acknowledged)
-    finally:
-        store.close()
 
 
 def _pending(store: Store) -> int:
@@ -57,27 +57,32 @@ def _pending(store: Store) -> int:
 def _compare(store: Store, session: Session, acknowledged: Mapping[str, int]) -> Verdict:
     active = set(session.exec(select(Subject.id).where(Subject.state == "active")).all())
     best = _best_scores(store, session, active)
-    pairs = session.exec(select(DuplicatePair)).all()
-    threshold = min(pair.threshold for pair in pairs)
+    review, certain = session.exec(
+        select(func.min(Enrolment.review_threshold), func.min(Enrolment.certain_threshold)).select_from(Enrolment)
+    ).one()
     live = set(session.exec(select(DuplicateCase.id).where(col(DuplicateCase.joined_into).is_(None))).all())
     in_cases: dict[frozenset[str], set[str]] = defaultdict(set)
-    for pair in pairs:
+    for pair in session.exec(select(DuplicatePair)).all():
         if pair.case_id in live:
             in_cases[frozenset((pair.a_subject_id, pair.b_subject_id))].add(pair.case_id)
-    reached = {pair for pair, score in best.items() if score >= threshold + ROUNDING}
+    reached = {pair for pair, score in best.items() if score >= review + ROUNDING}
     planted = {pair for pair in reached if len({acknowledged.get(subject) for subject in pair}) == 1}
-    cases_of = Counter(
-        subject for subject, _ in {(subject, case) for pair, cases in in_cases.items() for subject in pair for case in cases}
-    )
     return Verdict(
         active_subjects=len(active),
         cases=len(live),
         planted_pairs=len(planted),
         acknowledged_lost=len(set(acknowledged) - active),
         planted_missed=len([pair for pair in reached if not in_cases[pair]]),
-        pairs_in_two_cases=len([1 for cases in in_cases.values() if len(cases) > 1])
-        + len([1 for n in cases_of.values() if n > 1]),
+        pairs_in_two_cases=len([1 for cases in in_cases.values() if len(cases) > 1]) + _members_of_two(in_cases),
+        lives_wrong=len([1 for lives in Counter(acknowledged.values()).values() if lives != 1])
+        + len(active - set(acknowledged))
+        + len([1 for score in best.values() if score >= certain + ROUNDING]),
     )
+
+
+def _members_of_two(in_cases: Mapping[frozenset[str], set[str]]) -> int:
+    memberships = {(subject, case) for pair, cases in in_cases.items() for subject in pair for case in cases}
+    return len([1 for cases in Counter(subject for subject, _ in memberships).values() if cases > 1])
 
 
 def _best_scores(store: Store, session: Session, active: set[str]) -> dict[frozenset[str], float]:
@@ -87,6 +92,8 @@ def _best_scores(store: Store, session: Session, active: set[str]) -> dict[froze
         for template in templates.all_of(session, store.keyring, gallery_id=store.gallery_id)
         if template.subject_id in active
     ]
+    if not stored:
+        return {}
     matrix = np.stack([template.vector for template in stored])
     scores = matrix @ matrix.T
     best: dict[frozenset[str], float] = {}
