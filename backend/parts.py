@@ -20,6 +20,7 @@ from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
 from backend.gallery.memory import room_for
 from backend.gallery.replica import Replica
+from backend.gallery.snapshot import Place, Snapshots
 from backend.identity import Identity, Signers
 from backend.intake import Faces, ImageRules, Intake
 from backend.lifecycle import Lifecycle
@@ -40,6 +41,8 @@ from backend.version import version
 
 SWEEP_EVERY_S = 5.0
 CASES_EVERY_S = 15.0
+SNAPSHOT_LOOK_S = 15.0
+"""How often it is asked whether a snapshot is due, or holds what was erased."""
 LEAVE_THREADS_S = 5.0
 """How long the end waits for what is under way: requests had their time before, and a kill at any point is safe."""
 
@@ -88,8 +91,13 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             raise CannotStart(str(error)) from error
         card = engine.card
         thresholds = thresholds_of(settings, card)
+        snapshots = _snapshots(settings, store, card)
         replica = Replica(
-            store, card, poll_s=settings.gallery_poll_s, room=room_for(card, allowed_bytes=settings.gallery_memory_bytes)
+            store,
+            card,
+            poll_s=settings.gallery_poll_s,
+            room=room_for(card, allowed_bytes=settings.gallery_memory_bytes),
+            start_from=snapshots.load if snapshots else lambda _: None,
         )
         replica.start()
         stack.callback(replica.stop)
@@ -97,6 +105,8 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         stack.callback(pool.close)
         threads = Threads()
         stack.callback(threads.close, LEAVE_THREADS_S)
+        if snapshots:
+            stack.callback(snapshots.stop)
         metrics.describe(card, version=version(), instance=settings.instance, thresholds=thresholds.by_kind())
         metrics.watch(replica, pool)
         enrolments = Enrolments(
@@ -137,8 +147,24 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             jobs=(
                 Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
                 Job("cases", CASES_EVERY_S, partial(_count_cases, store, metrics)),
+                *_snapshot_jobs(settings, snapshots, replica),
             ),
         )
+
+
+def _snapshots(settings: Settings, store: Store, card: ModelCard) -> Snapshots | None:
+    if settings.snapshot_dir is None:
+        return None
+    place = Place(
+        settings.snapshot_dir, holder=settings.instance, every_s=settings.snapshot_every_s, min_free_bytes=settings.min_disk_bytes
+    )
+    return Snapshots(store, card, place)
+
+
+def _snapshot_jobs(settings: Settings, snapshots: Snapshots | None, replica: Replica) -> list[Job]:
+    if snapshots is None:
+        return []
+    return [Job("index snapshot", min(SNAPSHOT_LOOK_S, settings.snapshot_every_s), partial(snapshots.keep, replica))]
 
 
 def _count_cases(store: Store, metrics: Metrics) -> None:

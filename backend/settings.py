@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     gallery_memory_bytes: int = Field(
         0, ge=0, description="Most memory for the gallery's index, in bytes; 0 = 35 % of the machine's or container's."
     )
+    snapshot_dir: Path | None = Field(
+        None, description="Folder for encrypted snapshots of the index, for a quick start; default: none. Needs BACKEND_INSTANCE."
+    )
+    snapshot_every_s: float = Field(
+        600.0, gt=0, le=900, description="Seconds after which a snapshot is renewed, where the gallery changed."
+    )
 
     log_dir: Path | None = Field(None, description="Folder for access.log and app.log; default: standard error only.")
     log_format: Literal["plain", "json"] = Field("plain", description="Form of a log line.")
@@ -95,6 +101,10 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}TLS_CERT_FILE and {PREFIX}TLS_KEY_FILE are given together or not at all")
         if self.engine == "insightface" and self.model_pack is None:
             raise ValueError(f"{PREFIX}ENGINE=insightface needs {PREFIX}MODEL_PACK, the folder of an installed pack")
+        if self.snapshot_dir is not None and "instance" not in self.model_fields_set:
+            raise ValueError(
+                f"{PREFIX}SNAPSHOT_DIR needs {PREFIX}INSTANCE, a name that outlives the process: by it a snapshot is found"
+            )
         return self
 
     @classmethod

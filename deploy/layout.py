@@ -121,6 +121,11 @@ class RunFolder:
         return self.data / "face-auth.db"
 
     @property
+    def snapshots(self) -> Path:
+        """Of the backends' indexes, encrypted; each makes a folder of its own in it."""
+        return self.data / "snapshots"
+
+    @property
     def master_key(self) -> Path:
         return self.secrets / "master.key"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backend.faces.cores import usable_cores
 from backend.faces.engine import Metric, Vector
-from backend.gallery.index import BlockHits, Hits
+from backend.gallery.index import BlockHits, Hits, IndexChanged
 from backend.store.gallery_log import checksum_of
 
 BATCHED_FROM = 3
@@ -44,15 +44,22 @@ class FlatIndex:
         return self._ids[: self.size].copy()
 
     def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        mine = self._ids[: self.size]
         found = np.full((len(ids), self._dimension), np.nan, dtype=np.float32)
-        if not self.size:
-            return found
-        order = np.argsort(mine)
-        places = order[np.minimum(np.searchsorted(mine, ids, sorter=order), self.size - 1)]
-        there = mine[places] == ids
-        found[there] = self._stored()[places[there]]
+        there, places = self._places(ids)
+        found[there] = self._stored()[places]
+        if not np.array_equal(_digests_of(ids[there], found[there]), self._digests[places]):
+            raise IndexChanged()
         return found
+
+    def _places(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which of `ids` are in it, and where those lie. Those that are asked for as they lie need no search for each."""
+        mine = self._ids[: self.size]
+        first = np.flatnonzero(mine == ids[0]) if len(ids) else np.empty(0, dtype=np.int64)
+        if len(first) and np.array_equal(mine[first[0] : first[0] + len(ids)], ids):
+            return np.ones(len(ids), dtype=np.bool_), np.arange(first[0], first[0] + len(ids))
+        there = np.isin(ids, mine)
+        order = np.argsort(mine)
+        return there, order[np.searchsorted(mine, ids[there], sorter=order)]
 
     # --- changes --------------------------------------------------------------------------------------------------
 

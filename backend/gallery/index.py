@@ -33,6 +33,10 @@ class BlockHits:
     scores: NDArray[np.float32]
 
 
+class IndexChanged(Exception):
+    """Memory that changed by itself: nothing of it may be believed."""
+
+
 class Index(Protocol):
     """Searches may run at once; nothing may be added or removed during one (the replica sees to it)."""
 
@@ -49,7 +53,10 @@ class Index(Protocol):
         ...
 
     def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, d), in the order of `ids`; a row of NaN for one that is not in it."""
+        """(n, d), in the order of `ids`; a row of NaN for one that is not in it.
+
+        Raises IndexChanged where one of them is not what was added.
+        """
         ...
 
     def is_sound(self, rows: slice) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,14 +56,34 @@ class _Told:
     epoch: str = ""
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where an index stands in the log, and every id that counts there: the ghosts too."""
+
+    position: Position
+    epoch: str
+    seq: int
+    ids: NDArray[np.int64]
+
+
 class Replica:
     """Safe to use from many threads. Searches run side by side; changes come between them."""
 
-    def __init__(self, store: Store, card: ModelCard, poll_s: float = 0.5, room: Room | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        card: ModelCard,
+        poll_s: float = 0.5,
+        room: Room | None = None,
+        start_from: Callable[[Room], Position | None] = lambda _: None,
+    ) -> None:
+        """`start_from`: an index from a quicker place than SQL, asked at the start alone; None where there is none to trust."""
         self._store = store
         self._card = card
         self._poll_s = poll_s
         self._room = room or room_for(card)
+        self._start_from = start_from
+        self._begun = False
         self._gate = Gate()
         self._following = threading.Lock()
         self._position = Position(FlatIndex(card.dimension, card.metric), epoch="")
@@ -188,9 +208,10 @@ class Replica:
 
     def _swap(self) -> None:
         self._problem = "The gallery is being built anew"  # nobody searches the old one meanwhile
-        fresh = rebuild(self._store, self._card, self._room)
+        fresh = (None if self._begun else self._start_from(self._room)) or rebuild(self._store, self._card, self._room)
         with self._gate.change():
             self._position = fresh
+        self._begun = True
 
     def wait_for(self, seq: int, timeout_s: float, *, epoch: str | None = None) -> bool:
         """True once everything up to `seq` is searchable. Does not wait for the next poll: follows by itself.
@@ -242,6 +263,22 @@ class Replica:
         if self._problem is not None:
             raise GalleryBehind(self._problem)
         return self._position
+
+    # --- copying --------------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """What is to be copied; its vectors are asked for in parts. Raises GalleryBehind where the index is in doubt."""
+        with self._gate.search():
+            position = self._trusted()
+            ids = np.concatenate([position.index.ids(), np.array(sorted(position.ghosts), dtype=np.int64)])
+            return Standing(position, position.epoch, position.seq, ids)
+
+    def vectors(self, standing: Standing, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, d), a row of NaN for each that has left since. Raises GalleryBehind where the index was built anew since."""
+        with self._gate.search():
+            if self._trusted() is not standing.position:
+                raise GalleryBehind()
+            return standing.position.index.vectors(ids)
 
     @property
     def size(self) -> int:

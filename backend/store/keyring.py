@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+SEALED_MORE = NONCE_BYTES + 16
+"""bytes by which a ciphertext is longer than what it holds: nonce before, tag behind"""
 HEADER = "face-auth-key-v1:"
 
 

@@ -92,6 +92,7 @@ class Programs:
             "BACKEND_TLS_CERT_FILE": str(certificates / f"{name}-cert.pem"),
             "BACKEND_TLS_KEY_FILE": str(certificates / f"{name}-key.pem"),
             "BACKEND_LOG_DIR": str(self.run.logs / name),
+            "BACKEND_SNAPSHOT_DIR": str(self.run.snapshots),
             # several backends share this machine: together they use its cores, and nobody waits for a drain that nobody reads
             "BACKEND_INFERENCE_WORKERS": str(max(1, (os.cpu_count() or 1) // len(all_names))),
             "BACKEND_DRAIN_S": "1",

@@ -128,3 +128,16 @@ def test_help_answers_without_loading_an_engine() -> None:
     assert "backend.settings" in loaded.stderr
     for heavy in ("numpy", "fastapi", "sqlalchemy", "onnxruntime"):
         assert f" {heavy}\n" not in loaded.stderr
+
+
+def test_snapshots_need_a_name_that_outlives_the_process_and_are_renewed_within_a_quarter_of_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKEND_SNAPSHOT_DIR", str(tmp_path))
+    with pytest.raises(SettingsError, match="BACKEND_SNAPSHOT_DIR needs BACKEND_INSTANCE"):
+        load()
+    monkeypatch.setenv("BACKEND_INSTANCE", "b1")
+    assert load().snapshot_dir == tmp_path
+    monkeypatch.setenv("BACKEND_SNAPSHOT_EVERY_S", "901")
+    with pytest.raises(SettingsError, match="SNAPSHOT_EVERY_S"):
+        load()

@@ -54,7 +54,7 @@ class GalleryChange(Table, table=True):
 class IndexSnapshot(Table, table=True):
     """The key of one replica's snapshot file, and what that file must say of itself. Overwriting the row destroys the old key.
 
-    `holder` is the folder's own id, so that a snapshot is found again by whoever starts over the same folder.
+    `holder` is the replica's name (BACKEND_INSTANCE), so that a snapshot is found again by whoever starts under the same name.
     """
 
     __tablename__ = "index_snapshot"

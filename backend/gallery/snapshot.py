@@ -1,0 +1,248 @@
+"""Index snapshots: a replica keeps one encrypted copy of its index on its own disk, and starts from it instead of from SQL.
+
+A copy is believed only where the file, the row of the database that holds its key, and the gallery's log say the same;
+anything else is one line in the log and a start from SQL. Writing goes: new file under a new name, then the row (which destroys
+the old key), then the old file away. So whatever is interrupted, the row names a whole file or none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.errors import GalleryBehind
+from backend.faces.engine import ModelCard
+from backend.gallery import snapshot_file
+from backend.gallery.flat import FlatIndex
+from backend.gallery.follow import GalleryDisagrees, Position
+from backend.gallery.index import IndexChanged
+from backend.gallery.memory import Room
+from backend.gallery.replica import Replica, Standing
+from backend.gallery.snapshot_file import Half, Header, Unusable
+from backend.store import gallery_log, index_snapshots
+from backend.store.database import Store
+from backend.store.ids import new_id
+from backend.store.keyring import KeyringError
+from backend.store.tables import GalleryChange, IndexSnapshot
+
+log = logging.getLogger(__name__)
+
+KEPT_AFTER_REMOVAL = timedelta(minutes=14)
+"""Then the key of a snapshot is destroyed, whoever's it is and whether or not there is a new one: the promise is 15 minutes."""
+LARGEST_NORM = 1.6
+"""Half precision rounds a component x by at most 2⁻¹¹·|x|, or 2⁻²⁵ where x is tiny. So a vector moves by at most
+2⁻¹¹·1.6 + 2⁻²⁵·√d < 8·10⁻⁴, and so does its distance to any other, and its inner product with any unit vector: less than
+`candidates.MARGIN`. The offline engine's descriptors reach a norm of 1.59."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a replica keeps its snapshots, and how often it renews them."""
+
+    folder: Path
+    """one for all replicas of a machine will do: each makes a folder of its own in it"""
+    holder: str
+    """the replica's name; it must outlive the process, or no snapshot is found again"""
+    every_s: float
+    min_free_bytes: int
+    """what must stay free on the disk"""
+
+
+class Snapshots:
+    def __init__(self, store: Store, card: ModelCard, place: Place) -> None:
+        self._store = store
+        self._card = card
+        self._place = place
+        self._folder = place.folder / quote(f"{store.gallery_id}-{place.holder}", safe="")
+        self._asked = False
+        self._not_before = 0.0
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """What is being written is given up soon."""
+        self._stopping.set()
+
+    # --- starting from one ----------------------------------------------------------------------------------------
+
+    def load(self, room: Room) -> Position | None:
+        """The index as of the snapshot; None where there is none to trust, with a line in the log that says why.
+
+        Raises as `Store.read`, and GalleryTooLarge where it does not fit into `room`.
+        """
+        with self._store.read() as session:
+            row = index_snapshots.of(self._store, session, self._place.holder)
+            epoch = self._store.gallery(session).epoch
+            logged = session.get(GalleryChange, row.seq) if row else None
+        first, self._asked = not self._asked, True
+        self._tidy(row)
+        if row is None:
+            if first:
+                log.info("no index snapshot: reading the gallery from the database")
+            return None
+        room.refuse(row.count)
+        started = time.monotonic()
+        try:
+            position = self._position(row, epoch, logged)
+        except Unusable as why:
+            log.warning("index snapshot refused: reading the gallery from the database", extra={"fields": {"why": str(why)}})
+            self._discard(row)
+            return None
+        fields = {"seq": position.seq, "templates": position.index.size, "seconds": round(time.monotonic() - started, 2)}
+        log.info("started from the index snapshot", extra={"fields": fields})
+        return position
+
+    def _position(self, row: IndexSnapshot, epoch: str, logged: GalleryChange | None) -> Position:
+        if row.epoch != epoch:
+            raise Unusable("the database was restored since")
+        if row.model_id != self._card.model_id:
+            raise Unusable(f"it is of model {row.model_id}")
+        if logged is None or (logged.gallery_id, logged.count, logged.checksum) != (row.gallery_id, row.count, row.checksum):
+            raise Unusable("the gallery's log says otherwise at its place")
+        try:
+            key = index_snapshots.key_of(self._store.keyring, row)
+        except KeyringError as error:
+            raise Unusable("its key does not open") from error
+        position = Position(FlatIndex(self._card.dimension, self._card.metric), row.epoch, seq=row.seq)
+        for ids, vectors in snapshot_file.read(self._path(row.id), self._header_of(row), key):
+            gone = np.isnan(vectors).any(axis=1)
+            position.index.add(ids[~gone], vectors[~gone].astype(np.float32))
+            position.ghosts.update(ids[gone].tolist())
+        try:
+            position.compare(logged)
+        except GalleryDisagrees as error:
+            raise Unusable("its ids are not those of the gallery's log") from error
+        return position
+
+    def _header_of(self, row: IndexSnapshot) -> Header:
+        return Header(
+            id=row.id,
+            gallery_id=row.gallery_id,
+            model_id=row.model_id,
+            dimension=self._card.dimension,
+            epoch=row.epoch,
+            seq=row.seq,
+            count=row.count,
+            checksum=row.checksum,
+        )
+
+    def _discard(self, row: IndexSnapshot) -> None:
+        """Once refused, never tried again; the next one is due at once."""
+        with self._store.write() as session:
+            index_snapshots.destroy(self._store, session, [row.id])
+        self._tidy(None)
+
+    # --- keeping one ----------------------------------------------------------------------------------------------
+
+    def keep(self, replica: Replica) -> None:
+        """The background job: destroy what holds erased templates for too long, and renew this replica's own when it is due."""
+        if not self._asked:
+            return  # the start comes first, and may use the old one
+        self._destroy_outdated()
+        if time.monotonic() < self._not_before or not self._is_due(replica):
+            return
+        try:
+            self._write(replica)
+        except (GalleryBehind, IndexChanged) as error:  # in doubt or built anew meanwhile, or told to stop: the next turn sees
+            log.info("index snapshot given up", extra={"fields": {"why": type(error).__name__}})
+        except BaseException:
+            self._not_before = time.monotonic() + self._place.every_s  # a full disk is not helped by trying at once
+            raise
+
+    def _destroy_outdated(self) -> None:
+        with self._store.read() as session:
+            before = self._store.now(session) - KEPT_AFTER_REMOVAL
+            outdated = index_snapshots.holding_removed(self._store, session, before=before)
+        if outdated:
+            with self._store.write() as session:
+                index_snapshots.destroy(self._store, session, outdated)
+            log.info(
+                "keys of index snapshots destroyed: they held erased templates", extra={"fields": {"snapshots": len(outdated)}}
+            )
+
+    def _is_due(self, replica: Replica) -> bool:
+        status = replica.status()
+        if status.problem is not None or status.seq == 0:
+            return False
+        with self._store.read() as session:
+            row, now = index_snapshots.of(self._store, session, self._place.holder), self._store.now(session)
+        if row is None or not self._path(row.id).exists():
+            return True
+        moved = (row.seq, row.epoch, row.model_id) != (status.seq, status.epoch, self._card.model_id)
+        return moved and now - row.created_at >= timedelta(seconds=self._place.every_s)
+
+    def _write(self, replica: Replica) -> None:
+        started, standing = time.monotonic(), replica.standing()
+        header = Header(
+            id=new_id("snp"),
+            gallery_id=self._store.gallery_id,
+            model_id=self._card.model_id,
+            dimension=self._card.dimension,
+            epoch=standing.epoch,
+            seq=standing.seq,
+            count=len(standing.ids),
+            checksum=gallery_log.checksum_of(standing.ids),
+        )
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if shutil.disk_usage(self._folder).free < header.file_bytes + self._place.min_free_bytes:
+            raise SnapshotNotKept(f"an index snapshot of {header.file_bytes} bytes finds no room in {self._folder}")
+        wrapped, key = index_snapshots.new_key(self._store.keyring, header.id)
+        snapshot_file.write(self._path(header.id), header, key, self._chunks(replica, standing, header))
+        row = self._put(header, wrapped)
+        self._tidy(row)
+        fields = {"seq": row.seq, "templates": row.count, "seconds": round(time.monotonic() - started, 2)}
+        log.info("index snapshot written", extra={"fields": fields})
+
+    def _chunks(self, replica: Replica, standing: Standing, header: Header) -> Iterator[tuple[NDArray[np.int64], Half]]:
+        """A few thousand templates at a time, so that no change of the index waits for more than that."""
+        for rows in header.slices:
+            if self._stopping.is_set():
+                raise GalleryBehind()
+            ids = standing.ids[rows]
+            vectors = replica.vectors(standing, ids)
+            if np.any(np.einsum("ij,ij->i", vectors, vectors) > LARGEST_NORM**2):
+                raise SnapshotNotKept(f"vectors longer than {LARGEST_NORM} would lose too much in an index snapshot")
+            yield ids, vectors.astype(np.float16)
+
+    def _put(self, header: Header, wrapped: bytes) -> IndexSnapshot:
+        with self._store.write() as session:
+            row = IndexSnapshot(
+                gallery_id=header.gallery_id,
+                holder=self._place.holder,
+                id=header.id,
+                epoch=header.epoch,
+                model_id=header.model_id,
+                seq=header.seq,
+                count=header.count,
+                checksum=header.checksum,
+                wrapped_key=wrapped,
+                created_at=self._store.now(session),
+            )
+            index_snapshots.put(self._store, session, row)
+        return row
+
+    def _path(self, snapshot_id: str) -> Path:
+        return self._folder / f"{snapshot_id}.snapshot"
+
+    def _tidy(self, row: IndexSnapshot | None) -> None:
+        """Away with every file that the row does not name: no key opens them, and no kill leaves them behind for long."""
+        try:
+            for path in [*self._folder.glob("*.snapshot"), *self._folder.glob("*.tmp")]:
+                if row is None or path != self._path(row.id):
+                    path.unlink(missing_ok=True)
+        except OSError as error:  # they take room, and no more than that
+            log.warning("old index snapshots stay on the disk", extra={"fields": {"why": os.strerror(error.errno or 0)}})
+
+
+class SnapshotNotKept(Exception):
+    """This replica goes on without a snapshot; the message says what to change."""
