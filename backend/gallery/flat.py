@@ -63,6 +63,13 @@ class FlatIndex:
 
     # --- changes --------------------------------------------------------------------------------------------------
 
+    def reserve(self, size: int) -> None:
+        if size <= self.size:
+            return
+        self._index.codes.resize(size * self._index.code_size)
+        self._index.codes.resize(self.size * self._index.code_size)  # the memory stays
+        self._ids, self._digests = (_grown(array, self.size, size) for array in (self._ids, self._digests))
+
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         if not len(ids):
             return

@@ -96,6 +96,7 @@ def rebuild(store: Store, card: ModelCard, room: Room) -> Position:
         if head is None:
             return Position(index, epoch)
         room.refuse(head.count)
+        index.reserve(head.count)
         live = live_seqs(session, store.gallery_id)
         for some in _some(templates.all_of(session, store.keyring, gallery_id=store.gallery_id), lambda t: t.seq in live):
             index.add(*_stacked(some))

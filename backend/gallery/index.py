@@ -63,6 +63,10 @@ class Index(Protocol):
         """Whether what is stored at these places is what was added: False for memory that changed by itself."""
         ...
 
+    def reserve(self, size: int) -> None:
+        """So many templates are to come: take the memory once, instead of growing into twice as much."""
+        ...
+
     def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """`ids` (n,), new ones; `vectors` (n, d) float32."""
         ...

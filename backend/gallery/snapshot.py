@@ -114,9 +114,11 @@ class Snapshots:
         except KeyringError as error:
             raise Unusable("its key does not open") from error
         position = Position(FlatIndex(self._card.dimension, self._card.metric), row.epoch, seq=row.seq)
-        for ids, vectors in snapshot_file.read(self._path(row.id), self._header_of(row), key):
-            gone = np.isnan(vectors).any(axis=1)
-            position.index.add(ids[~gone], vectors[~gone].astype(np.float32))
+        position.index.reserve(row.count)
+        for ids, half in snapshot_file.read(self._path(row.id), self._header_of(row), key):
+            gone = np.isnan(half[:, 0])
+            vectors = half.astype(np.float32)
+            position.index.add(*((ids[~gone], vectors[~gone]) if gone.any() else (ids, vectors)))
             position.ghosts.update(ids[gone].tolist())
         try:
             position.compare(logged)

@@ -14,10 +14,12 @@ from tests.bench.health import health
 from tests.bench.ledger import ledger
 from tests.bench.measure import Benchmark, Setting, as_markdown
 from tests.bench.recognition import probes
+from tests.bench.start import start
 from tests.system.running_fleet import ROOT
 
 MEASURES: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
     "search": search,
+    "start": start,
     "probe": probes,
     "health": health,
     "ledger": ledger,

@@ -333,6 +333,24 @@ def test_a_file_with_other_ids_than_the_logs_is_refused_though_everything_is_sea
     refused(world, node, vectors, lines, "ids are not those")
 
 
+def test_memory_that_was_reserved_is_filled_where_it_is() -> None:
+    """Growing would take twice as much for a moment, at the start of all times."""
+    rng = np.random.default_rng(5)
+    vectors, ids = rng.standard_normal((900, 16)).astype(np.float32), np.arange(900, dtype=np.int64)
+    index = FlatIndex(16, Metric.cosine)
+    index.add(ids[:10], vectors[:10])
+    index.reserve(900)
+    place = index._stored().ctypes.data
+    for start in range(10, 900, 89):
+        index.add(ids[start : start + 89], vectors[start : start + 89])
+    assert index._stored().ctypes.data == place
+    assert index.size == 900
+    assert index.is_sound(slice(0, 900))
+    np.testing.assert_array_equal(index.vectors(ids[::-7]), vectors[::-7])
+    index.reserve(5)
+    np.testing.assert_array_equal(index.vectors(ids), vectors)
+
+
 # --- what half precision costs ----------------------------------------------------------------------------------------
 
 
