@@ -162,6 +162,10 @@ class BackendClient:
     def erase_subject(self, subject_id: str, *, version: int | None = None) -> None:
         self._send("DELETE", f"/v1/subjects/{subject_id}", headers=_if_match(version), repeatable=True)
 
+    def erase_sample(self, subject_id: str, sample_id: str, *, version: int | None = None) -> None:
+        """One picture and its template; `ProblemError` with code `last_sample` for the only active one of a subject."""
+        self._send("DELETE", f"/v1/subjects/{subject_id}/samples/{sample_id}", headers=_if_match(version), repeatable=True)
+
     def sample_image(self, subject_id: str, sample_id: str) -> bytes:
         """The face crop as JPEG; reviewers only, and each look is audited."""
         return self._send("GET", f"/v1/subjects/{subject_id}/samples/{sample_id}/image", repeatable=True).content

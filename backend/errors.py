@@ -7,6 +7,7 @@
     ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
     ├── MethodNotAllowed 405
     ├── Conflict 409              VersionConflict · LeaseHeld · LeaseLost · ExternalIdTaken · CaseJoined · CaseStateConflict
+    │                             LastSample
     ├── PreconditionFailed 412
     ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · BodyTooLarge
     ├── UnsupportedImage 415      AnimatedImage
@@ -140,6 +141,13 @@ class CaseJoined(Conflict):
 
 class CaseStateConflict(Conflict):
     title = "The case is not in a state that allows this"
+
+
+class LastSample(Conflict):
+    title = "The only active sample of a subject cannot be erased"
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(f"This is the only active sample of {subject_id}: erase that subject, or add another sample first")
 
 
 class PreconditionFailed(FaceAuthError):

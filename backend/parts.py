@@ -140,7 +140,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 model_id=card.model_id,
                 threads=threads,
             ),
-            subjects=Subjects(store),
+            subjects=Subjects(store, card.metric),
             adjudication=Adjudication(store, lease_s=settings.case_lease_s),
             keys=keys,
             audit=Audit(store),

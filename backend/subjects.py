@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlmodel import Session, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from backend import wire
 from backend.errors import PreconditionFailed, SampleNotFound, SubjectNotFound
-from backend.store import erasure, scrubbing
+from backend.faces.engine import Metric
+from backend.gallery.candidates import scored
+from backend.store import erasure, sample_erasure, scrubbing
 from backend.store.admission import claim_external_id
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.database import Store
 from backend.store.forest import roots, tree
 from backend.store.paging import decode_cursor, encode_cursor, total_of
+from backend.store.sample_erasure import Comparison
 from backend.store.sealing import Profile, key_of, open_crop, open_profile, seal_profile
 from backend.store.subject_view import views
-from backend.store.tables import Sample, Subject
+from backend.store.tables import Sample, SampleState, Subject
+from backend.store.templates import StoredTemplate
 from backend.wire import SubjectState
 
 LISTED = (SubjectState.active, SubjectState.merged)
 
 
 class Subjects:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, metric: Metric) -> None:
+        """`metric`: by which the gallery's templates are compared."""
         self._store = store
+        self._metric = metric
         self._audit = Audit(store)
 
     def get(self, subject_id: str) -> wire.Subject:
@@ -99,6 +107,31 @@ class Subjects:
             erasure.erase(self._store, session, records, at=self._store.now(session))
             self._audit.append(session, caller, "subject.erase", subject_id, {"records": records})
         scrubbing.settle(self._store)
+
+    def erase_sample(self, subject_id: str, sample_id: str, *, caller: Caller, if_match: int | None = None) -> None:
+        """One picture and its template; the sample may be on any record of the subject's set.
+
+        Pairs that rest on it alone are closed, others keep the best of what is left; a case without pairs is resolved.
+
+        Raises:
+            SubjectNotFound, SampleNotFound: also the second time, and while its enrolment is under way.
+            PreconditionFailed: `if_match` is not the subject's present version.
+            LastSample: it is the only active one of its record.
+        """
+        with self._store.write() as session:
+            subject = self._visible(session, subject_id)
+            if if_match is not None and if_match != subject.version:
+                raise PreconditionFailed()
+            sample = session.get(Sample, sample_id)
+            if sample is None or sample.state == SampleState.pending or sample.subject_id not in tree(session, subject.id):
+                raise SampleNotFound()
+            sample_erasure.erase_sample(self._store, session, sample, compare=self._compare, at=self._store.now(session))
+            self._audit.append(session, caller, "sample.erase", sample.subject_id, {"sample": sample_id})
+        scrubbing.settle(self._store)
+
+    def _compare(self, a: Sequence[StoredTemplate], b: Sequence[StoredTemplate]) -> Comparison | None:
+        best = max(scored(self._metric, a, b), key=lambda match: match.score, default=None)
+        return None if best is None else Comparison((best.new.sample_id, best.old.sample_id), best.score)
 
     def sample_image(self, subject_id: str, sample_id: str, caller: Caller) -> bytes:
         """The face crop as JPEG; every look is audited. The sample may be on any record of the subject's set.

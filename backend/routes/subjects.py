@@ -114,6 +114,12 @@ async def erase_subject(subject_id: str, caller: MayEraseSubject, if_match: IfMa
     await parts.threads.ledger(parts.subjects.erase, subject_id, if_match=if_match, caller=caller)
 
 
+@router.delete("/{subject_id}/samples/{sample_id}", status_code=204, responses=refuses(404, 409, 412))
+async def erase_sample(subject_id: str, sample_id: str, caller: MayEraseSubject, if_match: IfMatch, parts: TheParts) -> None:
+    """Erase one picture and its template; the only active one of a subject is refused (409): erase the subject then."""
+    await parts.threads.ledger(parts.subjects.erase_sample, subject_id, sample_id, if_match=if_match, caller=caller)
+
+
 @router.get(
     "/{subject_id}/samples/{sample_id}/image",
     response_class=Response,

@@ -119,7 +119,12 @@ def drop_subjects(session: Session, subject_ids: Iterable[str], *, at: datetime,
         else:
             session.exec(update(DuplicatePair).where(theirs).values(state=PairState.closed))
     session.expire_all()
-    for case in _cases(session, touched):
+    refit(session, touched, at=at, reason=reason)
+
+
+def refit(session: Session, case_ids: Iterable[str], *, at: datetime, reason: str) -> None:
+    """After pairs went away: those of the cases that are under review are resolved, or cut where they fall apart."""
+    for case in _cases(session, case_ids):
         if case.state != CaseState.resolved:
             _bump(case, at)
             _fit(session, case, at=at, reason=reason)

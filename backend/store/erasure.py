@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session, col, delete, func, or_, select, update
 
 from backend.store import clusters, gallery_log, scrubbing, tables
+from backend.store.forest import chunks
 from backend.store.tables import (
     Decision,
     DistinctPair,
@@ -27,21 +28,27 @@ if TYPE_CHECKING:
 
 def erase(store: Store, session: Session, records: Sequence[str], *, at: datetime) -> None:
     """`records`: a subject and everything merged into it, itself first. Within a write transaction."""
-    _forget_notes(session, records)
+    for some in chunks(records):
+        _forget_notes(session, some)
     clusters.drop_subjects(session, records, at=at, reason="erased")
-    _leave_gallery(store, session, records, at=at)
-    session.exec(
-        delete(DistinctPair).where(or_(col(DistinctPair.a_subject_id).in_(records), col(DistinctPair.b_subject_id).in_(records)))
-    )
-    for table in (tables.Idempotency, Enrolment, Outbox, Template, Sample):
-        session.exec(delete(table).where(col(table.subject_id).in_(records)))
-    # Overwritten before they are deleted: the row's key must not survive in a freed cell.
-    gone = col(Subject.id).in_(records)
-    session.exec(update(Subject).where(gone).values(wrapped_key=None, sealed_profile=None, external_id_index=None))
-    session.exec(update(Subject).where(gone).values(merged_into=None))
-    session.exec(delete(Subject).where(gone))
+    for some in chunks(records):
+        _leave_gallery(store, session, some, at=at)
+        _delete_around(session, some)
+        # Overwritten before they are deleted: the row's key must not survive in a freed cell. And a record may be pointed at
+        # from any chunk.
+        blank = update(Subject).where(col(Subject.id).in_(some))
+        session.exec(blank.values(wrapped_key=None, sealed_profile=None, external_id_index=None, merged_into=None))
+    for some in chunks(records):
+        session.exec(delete(Subject).where(col(Subject.id).in_(some)))
     scrubbing.ask(session, gallery_id=store.gallery_id, at=at)
     session.expire_all()
+
+
+def _delete_around(session: Session, records: Sequence[str]) -> None:
+    theirs = or_(col(DistinctPair.a_subject_id).in_(records), col(DistinctPair.b_subject_id).in_(records))
+    session.exec(delete(DistinctPair).where(theirs))
+    for table in (tables.Idempotency, Enrolment, Outbox, Template, Sample):
+        session.exec(delete(table).where(col(table.subject_id).in_(records)))
 
 
 def _forget_notes(session: Session, records: Sequence[str]) -> None:

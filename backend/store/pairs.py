@@ -52,7 +52,7 @@ def ends(pairs: Iterable[DuplicatePair]) -> set[str]:
 
 
 def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
-    """The row, and whether it is new or better than it was."""
+    """The row, and whether it is new or better than it was: a closed one lost its evidence, so any is better."""
     query = select(DuplicatePair).where(
         DuplicatePair.gallery_id == gallery_id,
         DuplicatePair.a_subject_id == found.subject_ids[0],
@@ -65,7 +65,7 @@ def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Ci
         session.add(fresh)
         session.flush()
         return fresh, True
-    better = found.score > known.score
+    better = known.state == PairState.closed or found.score > known.score
     if better:
         known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id"}))
     return known, better

@@ -8,10 +8,12 @@ from sqlmodel import select
 
 from backend import wire
 from backend.enrolment import Idempotency
+from backend.errors import CaseStateConflict, LastSample, PreconditionFailed, SampleNotFound
+from backend.faces.engine import Vector
 from backend.store import scrubbing
-from backend.store.tables import Enrolment, Outbox, Sample, Subject, Template
+from backend.store.tables import DuplicateCase, DuplicatePair, Enrolment, Outbox, PairState, Sample, Subject, Template
 from backend.wire import DecideRequest, Verdict
-from tests.ledger.world import ANNA, CLIENT, ON_SQLITE, Node, People, World, face
+from tests.ledger.world import ANNA, CLIENT, ON_SQLITE, Node, People, World, face, probe, unit
 
 CROP = b"\xff\xd8" + b"THE-FACE-OF-MARY" * 400 + b"\xff\xd9"
 EXTERNAL_ID = "PASSPORT-0815-4711"
@@ -169,3 +171,145 @@ def no_plain_temporary_files(tmp_path: Path) -> Iterator[None]:
     yield
     left = {path.name for path in tmp_path.iterdir()} - {"ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.key"}
     assert left == set()
+
+
+# --- one sample ---------------------------------------------------------------------------------------------------
+
+
+def add(node: Node, subject_id: str, vector: Vector, crop: bytes = b"\xff\xd8more\xff\xd9") -> str:
+    """The id of the new sample."""
+    (sample,) = node.enrolments.add_samples(subject_id, [face(vector, crop=crop)], caller=CLIENT).answer.sample_ids
+    return sample
+
+
+def test_an_erased_sample_is_gone_from_reading_searching_and_every_index(world: World, people: People) -> None:
+    node, other = world.node(), world.node()
+    person = people.stranger()
+    a = node.enrol(person, people.like(person, 0.7))
+    first, second = a.sample_ids
+    version = node.subjects.get(a.subject_id).version
+    node.subjects.erase_sample(a.subject_id, first, caller=CLIENT, if_match=version)
+    shown = node.subjects.get(a.subject_id)
+    assert [sample.id for sample in shown.samples] == [second]
+    assert shown.version == version + 1
+    with pytest.raises(SampleNotFound):
+        node.subjects.sample_image(a.subject_id, first, ANNA)
+    with pytest.raises(SampleNotFound):
+        node.subjects.erase_sample(a.subject_id, first, caller=CLIENT)
+    other.replica.catch_up()
+    assert (other.replica.size, other.replica.status().problem) == (1, None)
+    found = node.recognition.verify_subject(a.subject_id, probe(person), threshold=None, faces_in_image=1)
+    assert found.sample_id == second
+    event = node.audit.list().items[0]
+    assert (event.action, event.object_id, event.detail) == ("sample.erase", a.subject_id, {"sample": first})
+
+
+@ON_SQLITE
+def test_an_erased_sample_leaves_no_bytes_not_even_encrypted_ones(world: World, node: Node, people: People) -> None:
+    person = people.stranger()
+    a = node.enrol(person)
+    sample_id = add(node, a.subject_id, people.like(person, 0.8), crop=CROP)
+    with node.store.read() as session:
+        sample = session.get_one(Sample, sample_id)
+        template = session.exec(select(Template).where(Template.sample_id == sample_id)).one()
+    stored = [(sample.sealed_crop or b"")[:500], sample.sealed_details, template.sealed_vector]
+    assert all(value in raw_files(world) for value in stored)
+    node.subjects.erase_sample(a.subject_id, sample_id, caller=CLIENT)
+    assert not any(value in raw_files(world) for value in stored)
+
+
+def test_the_only_active_sample_is_not_erased_alone(node: Node, people: People) -> None:
+    person = people.stranger()
+    a = node.enrol(person)
+    add(node, a.subject_id, people.stranger())  # held: it counts for nothing
+    with pytest.raises(LastSample, match="erase that subject"):
+        node.subjects.erase_sample(a.subject_id, a.sample_ids[0], caller=CLIENT)
+    assert len(node.subjects.get(a.subject_id).samples) == 2
+
+
+def test_a_sample_is_erased_under_its_own_version_and_its_own_person_only(node: Node, people: People) -> None:
+    one, other = people.strangers(2)
+    a, b = node.enrol(one, one), node.enrol(other, other)
+    with pytest.raises(PreconditionFailed):
+        node.subjects.erase_sample(a.subject_id, a.sample_ids[0], caller=CLIENT, if_match=7)
+    with pytest.raises(SampleNotFound):
+        node.subjects.erase_sample(b.subject_id, a.sample_ids[0], caller=CLIENT)
+    assert len(node.subjects.get(a.subject_id).samples) == 2
+
+
+def test_a_pair_that_rested_on_the_sample_alone_is_closed_and_its_case_resolved(node: Node, people: People) -> None:
+    person, apart = people.strangers(2)
+    a = node.enrol(person)
+    b = node.enrol(apart, people.like(person, 0.8))
+    node.adjudication.claim(b.case_id or "", None, ANNA)
+    node.subjects.erase_sample(b.subject_id, b.sample_ids[1], caller=CLIENT)
+    assert node.cases(wire.CaseState.resolved)[0].id == b.case_id
+    with node.store.read() as session:
+        (pair,) = session.exec(select(DuplicatePair)).all()
+        case = session.get_one(DuplicateCase, b.case_id)
+    assert (pair.state, case.closed_reason, case.lease_holder) == (PairState.closed, "sample_erased", None)
+    with pytest.raises(CaseStateConflict):
+        node.decide(b.case_id or "", Verdict.same, a.subject_id)
+
+
+def test_a_pair_with_other_evidence_stays_with_the_best_that_is_left(node: Node, people: People) -> None:
+    person = people.stranger()
+    node.enrol(person)
+    b = node.enrol(people.like(person, 0.95), people.like(person, 0.7))
+    before = node.open_case(b.case_id or "")
+    assert (before.pairs[0].band, round(before.score, 4)) == ("certain", 0.95)
+    node.subjects.erase_sample(b.subject_id, b.sample_ids[0], caller=CLIENT)
+    case = node.open_case(b.case_id or "")
+    assert case.state is wire.CaseState.open
+    assert case.version > before.version
+    (pair,) = case.pairs
+    assert (pair.band, round(pair.score, 4), round(case.score, 4)) == ("review", 0.7, 0.7)
+    assert b.sample_ids[1] in (pair.a.sample_id, pair.b.sample_id)
+
+
+def test_two_people_whose_pair_lost_its_evidence_are_flagged_by_any_new_one(node: Node, people: People) -> None:
+    person, apart = people.strangers(2)
+    a = node.enrol(person)
+    b = node.enrol(apart, people.like(person, 0.95))
+    node.subjects.erase_sample(b.subject_id, b.sample_ids[1], caller=CLIENT)
+    toward = unit(apart + 0.9 * person)  # less alike than what was erased, and of b beyond doubt
+    again = node.enrolments.add_samples(b.subject_id, [face(toward)], caller=CLIENT).answer
+    assert [candidate.subject_id for candidate in again.duplicates] == [a.subject_id]
+    (case,) = node.cases(wire.CaseState.open)
+    assert case.id == again.case_id
+    assert set(case.subject_ids) == {a.subject_id, b.subject_id}
+
+
+def test_erasing_a_held_sample_ends_the_question_whom_it_shows(node: Node, people: People) -> None:
+    one, other = people.strangers(2)
+    a = node.enrol(one)
+    held = add(node, a.subject_id, other)
+    (case,) = node.cases(wire.CaseState.open)
+    node.subjects.erase_sample(a.subject_id, held, caller=CLIENT)
+    assert node.cases(wire.CaseState.open) == []
+    assert node.open_case(case.id).state is wire.CaseState.resolved
+    assert [sample.id for sample in node.subjects.get(a.subject_id).samples] == a.sample_ids
+
+
+def test_a_held_sample_is_asked_about_beside_the_best_sample_that_is_left(node: Node, people: People) -> None:
+    one, other = people.strangers(2)
+    a = node.enrol(unit(one + 0.3 * other), one)
+    held = add(node, a.subject_id, other)
+    (case,) = node.cases(wire.CaseState.open)
+    assert node.open_case(case.id).pairs[0].a.sample_id == a.sample_ids[0]
+    node.subjects.erase_sample(a.subject_id, a.sample_ids[0], caller=CLIENT)
+    (pair,) = node.open_case(case.id).pairs
+    assert (pair.a.sample_id, pair.b.sample_id) == (a.sample_ids[1], held)
+
+
+def test_a_survivors_sample_may_be_on_a_record_that_was_merged_into_it(node: Node, people: People) -> None:
+    person = people.stranger()
+    a, b = node.enrol(person), node.enrol(people.like(person, 0.95), people.like(person, 0.8))
+    node.decide(b.case_id or "", Verdict.same, a.subject_id)
+    versions = {s: node.subjects.get(s).version for s in (a.subject_id, b.subject_id)}
+    node.subjects.erase_sample(a.subject_id, b.sample_ids[0], caller=CLIENT)
+    assert {s: node.subjects.get(s).version for s in versions} == {s: version + 1 for s, version in versions.items()}
+    with pytest.raises(LastSample, match=b.subject_id):
+        node.subjects.erase_sample(a.subject_id, b.sample_ids[1], caller=CLIENT)
+    node.undo(b.case_id or "")
+    assert [sample.id for sample in node.subjects.get(b.subject_id).samples] == [b.sample_ids[1]]

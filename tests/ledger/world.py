@@ -161,7 +161,7 @@ class World:
             replica=replica,
             enrolments=Enrolments(store, replica, self.card, self.thresholds, name, lease_s, store_images, pending_wait_s=wait_s),
             recognition=Recognition(store, replica, self.card, self.thresholds),
-            subjects=Subjects(store),
+            subjects=Subjects(store, self.card.metric),
             adjudication=Adjudication(store, lease_s=case_lease_s),
             audit=Audit(store),
         )
