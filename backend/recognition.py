@@ -15,6 +15,7 @@ from backend.faces.capture import ProbeFace
 from backend.faces.engine import Face, Metric, ModelCard, Vector
 from backend.faces.quality import Quality
 from backend.faces.score import scores
+from backend.gallery.candidates import MARGIN
 from backend.gallery.replica import Replica
 from backend.store import templates
 from backend.store.database import Store
@@ -159,13 +160,17 @@ class Recognition:
         )
 
     def _candidates(self, vector: Vector, threshold: float, limit: int) -> list[wire.Candidate]:
-        """Fetches more and more until `limit` people are found, or the index has nothing left above the threshold."""
+        """Fetches more and more until nobody who was not fetched can be among the best `limit`, or reach the threshold.
+
+        The index's own scores are MARGIN off at most.
+        """
         wanted = max(LEAST_FETCHED, limit * OVER_FETCH)
         while True:
             hits = self._replica.nearest(vector, wanted)
             best = self._people(vector, [int(seq) for seq in hits.ids], threshold)
-            exhausted = len(hits.ids) < wanted or float(hits.scores[-1]) < threshold
-            if len(best) >= limit or exhausted:
+            beyond = float(hits.scores[-1]) + MARGIN if len(hits.ids) == wanted else -math.inf  # what the others may score
+            ranked = sorted((score for score, _ in best.values()), reverse=True)
+            if beyond < threshold or (len(ranked) >= limit and ranked[limit - 1] > beyond):
                 return self._ranked(best, limit)
             wanted *= OVER_FETCH
 

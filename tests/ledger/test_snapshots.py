@@ -25,10 +25,11 @@ from backend.gallery.memory import Room, room_for
 from backend.gallery.replica import Replica, Standing
 from backend.gallery.snapshot import KEPT_AFTER_REMOVAL, LARGEST_NORM, Place, SnapshotNotKept, Snapshots
 from backend.gallery.snapshot_file import Header, Unusable
+from backend.recognition import LEAST_FETCHED
 from backend.store import index_snapshots
 from backend.store.keyring import DataKey, Keyring, KeyringError
 from backend.store.tables import GalleryChange, IndexSnapshot, Subject
-from tests.ledger.world import CARD, CLIENT, DIMENSION, ON_SQLITE, Node, People, World
+from tests.ledger.world import CARD, CLIENT, DIMENSION, ON_SQLITE, Node, People, World, probe
 
 EVERY_S = 600.0
 
@@ -390,6 +391,33 @@ def worst_rounding(vectors: np.ndarray, away: np.ndarray) -> np.ndarray:
     half = vectors.astype(np.float16)
     before = np.nextafter(half, np.where(away > 0, -np.inf, np.inf).astype(np.float16))
     return (0.5001 * half.astype(np.float64) + 0.4999 * before.astype(np.float64)).astype(np.float32)
+
+
+def test_identification_passes_nobody_over_whom_rounding_puts_behind_those_who_were_fetched(node: Node, people: People) -> None:
+    person = people.stranger()
+    crowd = node.enrol(*[people.like(person, 0.9) for _ in range(LEAST_FETCHED - 1)])
+    node.enrol(people.like(person, 0.4999))
+    reaches = node.enrol(people.like(person, 0.5001))
+    as_the_index_has_it(node, reaches.seq, people.like(person, 0.4997))
+    found = node.recognition.identify([probe(person)], threshold=0.5, limit=3).faces[0].candidates
+    assert [candidate.subject_id for candidate in found] == [crowd.subject_id, reaches.subject_id]
+
+
+def test_the_best_candidate_is_the_best_also_where_rounding_puts_it_behind_a_crowd(node: Node, people: People) -> None:
+    person = people.stranger()
+    node.enrol(*[people.like(person, 0.9) for _ in range(LEAST_FETCHED)])
+    best = node.enrol(people.like(person, 0.9002))
+    as_the_index_has_it(node, best.seq, people.like(person, 0.8998))
+    (found,) = node.recognition.identify([probe(person)], limit=1).faces[0].candidates
+    assert found.subject_id == best.subject_id
+
+
+def as_the_index_has_it(node: Node, seq: int, vector: Vector) -> None:
+    """Another vector in the index than in SQL, as rounding leaves it."""
+    node.replica.catch_up()
+    index, ids = node.replica._position.index, np.array([seq], dtype=np.int64)
+    index.remove(ids)
+    index.add(ids, vector[None])
 
 
 def test_vectors_that_are_too_long_for_half_precision_get_no_snapshot(world: World, node: Node, people: People) -> None:
