@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "measure an engine on a folder of known faces",
     "models": "list, install, import and verify model packs",
     "keys": "create, list and revoke API keys",
+    "audit": "verify the chain of the audit trail",
 }
 WRONG_USE = 2
 

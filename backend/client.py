@@ -273,8 +273,21 @@ class BackendClient:
         answer = self._send("DELETE", f"/v1/keys/{key_id}", repeatable=True)
         return wire.Key.model_validate_json(answer.content)
 
-    def audit(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.AuditEvent]:
-        return self._get("/v1/audit", wire.Page[wire.AuditEvent], {"cursor": cursor, "limit": limit})
+    def audit(
+        self,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        actor: str | None = None,
+        action: str | None = None,
+        object_id: str | None = None,
+    ) -> wire.Page[wire.AuditEvent]:
+        """Newest first; conditions are exact, and all of them must hold."""
+        asked = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
+        return self._get("/v1/audit", wire.Page[wire.AuditEvent], asked)
+
+    def audit_head(self) -> wire.AuditHead:
+        return self._get("/v1/audit/head", wire.AuditHead)
 
     # --- how requests are sent ------------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ class Metrics:
         self._synthetic = self._counter("synthetic_requests", "Marked demo requests answered.", "route", "status")
         self._decisions = self._counter("face_auth_decisions", "Decisions by operation.", "operation", "decision")
         self._cases = self._gauge("face_auth_cases", "Review cases by state, at most 15 s old.", "state")
+        self._unsealed = self._gauge("face_auth_audit_unsealed", "Audit events that are not sealed into the chain yet.")
+        self._unsealed_age = self._gauge("face_auth_audit_unsealed_age_seconds", "Age of the oldest of them.")
         self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered, probes not counted.")
         connections = self._gauge("http_connections", "Open client connections.")
         connections.set_function(lambda: life.open_connections())
@@ -67,6 +69,10 @@ class Metrics:
     def cases(self, counts: Mapping[str, int]) -> None:
         for state, count in counts.items():
             self._cases.labels(state).set(count)
+
+    def audit(self, waiting: int, oldest_s: float) -> None:
+        self._unsealed.set(waiting)
+        self._unsealed_age.set(oldest_s)
 
     def describe(self, card: ModelCard, *, version: str, instance: str, thresholds: Mapping[str, float]) -> None:
         """What this replica is, once its engine is loaded."""

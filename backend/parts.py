@@ -31,6 +31,7 @@ from backend.server import is_loopback
 from backend.settings import Settings
 from backend.store.api_keys import Keys
 from backend.store.audit import Audit
+from backend.store.audit_chain import Sealer, unsealed
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
 from backend.store.keyring import Keyring, KeyringError
@@ -43,6 +44,7 @@ SWEEP_EVERY_S = 5.0
 CASES_EVERY_S = 15.0
 SNAPSHOT_LOOK_S = 15.0
 """How often it is asked whether a snapshot is due, or holds what was erased."""
+SEAL_EVERY_S = 2.0
 LEAVE_THREADS_S = 5.0
 """How long the end waits for what is under way: requests had their time before, and a kill at any point is safe."""
 
@@ -148,6 +150,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
                 Job("cases", CASES_EVERY_S, partial(_count_cases, store, metrics)),
                 *_snapshot_jobs(settings, snapshots, replica),
+                Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, settings.instance), metrics)),
             ),
         )
 
@@ -165,6 +168,11 @@ def _snapshot_jobs(settings: Settings, snapshots: Snapshots | None, replica: Rep
     if snapshots is None:
         return []
     return [Job("index snapshot", min(SNAPSHOT_LOOK_S, settings.snapshot_every_s), partial(snapshots.keep, replica))]
+
+
+def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
+    sealer.run()
+    metrics.audit(*unsealed(store))
 
 
 def _count_cases(store: Store, metrics: Metrics) -> None:

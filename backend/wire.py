@@ -435,9 +435,19 @@ class NewKey(Key):
 
 class AuditEvent(Answer):
     seq: int
+    position: int | None = Field(description="Place in the chain; null for the second or two until it is sealed.")
     at: AwareDatetime
     actor: str
     action: str
     object_id: str | None
     detail: dict[str, Any]
-    hash: str
+    hash: str | None
+
+
+class AuditHead(Answer):
+    """Kept elsewhere (a log, the monitor), it shows whether the chain's end was cut off or written anew."""
+
+    position: int = Field(description="Place of the last sealed event; 0 for none.")
+    hash: str = Field(description="Covers this event and, through the one before it, all others.")
+    at: AwareDatetime | None = Field(description="When that event was written.")
+    waiting: int = Field(description="Events that are written and not sealed yet.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from fastapi import APIRouter
 
 from backend import wire
+from backend.errors import Unavailable
 from backend.openapi import refuses
 from backend.parts import Parts
 from backend.routes.deps import MayDrain, MayWatch, TheParts
@@ -14,6 +16,7 @@ from backend.store.stats import stats
 from backend.version import version
 
 router = APIRouter(prefix="/v1", tags=["fleet"])
+log = logging.getLogger(__name__)
 
 
 @router.get("/fleet/self", response_model=wire.Self, responses=refuses())
@@ -26,6 +29,10 @@ async def read_self(caller: MayWatch, parts: TheParts) -> wire.Self:
 async def drain(caller: MayDrain, parts: TheParts) -> wire.Self:
     """Take this replica out of service until it is restarted: /ready answers 503, requests are still served."""
     parts.life.drain()
+    try:
+        await parts.threads.ledger(parts.audit.record, caller, "fleet.drain", parts.settings.instance)
+    except Unavailable:
+        log.warning("draining, and the audit trail cannot say so: the database is away")
     return _self(parts)
 
 

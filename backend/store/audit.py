@@ -1,11 +1,12 @@
-"""The audit trail: who did what to which object, as a chain of hashes. Opaque ids, codes and field names only."""
+"""The audit trail: who did what to which object. Opaque ids, codes and field names only.
+
+Rows are written here, within the transaction of what they record, and sealed into a chain a moment later: `audit_chain`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,25 @@ from backend.store.tables import AuditRow
 if TYPE_CHECKING:
     from backend.store.database import Store
 
-GENESIS = "0" * 64
+
+@dataclass(frozen=True)
+class Asked:
+    """Which events: all that fit every condition given. `after` is inclusive, `before` is not."""
+
+    actor: str | None = None
+    action: str | None = None
+    object_id: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+
+    def conditions(self) -> list[Any]:
+        equal = {AuditRow.actor: self.actor, AuditRow.action: self.action, AuditRow.object_id: self.object_id}
+        wanted: list[Any] = [col(column) == value for column, value in equal.items() if value is not None]
+        if self.after is not None:
+            wanted.append(col(AuditRow.at) >= self.after)
+        if self.before is not None:
+            wanted.append(col(AuditRow.at) < self.before)
+        return wanted
 
 
 class Audit:
@@ -29,28 +48,30 @@ class Audit:
     def append(
         self, session: Session, caller: Caller, action: str, object_id: str | None, detail: Mapping[str, Any] | None = None
     ) -> None:
-        """Within the write transaction of what it records: the ledger lock keeps the chain in one line."""
-        previous = session.exec(select(AuditRow.hash).order_by(col(AuditRow.seq).desc()).limit(1)).first() or GENESIS
-        row = AuditRow(
-            gallery_id=self._store.gallery_id,
-            at=self._store.now(session),
-            actor=caller.id,
-            actor_kind=caller.kind,
-            sid=caller.sid,
-            kid=caller.kid,
-            action=action,
-            object_id=object_id,
-            detail=dict(detail or {}),
-            previous_hash=previous,
-            hash="",
+        """Within the write transaction of what it records: either both are there or neither."""
+        session.add(
+            AuditRow(
+                gallery_id=self._store.gallery_id,
+                at=self._store.now(session),
+                actor=caller.id,
+                actor_kind=caller.kind,
+                sid=caller.sid,
+                kid=caller.kid,
+                action=action,
+                object_id=object_id,
+                detail=dict(detail or {}),
+            )
         )
-        row.hash = chained_hash(row)
-        session.add(row)
         session.flush()
 
-    def list(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.AuditEvent]:
-        """Newest first."""
-        query = select(AuditRow).where(AuditRow.gallery_id == self._store.gallery_id)
+    def record(self, caller: Caller, action: str, object_id: str | None, detail: Mapping[str, Any] | None = None) -> None:
+        """A transaction of its own, for what changes nothing else in the ledger."""
+        with self._store.write() as session:
+            self.append(session, caller, action, object_id, detail)
+
+    def list(self, *, cursor: str | None = None, limit: int = 50, asked: Asked | None = None) -> wire.Page[wire.AuditEvent]:
+        """Newest first. Raises BadCursor."""
+        query = select(AuditRow).where(AuditRow.gallery_id == self._store.gallery_id, *(asked or Asked()).conditions())
         with self._store.read() as session:
             total, total_is = total_of(session, query)
             if cursor is not None:
@@ -60,31 +81,15 @@ class Audit:
         following = encode_cursor(page[-1].seq or 0) if len(rows) > limit else None
         return wire.Page(items=[_event(row) for row in page], next=following, total=total, total_is=total_is)
 
-    def broken_at(self) -> int | None:
-        """The seq of the first row that does not follow from the one before it; None where the chain is whole."""
-        previous = GENESIS
-        rows = select(AuditRow).order_by(col(AuditRow.seq)).execution_options(yield_per=1000)
-        with self._store.read() as session, closing(session.exec(rows)) as found:
-            for row in found:
-                if row.previous_hash != previous or row.hash != chained_hash(row):
-                    return row.seq
-                previous = row.hash
-        return None
-
-
-def chained_hash(row: AuditRow) -> str:
-    """SHA-256 over the row before it and every field of this one but its places (`seq`, `position`), in canonical JSON."""
-    fields = row.model_dump(exclude={"seq", "hash", "position"})
-    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":"), default=_stable).encode()).hexdigest()
-
-
-def _stable(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"an audit row cannot hold {type(value).__name__}")
-
 
 def _event(row: AuditRow) -> wire.AuditEvent:
     return wire.AuditEvent(
-        seq=row.seq or 0, at=row.at, actor=row.actor, action=row.action, object_id=row.object_id, detail=row.detail, hash=row.hash
+        seq=row.seq or 0,
+        position=row.position,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        object_id=row.object_id,
+        detail=row.detail,
+        hash=row.hash or None,
     )

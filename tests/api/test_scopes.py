@@ -40,6 +40,7 @@ ROUTES = [
     ("POST", "/v1/keys", "admin", False),
     ("DELETE", "/v1/keys/key_x", "admin", False),
     ("GET", "/v1/audit", "supervisor admin", False),
+    ("GET", "/v1/audit/head", WATCH, False),
 ]
 ROLES = [Scope.operator, Scope.reviewer, Scope.supervisor, Scope.admin]
 
