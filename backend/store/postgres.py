@@ -36,6 +36,8 @@ REFUSALS = ("authentication failed", "no password supplied", "no pg_hba.conf ent
 """Of an attempt to connect psycopg has no SQLSTATE, only the server's words; in another language the general sentence stands."""
 READ_ONLY = "25006"
 NO_TABLE_OR_COLUMN = ("42P01", "42703")
+REWRITTEN = "index_snapshot"
+"""A row for each replica: in so small a table a destroyed key would lie in a gap of its page for long."""
 SCRUBBED = ("subject", "sample", "template", "idempotency", "enrolment", "decision", "outbox")
 
 log = logging.getLogger(__name__)
@@ -127,6 +129,7 @@ class PostgresDatabase:
         """Dead rows are taken out of the tables' pages. The server's own log (WAL) keeps ciphertext until it is recycled."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {', '.join(SCRUBBED)}")
+            connection.exec_driver_sql(f"VACUUM (FULL, SKIP_LOCKED) {REWRITTEN}")
         return True
 
     def translate(self, error: Exception) -> Unavailable | None:
