@@ -162,6 +162,10 @@ class BackendClient:
     def erase_subject(self, subject_id: str, *, version: int | None = None) -> None:
         self._send("DELETE", f"/v1/subjects/{subject_id}", headers=_if_match(version), repeatable=True)
 
+    def export_subject(self, subject_id: str) -> bytes:
+        """All that is held on a person, as a JSON document (`backend.export_format.SubjectExport`); each export is audited."""
+        return self._send("GET", f"/v1/subjects/{subject_id}/export", repeatable=True).content
+
     def erase_sample(self, subject_id: str, sample_id: str, *, version: int | None = None) -> None:
         """One picture and its template; `ProblemError` with code `last_sample` for the only active one of a subject."""
         self._send("DELETE", f"/v1/subjects/{subject_id}/samples/{sample_id}", headers=_if_match(version), repeatable=True)

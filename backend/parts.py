@@ -13,6 +13,7 @@ from backend.background import Job
 from backend.body import BodyReader
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
+from backend.export import Exports
 from backend.faces.cores import usable_cores
 from backend.faces.engine import ModelCard
 from backend.faces.image import ImageLimits
@@ -71,6 +72,7 @@ class Parts:
     enrolments: Enrolments
     intake: Intake
     subjects: Subjects
+    exports: Exports
     adjudication: Adjudication
     keys: Keys
     audit: Audit
@@ -143,6 +145,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 threads=threads,
             ),
             subjects=Subjects(store, card.metric),
+            exports=Exports(store),
             adjudication=Adjudication(store, lease_s=settings.case_lease_s),
             keys=keys,
             audit=Audit(store),

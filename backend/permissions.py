@@ -17,6 +17,7 @@ class Action(StrEnum):
     read_subjects = "read_subjects"
     change_subject = "change_subject"
     erase_subject = "erase_subject"
+    export_subject = "export_subject"
     see_image = "see_image"
     read_cases = "read_cases"
     work_cases = "work_cases"
@@ -36,6 +37,7 @@ PERMISSIONS: Mapping[Action, frozenset[Scope]] = MappingProxyType(
         Action.read_subjects: _REVIEW | {Scope.client, Scope.operator},
         Action.change_subject: frozenset({Scope.client, Scope.operator, Scope.admin}),
         Action.erase_subject: frozenset({Scope.client, Scope.supervisor, Scope.admin}),
+        Action.export_subject: frozenset({Scope.supervisor, Scope.admin}),
         Action.see_image: _REVIEW,
         Action.read_cases: _REVIEW,
         Action.work_cases: _REVIEW,

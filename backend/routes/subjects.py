@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from backend import wire
 from backend.enrolment import Outcome
+from backend.export_format import SubjectExport
 from backend.openapi import refuses, takes
 from backend.routes.deps import (
     CountDecision,
@@ -20,6 +22,7 @@ from backend.routes.deps import (
     MayChangeSubject,
     MayEnrol,
     MayEraseSubject,
+    MayExportSubject,
     MayReadSubjects,
     MaySeeImage,
     PatchBody,
@@ -112,6 +115,30 @@ async def change_subject(
 async def erase_subject(subject_id: str, caller: MayEraseSubject, if_match: IfMatch, parts: TheParts) -> None:
     """Erase a person: samples, templates, metadata and the key they were encrypted with."""
     await parts.threads.ledger(parts.subjects.erase, subject_id, if_match=if_match, caller=caller)
+
+
+@router.get(
+    "/{subject_id}/export",
+    response_class=StreamingResponse,
+    responses=refuses(404) | {200: {"model": SubjectExport, "description": "One JSON document, sent as it is made"}},
+)
+async def export_subject(subject_id: str, caller: MayExportSubject, parts: TheParts) -> StreamingResponse:
+    """All that is held on a person and on everybody merged into it: profile, pictures, templates, enrolments, pairs, cases,
+    decisions, audit events. Other people occur by id alone. Each export is audited. A document that breaks off is not whole JSON.
+    """
+    export = await parts.threads.ledger(parts.exports.export, subject_id, caller=caller)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while (piece := await parts.threads.ledger(lambda: next(export.pieces, None))) is not None:
+            yield piece
+
+    headers = {
+        "ETag": f'"{export.version}"',
+        "Cache-Control": "no-store",
+        "Content-Disposition": 'attachment; filename="export.json"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse(pieces(), media_type="application/json", headers=headers)
 
 
 @router.delete("/{subject_id}/samples/{sample_id}", status_code=204, responses=refuses(404, 409, 412))

@@ -10,6 +10,7 @@ import pytest
 
 from backend import wire
 from backend.client import BackendClient, ProblemError
+from backend.export_format import SubjectExport
 from tests.api.pictures import group, people_of_the_group, same_woman, woman
 from tests.api.service import Service, Site, problem_of, serving
 
@@ -231,3 +232,33 @@ def test_the_same_bytes_and_key_for_another_subject_are_another_request(site: Si
     path = f"/v1/subjects/{first.json()['subject_id']}/samples"
     other = service.request("POST", path, key, {"images": [image]}, **{"Idempotency-Key": "one-key"})
     assert (other.status_code, problem_of(other)) == (422, "idempotency_key_reused")
+
+
+def test_an_export_is_one_json_document_that_no_cache_keeps(site: Site, service: Service) -> None:
+    client = service.client(site.key("client"))
+    subject = client.enrol([same_woman(5)], external_id="X-1")
+    answer = service.get(f"/v1/subjects/{subject.subject_id}/export", site.key("admin"))
+    assert answer.status_code == 200
+    assert answer.headers["etag"] == f'"{client.subject(subject.subject_id).version}"'
+    assert answer.headers["cache-control"] == "no-store"
+    document = SubjectExport.model_validate(answer.json())
+    assert document.records[0].external_id == "X-1"
+    crop = person(service, "reviewer").sample_image(subject.subject_id, subject.sample_ids[0])
+    assert [sample.crop for sample in document.samples] == [crop]
+    assert SubjectExport.model_validate_json(person(service, "supervisor").export_subject(subject.subject_id)).samples
+
+
+def test_one_picture_is_erased_and_the_only_one_is_not(site: Site, service: Service) -> None:
+    client = service.client(site.key("client"))
+    subject = client.enrol([same_woman(6), same_woman(7)], external_id="X-2")
+    first, second = subject.sample_ids
+    version = client.subject(subject.subject_id).version
+    with pytest.raises(ProblemError) as outdated:
+        client.erase_sample(subject.subject_id, first, version=version + 1)
+    assert (outdated.value.status, outdated.value.code) == (412, "precondition_failed")
+    client.erase_sample(subject.subject_id, first, version=version)
+    assert [sample.id for sample in client.subject(subject.subject_id).samples] == [second]
+    with pytest.raises(ProblemError) as last:
+        client.erase_sample(subject.subject_id, second)
+    assert (last.value.status, last.value.code) == (409, "last_sample")
+    assert "erase that subject" in last.value.detail

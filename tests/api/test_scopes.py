@@ -22,6 +22,7 @@ ROUTES = [
     ("GET", "/v1/subjects/sub_x", EVERYBODY_BUT_VIEWER, False),
     ("PATCH", "/v1/subjects/sub_x", "client operator admin", False),
     ("DELETE", "/v1/subjects/sub_x", "client supervisor admin", False),
+    ("GET", "/v1/subjects/sub_x/export", "supervisor admin", False),
     ("DELETE", "/v1/subjects/sub_x/samples/smp_x", "client supervisor admin", False),
     ("GET", "/v1/subjects/sub_x/samples/smp_x/image", REVIEW, False),
     ("GET", "/v1/duplicates", REVIEW, False),

@@ -13,6 +13,8 @@ import pytest
 from backend import wire
 from backend.adjudication import Adjudication
 from backend.enrolment import Enrolments, Outcome
+from backend.export import Exports
+from backend.export_format import SubjectExport
 from backend.faces.capture import CapturedFace, ProbeFace
 from backend.faces.engine import Calibration, CalibrationPoint, Face, Metric, ModelCard, Vector
 from backend.faces.quality import Quality
@@ -95,6 +97,7 @@ class Node:
     enrolments: Enrolments
     recognition: Recognition
     subjects: Subjects
+    exports: Exports
     adjudication: Adjudication
     audit: Audit
 
@@ -104,6 +107,10 @@ class Node:
     def outcome(self, vector: Vector, *more: Vector, **options: object) -> Outcome:
         options.setdefault("caller", CLIENT)
         return self.enrolments.enrol([face(v) for v in (vector, *more)], **options)  # type: ignore[arg-type]
+
+    def export(self, subject_id: str, caller: Caller = SUSI) -> SubjectExport:
+        """As its receiver reads it."""
+        return SubjectExport.model_validate_json(b"".join(self.exports.export(subject_id, caller=caller).pieces))
 
     def cases(self, state: wire.CaseState | None = None) -> list[wire.CaseSummary]:
         return self.adjudication.list(state=state, limit=100).items
@@ -162,6 +169,7 @@ class World:
             enrolments=Enrolments(store, replica, self.card, self.thresholds, name, lease_s, store_images, pending_wait_s=wait_s),
             recognition=Recognition(store, replica, self.card, self.thresholds),
             subjects=Subjects(store, self.card.metric),
+            exports=Exports(store),
             adjudication=Adjudication(store, lease_s=case_lease_s),
             audit=Audit(store),
         )
