@@ -15,7 +15,11 @@ from backend.store.database import Store
 from backend.store.templates import StoredTemplate
 
 MARGIN = 1e-3
-"""How much the index's own arithmetic may be off: it only chooses who is scored exactly."""
+"""How much a score of the index may be off: it only chooses who is scored exactly.
+
+Most of it is for vectors that come from a snapshot, rounded to half precision (up to 8·10⁻⁴, see `snapshot.LARGEST_NORM`), the
+rest for float32 arithmetic. So it holds for exact vectors that search the index, not for two of the index's own with each other.
+"""
 
 
 @dataclass(frozen=True)

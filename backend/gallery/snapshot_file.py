@@ -25,6 +25,8 @@ from backend.store.keyring import SEALED_MORE, DataKey, KeyringError
 
 MAGIC = b"FACEIDX1"
 CHUNK_BYTES = 4 * 1024 * 1024
+SYNC_EVERY = 8
+"""chunks; a gigabyte at the end, all at once, would hold up the ledger's commits where they share a disk"""
 LONGEST_HEADER = 64 * 1024
 _LENGTH = struct.Struct("<I")
 
@@ -84,9 +86,12 @@ def write(path: Path, header: Header, key: DataKey, chunks: Iterable[tuple[NDArr
         with os.fdopen(descriptor, "wb") as file:
             encoded = header.encoded()
             file.write(MAGIC + _LENGTH.pack(len(encoded)) + encoded)
-            for context, (ids, vectors) in zip(header.contexts(), chunks, strict=True):
+            for number, (context, (ids, vectors)) in enumerate(zip(header.contexts(), chunks, strict=True), start=1):
                 plain = ids.astype("<i8", copy=False).tobytes() + vectors.astype("<f2", copy=False).tobytes()
                 file.write(key.seal(plain, context=context))
+                if number % SYNC_EVERY == 0:
+                    file.flush()
+                    os.fdatasync(file.fileno())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
