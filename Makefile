@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test outage-test start-test fault-test accuracy-test input-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test start-test fault-test accuracy-test input-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: install ## measure, and write docs/benchmarks.json (ARGS="--quick", ARGS=
 
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))
+
+test-guards: install ## take each guard of the program out in a copy: does the test of each notice? (ARGS="NAME …")
+	$(VENV)/python -m tests.guards $(ARGS)
 
 outage-test: install ## PostgreSQL away under load: how soon it is seen, told and used again (SECONDS_AWAY=60 HOW=stop|freeze)
 	$(VENV)/python -m tests.system.outage --seconds $(or $(SECONDS_AWAY),60) --how $(or $(HOW),stop)

@@ -97,6 +97,17 @@ def test_templates_of_another_model_are_refused(node: Node, people: People) -> N
     assert node.subjects.list().total == 0
 
 
+def test_a_replica_whose_gallery_is_pinned_to_another_model_meanwhile_enrols_nobody(node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    with node.store.write() as session:
+        node.store.gallery(session).model_id = "another"
+    with pytest.raises(ModelMismatch):
+        node.enrol(people.stranger())
+    with node.store.write() as session:
+        node.store.gallery(session).model_id = MODEL
+    assert node.subjects.list().total == 1
+
+
 def test_several_images_make_one_subject_that_is_no_duplicate_of_itself(node: Node, people: People) -> None:
     first = people.stranger()
     a = node.enrol(first, people.like(first, 0.95), people.like(first, 0.9))

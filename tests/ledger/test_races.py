@@ -18,10 +18,11 @@ from sqlmodel import select
 
 from backend import wire
 from backend.enrolment import Idempotency
+from backend.store.conclusion import Findings, conclude
 from backend.store.tables import DuplicatePair, Subject
 from backend.wire import OnDuplicate, SubjectState
 from tests.ledger.enrolling_process import PEOPLE
-from tests.ledger.world import CLIENT, Node, People, World, face, wait_until
+from tests.ledger.world import CLIENT, Node, People, World, face
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +69,42 @@ def test_duplicates_enrolled_at_the_same_moment_through_different_replicas_make_
             max(answers, key=lambda a: a.seq).case_id
         }
     assert len(nodes[0].cases()) == 4
+
+
+def test_an_answer_is_given_after_the_commit(world: World, people: People) -> None:
+    one, other = world.node(), world.node()
+    answer = one.enrol(people.stranger())
+    assert other.subjects.get(answer.subject_id).state is SubjectState.active
+
+
+def test_duplicates_one_after_the_other_through_different_replicas_are_found(world: World, people: People) -> None:
+    one, other = world.node(), world.node()
+    other.replica.catch_up()
+    person = people.stranger()
+    first = one.enrol(person)
+    assert [d.subject_id for d in other.enrol(people.like(person, 0.95)).duplicates] == [first.subject_id]
+
+
+def test_of_two_that_race_the_earlier_does_not_look_at_the_later(world: World, people: People) -> None:
+    node = world.node(wait_s=0.2)
+    person = people.stranger()
+    earlier = begin(node, person, policy=OnDuplicate.reject)
+    later = begin(node, people.like(person, 0.95), policy=OnDuplicate.reject)
+    outcome = node.enrolments._finish(earlier)
+    assert (outcome.status, outcome.answer.duplicates) == (201, [])
+    assert node.enrolments._finish(later).status == 409
+
+
+def test_whoever_concludes_second_changes_nothing_and_gives_the_first_answer(node: Node, people: People) -> None:
+    begun = begin(node, people.stranger())
+    answers = []
+    for _ in range(2):
+        with node.store.write() as session:
+            answers.append(conclude(node.store, session, begun, Findings(evidence=[], held=[])))
+    assert answers[0] == answers[1]
+    with node.store.read() as session:
+        assert node.store.gallery(session).active_templates == 1
+    assert [event.action for event in node.audit.list().items].count("subject.enrol") == 1
 
 
 def test_of_certain_duplicates_that_race_to_be_rejected_exactly_one_remains(world: World, people: People) -> None:
@@ -161,7 +198,9 @@ def test_a_candidate_that_is_pending_is_waited_for(world: World, people: People)
     first = begin(slow, person)
     with ThreadPoolExecutor(1) as pool:
         later = pool.submit(quick.outcome, people.like(person, 0.95), on_duplicate=OnDuplicate.reject)
-        wait_until(lambda: pending_subjects(quick) == 2)
+        with pytest.raises(TimeoutError):
+            later.result(timeout=1)  # of the five seconds that it may wait
+        assert pending_subjects(quick) == 2
         slow.enrolments._finish(first)
         assert later.result(timeout=20).status == 409
 

@@ -10,6 +10,7 @@ from backend.errors import GalleryBehind, InvalidThreshold, SubjectNotFound
 from backend.faces.engine import Metric
 from backend.recognition import Thresholds
 from backend.wire import Verdict
+from tests.ledger.test_races import begin
 from tests.ledger.world import CARD_L2, CLIENT, MODEL, Node, People, World, face, probe
 
 
@@ -110,6 +111,16 @@ def test_what_was_erased_is_no_candidate_even_while_this_index_still_holds_it(wo
     other.subjects.erase(a.subject_id, caller=CLIENT)
     assert stale.replica.size == 1
     assert stale.recognition.identify([probe(person)]).faces[0].candidates == []
+
+
+def test_nobody_is_a_candidate_before_the_second_transaction(node: Node, people: People) -> None:
+    person = people.stranger()
+    node.enrol(people.like(person, 0.8))
+    begin(node, person)
+    node.replica.catch_up()
+    assert node.replica.size == 2
+    (candidate,) = node.recognition.identify([probe(person)]).faces[0].candidates
+    assert candidate.score == pytest.approx(0.8, abs=1e-5)
 
 
 def test_an_enrolment_is_seen_on_every_replica_by_a_search_that_names_its_seq(world: World, people: People) -> None:

@@ -1,0 +1,14 @@
+"""Every guard of the program that has a test of its own."""
+
+from __future__ import annotations
+
+from tests.guards import durability, enrolment, erasure, galleries, service
+from tests.guards.guard import Guard
+
+GUARDS: tuple[Guard, ...] = (
+    *durability.GUARDS,
+    *enrolment.GUARDS,
+    *galleries.GUARDS,
+    *service.GUARDS,
+    *erasure.GUARDS,
+)

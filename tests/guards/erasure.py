@@ -1,0 +1,83 @@
+"""Sentence 6, erased means erased."""
+
+from __future__ import annotations
+
+from tests.guards.guard import Guard
+
+ERASURE = "tests/ledger/test_erasure.py::"
+SNAPSHOTS = "tests/ledger/test_snapshots.py::"
+
+GUARDS = (
+    Guard(
+        name="freed-pages-hold-zeros",
+        keeps=6,
+        file="backend/store/sqlite.py",
+        old='"secure_delete": 1',
+        new='"secure_delete": 0',
+        test=ERASURE + "test_an_erased_subject_leaves_no_bytes_not_even_encrypted_ones[sqlite]",
+    ),
+    Guard(
+        name="write-ahead-log-is-cut",
+        keeps=6,
+        file="backend/store/erasure.py",
+        old="    scrubbing.ask(session, gallery_id=store.gallery_id, at=at)\n",
+        new="",
+        test=ERASURE + "test_an_erased_subject_leaves_no_bytes_not_even_encrypted_ones[sqlite]",
+    ),
+    Guard(
+        name="scrubbing-is-tried-again",
+        keeps=6,
+        file="backend/store/scrubbing.py",
+        old="    if not store.scrub():\n        return False\n",
+        new="    store.scrub()\n",
+        test=ERASURE + "test_a_reader_that_holds_the_log_delays_the_scrubbing_to_the_next_sweep[sqlite]",
+    ),
+    Guard(
+        name="every-index-is-told",
+        keeps=6,
+        file="backend/store/erasure.py",
+        old="        gallery_log.append_remove(session, template, at=at)",
+        new="        pass",
+        test=ERASURE + "test_erasing_tells_every_index[sqlite]",
+    ),
+    Guard(
+        name="key-of-a-rejected-one-is-destroyed",
+        keeps=6,
+        file="backend/store/conclusion.py",
+        old="subject.external_id_index = subject.sealed_profile = subject.wrapped_key = None",
+        new="subject.external_id_index = subject.sealed_profile = None",
+        test=ERASURE + "test_a_rejected_newcomer_leaves_no_bytes_either[sqlite]",
+    ),
+    Guard(
+        name="stored-answers-go-too",
+        keeps=6,
+        file="backend/store/erasure.py",
+        old="for table in (tables.Idempotency, Enrolment,",
+        new="for table in (Enrolment,",
+        test="tests/ledger/test_idempotency.py::test_the_stored_answer_goes_with_the_subject[sqlite]",
+    ),
+    Guard(
+        name="notes-go-too",
+        keeps=6,
+        file="backend/store/erasure.py",
+        old="    _forget_notes(session, records)\n    clusters",
+        new="    clusters",
+        test=ERASURE + "test_a_note_goes_with_either_side_of_its_case[sqlite]",
+    ),
+    Guard(
+        name="keys-of-old-snapshots-are-destroyed",
+        keeps=6,
+        file="backend/gallery/snapshot.py",
+        old="        self._destroy_outdated()\n",
+        new="",
+        test=SNAPSHOTS + "test_whoever_is_up_destroys_the_key_of_a_snapshot_that_holds_an_erased_person_for_too_long[sqlite]",
+    ),
+    Guard(
+        name="removed-vectors-leave-memory",
+        keeps=6,
+        file="backend/gallery/flat.py",
+        old="        stored[after:] = 0\n",
+        new="",
+        test="tests/ledger/test_gallery.py::test_what_was_removed_is_overwritten_in_memory",
+    ),
+)
