@@ -27,7 +27,7 @@ from backend.gallery.snapshot import KEPT_AFTER_REMOVAL, LARGEST_NORM, Place, Sn
 from backend.gallery.snapshot_file import Header, Unusable
 from backend.recognition import LEAST_FETCHED
 from backend.store import index_snapshots
-from backend.store.keyring import DataKey, Keyring, KeyringError
+from backend.store.keyring import SEALED_MORE, DataKey, Keyring, KeyringError
 from backend.store.tables import GalleryChange, IndexSnapshot, Subject
 from tests.ledger.world import CARD, CLIENT, DIMENSION, ON_SQLITE, Node, People, World, probe
 
@@ -251,7 +251,9 @@ def test_a_chunk_of_another_file_is_refused_though_the_key_is_the_same(tmp_path:
     for header in headers:
         snapshot_file.write(tmp_path / header.id, header, key, [(ids[rows], vectors[rows]) for rows in header.slices])
     one, other = ((tmp_path / header.id).read_bytes() for header in headers)
-    (tmp_path / "mixed").write_bytes(one[:-100] + other[-100:])
+    last = headers[0].slices[-1]
+    chunk = (last.stop - last.start) * headers[0].row_bytes + SEALED_MORE  # a whole one, so that nothing but its place is wrong
+    (tmp_path / "mixed").write_bytes(one[:-chunk] + other[-chunk:])
     assert len(list(snapshot_file.read(tmp_path / "snp_1", headers[0], key))) == 2
     with pytest.raises(Unusable, match="does not open"):
         list(snapshot_file.read(tmp_path / "mixed", headers[0], key))

@@ -97,26 +97,27 @@ class Killer:
             time.sleep(self._rng.uniform(0.0, 0.7))
             victim = self._rng.choice(ready)
         victim.kill()
-        self.between_t1_and_t2 += victim.name in self._holders(store)
+        self.between_t1_and_t2 += victim.name in holders(store)
         victim.start()
 
     def _aimed(self, store: Store, ready: Sequence[Replica]) -> Replica | None:
         names = {replica.name: replica for replica in ready}
         until = time.monotonic() + AIM_S
         while time.monotonic() < until:
-            for holder in self._holders(store):
+            for holder in holders(store):
                 if holder in names:
                     return names[holder]
             time.sleep(0.001)
         return None
 
-    def _holders(self, store: Store) -> list[str]:
-        """Replicas with an enrolment that is pending, newest first, and whose lease has not run out."""
-        try:
-            with store.read() as session:
-                pending = select(Enrolment.lease_holder).where(
-                    Enrolment.state == EnrolmentState.pending, col(Enrolment.lease_until) > store.now(session)
-                )
-                return list(session.exec(pending.order_by(col(Enrolment.first_seq).desc())))
-        except Unavailable:
-            return []
+
+def holders(store: Store) -> list[str]:
+    """Replicas with an enrolment between its two transactions whose lease still runs, newest first."""
+    try:
+        with store.read() as session:
+            pending = select(Enrolment.lease_holder).where(
+                Enrolment.state == EnrolmentState.pending, col(Enrolment.lease_until) > store.now(session)
+            )
+            return list(session.exec(pending.order_by(col(Enrolment.first_seq).desc())))
+    except Unavailable:
+        return []
