@@ -116,6 +116,7 @@ class BackendClient:
         metadata: Mapping[str, str] | None = None,
         on_duplicate: wire.OnDuplicate = wire.OnDuplicate.flag,
         face: wire.FaceChoice = wire.FaceChoice.only,
+        retain_until: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> wire.Enrolment:
         """Enrol one person from files' bytes. A rejected duplicate is an answer too: `state` is `rejected`."""
@@ -125,6 +126,7 @@ class BackendClient:
             "metadata": dict(metadata or {}),
             "on_duplicate": on_duplicate,
             "face": face,
+            "retain_until": retain_until.isoformat() if retain_until else None,
         }
         return self._enrolment("/v1/subjects", body, idempotency_key)
 
@@ -155,7 +157,7 @@ class BackendClient:
         return self._get("/v1/subjects", wire.Page[wire.Subject], asked)
 
     def change_subject(self, subject_id: str, changes: Mapping[str, Any], *, version: int | None = None) -> wire.Subject:
-        """Change `external_id` or `metadata`, only what `changes` holds; with `version`: only if it still has that one."""
+        """Change what `changes` holds of external_id, metadata, retain_until; with `version`: only if it still has that one."""
         answer = self._send("PATCH", f"/v1/subjects/{subject_id}", json=dict(changes), headers=_if_match(version))
         return wire.Subject.model_validate_json(answer.content)
 

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, delete, select, update
 
@@ -104,20 +104,21 @@ class Enrolments:
         external_id: str | None = None,
         metadata: wire.Metadata | None = None,
         on_duplicate: wire.OnDuplicate = wire.OnDuplicate.flag,
+        retain_until: datetime | None = None,
         idempotency: Idempotency | None = None,
     ) -> Outcome:
         """A new subject from one or more captures of one person.
 
         Raises:
-            ExternalIdTaken, IdempotencyKeyReused, ModelMismatch, GalleryBehind, DatabaseAway. After the last two the
-            enrolment may be under way: the same request with its idempotency key gets the answer.
+            ExternalIdTaken, RetainUntilPast, IdempotencyKeyReused, ModelMismatch.
+            GalleryBehind, DatabaseAway: it may be under way: the same request with its idempotency key gets the answer.
         """
         profile, samples = Profile(external_id, metadata or {}), self._samples(faces)
         with self._store.write() as session:
             enrolment_id = self._earlier(session, caller, idempotency)
             if enrolment_id is None:
                 terms = self._terms(caller, on_duplicate)
-                made = admission.admit_subject(self._store, session, profile, samples, terms=terms)
+                made = admission.admit_subject(self._store, session, profile, samples, terms=terms, retain_until=retain_until)
                 enrolment_id = self._remember(session, made, caller, idempotency)
         return self._finish(enrolment_id)
 

@@ -13,7 +13,7 @@
     ├── UnsupportedImage 415      AnimatedImage
     ├── UnsupportedMediaType 415
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
-    │                             SurvivorNotInCase · ModelMismatch · InvalidRequest
+    │                             SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
 
 Each builds its own message, which says what to change, and carries no image, name, external id or metadata.
@@ -220,6 +220,10 @@ class SurvivorNotInCase(Unprocessable):
 
 class ModelMismatch(Unprocessable):
     title = "Templates of different models cannot be compared"
+
+
+class RetainUntilPast(Unprocessable):
+    title = "retain_until lies in the past: give a later time, or erase the subject"
 
 
 class InvalidRequest(Unprocessable):

@@ -83,6 +83,7 @@ class Intake:
             external_id=request.external_id,
             metadata=request.metadata,
             on_duplicate=request.on_duplicate,
+            retain_until=request.retain_until,
             idempotency=Idempotency(key, digest) if key else None,
         )
 

@@ -48,6 +48,9 @@ class Metrics:
         self._cases = self._gauge("face_auth_cases", "Review cases by state, at most 15 s old.", "state")
         self._unsealed = self._gauge("face_auth_audit_unsealed", "Audit events that are not sealed into the chain yet.")
         self._unsealed_age = self._gauge("face_auth_audit_unsealed_age_seconds", "Age of the oldest of them.")
+        self._due = self._gauge(
+            "face_auth_subjects_due", "People whose retention ends within so many days, at most 5 min old.", "within_days"
+        )
         self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered, probes not counted.")
         connections = self._gauge("http_connections", "Open client connections.")
         connections.set_function(lambda: life.open_connections())
@@ -73,6 +76,11 @@ class Metrics:
     def audit(self, waiting: int, oldest_s: float) -> None:
         self._unsealed.set(waiting)
         self._unsealed_age.set(oldest_s)
+
+    def subjects_due(self, counts: Mapping[int, int]) -> None:
+        """`counts`: days → people who are erased within them."""
+        for days, count in counts.items():
+            self._due.labels(days).set(count)
 
     def describe(self, card: ModelCard, *, version: str, instance: str, thresholds: Mapping[str, float]) -> None:
         """What this replica is, once its engine is loaded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from backend.adjudication import Adjudication
@@ -28,6 +28,7 @@ from backend.lifecycle import Lifecycle
 from backend.metrics import Metrics
 from backend.readiness import Readiness
 from backend.recognition import Recognition, Thresholds
+from backend.retention import Periods, Retention
 from backend.server import is_loopback
 from backend.settings import Settings
 from backend.store.api_keys import Keys
@@ -43,6 +44,8 @@ from backend.version import version
 
 SWEEP_EVERY_S = 5.0
 CASES_EVERY_S = 15.0
+RETENTION_EVERY_S = 300.0
+DUE_WITHIN_DAYS = (0, 1, 7, 30)
 SNAPSHOT_LOOK_S = 15.0
 """How often it is asked whether a snapshot is due, or holds what was erased."""
 SEAL_EVERY_S = 2.0
@@ -124,6 +127,8 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
+        retention = Retention(store, _periods(settings), holder=settings.instance)
+        stack.callback(retention.stop)
         yield Parts(
             settings=settings,
             life=life,
@@ -152,6 +157,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             jobs=(
                 Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
                 Job("cases", CASES_EVERY_S, partial(_count_cases, store, metrics)),
+                Job("retention", RETENTION_EVERY_S, partial(_retain, retention, metrics)),
                 *_snapshot_jobs(settings, snapshots, replica),
                 Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, settings.instance), metrics)),
             ),
@@ -180,6 +186,19 @@ def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
 
 def _count_cases(store: Store, metrics: Metrics) -> None:
     metrics.cases({str(state): count for state, count in stats(store).cases.items()})
+
+
+def _periods(settings: Settings) -> Periods:
+    days = settings.retention_subject_days
+    return Periods(
+        subject=None if days is None else timedelta(days=days), rejected=timedelta(days=settings.retention_rejected_days)
+    )
+
+
+def _retain(retention: Retention, metrics: Metrics) -> None:
+    """Erase, then say who is next: also what a new setting will do before it has done it all."""
+    retention.erase_due()
+    metrics.subjects_due({days: retention.due(within=timedelta(days=days)) for days in DUE_WITHIN_DAYS})
 
 
 def refuse_to_listen_openly(host: str, *, keys: int, signers: int) -> None:

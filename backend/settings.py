@@ -78,6 +78,16 @@ class Settings(BaseSettings):
         600.0, gt=0, le=900, description="Seconds after which a snapshot is renewed, where the gallery changed."
     )
 
+    retention_subject_days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        description="Days after which a subject without retain_until is erased; default: never.",
+    )
+    retention_rejected_days: int = Field(
+        30, ge=1, le=36500, description="Days after which what is left of a rejected enrolment (ids, its pairs) is deleted."
+    )
+
     log_dir: Path | None = Field(None, description="Folder for access.log and app.log; default: standard error only.")
     log_format: Literal["plain", "json"] = Field("plain", description="Form of a log line.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line that is logged.")

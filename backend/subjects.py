@@ -12,7 +12,7 @@ from backend.errors import PreconditionFailed, SampleNotFound, SubjectNotFound
 from backend.faces.engine import Metric
 from backend.gallery.candidates import scored
 from backend.store import erasure, sample_erasure, scrubbing
-from backend.store.admission import claim_external_id
+from backend.store.admission import claim_external_id, to_come
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.database import Store
@@ -67,10 +67,10 @@ class Subjects:
             return wire.Page(items=views(self._store, session, page), next=following, total=total, total_is=total_is)
 
     def patch(self, subject_id: str, change: wire.SubjectPatch, *, if_match: int | None = None, caller: Caller) -> wire.Subject:
-        """Changes the fields that are given; an explicit null takes the external id away, or the metadata.
+        """Changes the fields that are given; an explicit null takes away what stood there.
 
         Raises:
-            SubjectNotFound, ExternalIdTaken.
+            SubjectNotFound, ExternalIdTaken, RetainUntilPast.
             PreconditionFailed: `if_match` is not the present version.
         """
         given = change.model_fields_set
@@ -86,6 +86,8 @@ class Subjects:
             metadata = (change.metadata or {}) if "metadata" in given else old.metadata
             if external_id != old.external_id:
                 subject.external_id_index = claim_external_id(self._store, session, external_id)
+            if "retain_until" in given:
+                subject.retain_until = to_come(change.retain_until, now=self._store.now(session))
             subject.sealed_profile = seal_profile(key, Profile(external_id, metadata), subject_id=subject.id)
             subject.version += 1
             self._audit.append(session, caller, "subject.patch", subject.id, {"fields": sorted(given)})

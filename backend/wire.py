@@ -6,11 +6,11 @@ Scores are on the engine's own documented scale (cosine, or 1 - distance for the
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
 Item = TypeVar("Item")
 
@@ -49,6 +49,20 @@ class Problem(Answer):
 Image = Annotated[Base64Bytes, Field(description="JPEG, PNG, WebP or BMP, base64. Bytes only: never a path or a URL.")]
 ExternalId = Annotated[str, Field(min_length=1, max_length=200)]
 Metadata = dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=1000)]]
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999") from None
+
+
+RetainUntil = Annotated[
+    AwareDatetime,
+    AfterValidator(_in_utc),
+    Field(description="When the subject is erased by itself; with a time zone, in the future. Null: the service's own period."),
+]
 
 
 class Box(Answer):
@@ -117,6 +131,7 @@ class EnrolRequest(Request):
     metadata: Metadata = {}
     on_duplicate: OnDuplicate = OnDuplicate.flag
     face: FaceChoice = FaceChoice.only
+    retain_until: RetainUntil | None = None
 
 
 class AddSampleRequest(Request):
@@ -127,6 +142,7 @@ class AddSampleRequest(Request):
 class SubjectPatch(Request):
     external_id: ExternalId | None = None
     metadata: Metadata | None = None
+    retain_until: RetainUntil | None = None
 
 
 class Sample(Answer):
@@ -144,6 +160,9 @@ class Subject(Answer):
     state: SubjectState
     merged_into: str | None = Field(None, description="The survivor, when a decision merged this subject away.")
     merged: list[str] = Field([], description="Subjects that were merged into this one.")
+    retain_until: AwareDatetime | None = Field(
+        None, description="When it is erased by itself, with all that were merged into it; null: the service's own period holds."
+    )
     samples: list[Sample]
     version: int
     created_at: AwareDatetime

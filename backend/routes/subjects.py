@@ -106,7 +106,7 @@ async def read_subject(subject_id: str, caller: MayReadSubjects, parts: TheParts
 async def change_subject(
     subject_id: str, caller: MayChangeSubject, body: PatchBody, if_match: IfMatch, parts: TheParts, response: Response
 ) -> wire.Subject:
-    """Change external_id or metadata; what the body does not name stays."""
+    """Change external_id, metadata or retain_until; what the body does not name stays."""
     changed = await parts.threads.ledger(parts.subjects.patch, subject_id, body.content, if_match=if_match, caller=caller)
     return _tagged(changed, response)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlmodel import Session, select
 
-from backend.errors import ExternalIdTaken, ModelMismatch, SubjectNotFound
+from backend.errors import ExternalIdTaken, ModelMismatch, RetainUntilPast, SubjectNotFound
 from backend.store import gallery_log
 from backend.store.caller import Caller
 from backend.store.ids import new_id
@@ -47,11 +47,20 @@ class Terms:
     lease_s: float
 
 
-def admit_subject(store: Store, session: Session, profile: Profile, samples: Sequence[NewSample], *, terms: Terms) -> Enrolment:
+def admit_subject(
+    store: Store,
+    session: Session,
+    profile: Profile,
+    samples: Sequence[NewSample],
+    *,
+    terms: Terms,
+    retain_until: datetime | None = None,
+) -> Enrolment:
     """A new subject, pending.
 
     Raises:
         ExternalIdTaken: another subject of the gallery has it.
+        RetainUntilPast.
         ModelMismatch: the gallery is pinned to another model.
     """
     now = store.now(session)
@@ -65,6 +74,7 @@ def admit_subject(store: Store, session: Session, profile: Profile, samples: Seq
         external_id_index=index,
         sealed_profile=seal_profile(key, profile, subject_id=subject_id),
         wrapped_key=wrapped,
+        retain_until=to_come(retain_until, now=now),
         created_at=now,
     )
     session.add(subject)
@@ -117,6 +127,13 @@ def admit_again(session: Session, enrolment: Enrolment, sample: Sample, *, calle
     sample.state, sample.enrolment_id = SampleState.pending, again.id
     session.flush()
     return again
+
+
+def to_come(retain_until: datetime | None, *, now: datetime) -> datetime | None:
+    """As given; raises RetainUntilPast for a time that is over: the subject would go as soon as it came."""
+    if retain_until is not None and retain_until <= now:
+        raise RetainUntilPast()
+    return retain_until
 
 
 def claim_external_id(store: Store, session: Session, external_id: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Who asks: an API key or a signed-in person. Audit rows name it by id."""
+"""Who asks: an API key, a signed-in person, or the program itself. Audit rows name it by id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Caller:
 
     id: str
     name: str
-    kind: Literal["key", "person"]
+    kind: Literal["key", "person", "system"]
     roles: frozenset[str] = field(default_factory=frozenset)
     sid: str | None = None
     kid: str | None = None
@@ -22,5 +22,5 @@ class Caller:
         return not self.roles.isdisjoint({"supervisor", "admin"})
 
 
-SYSTEM = Caller(id="system", name="system", kind="key")
-"""The program itself: sweeps and commands of the host's operator."""
+SYSTEM = Caller(id="system", name="system", kind="system")
+"""The program itself: sweeps, retention, commands of the host's operator."""

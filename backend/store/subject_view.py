@@ -42,6 +42,7 @@ def _view(store: Store, session: Session, subject: Subject) -> wire.Subject:
         state=wire.SubjectState(subject.state),
         merged_into=subject.merged_into,
         merged=sorted(set(records) - {subject.id}),
+        retain_until=subject.retain_until,
         samples=_samples(store, session, records),
         version=subject.version,
         created_at=subject.created_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -262,3 +263,22 @@ def test_one_picture_is_erased_and_the_only_one_is_not(site: Site, service: Serv
         client.erase_sample(subject.subject_id, second)
     assert (last.value.status, last.value.code) == (409, "last_sample")
     assert "erase that subject" in last.value.detail
+
+
+def test_a_retention_time_is_kept_shown_and_refused_in_the_past(site: Site, service: Service) -> None:
+    client, until = service.client(site.key("client")), datetime(2099, 1, 1, tzinfo=UTC)
+    subject = client.enrol([same_woman(8)], retain_until=until)
+    assert client.subject(subject.subject_id).retain_until == until
+    assert client.change_subject(subject.subject_id, {"retain_until": None}).retain_until is None
+    for wrong, code in (("2001-01-01T00:00:00Z", "retain_until_past"), ("2099-01-01T00:00:00", "invalid_request")):
+        answer = service.request("PATCH", f"/v1/subjects/{subject.subject_id}", site.key("client"), {"retain_until": wrong})
+        assert (answer.status_code, problem_of(answer)) == (422, code)
+    with pytest.raises(ProblemError) as past:
+        client.enrol([same_woman(8)], retain_until=datetime(2001, 1, 1, tzinfo=UTC))
+    assert (past.value.status, past.value.code) == (422, "retain_until_past")
+
+
+def test_who_is_due_stands_in_the_metrics(site: Site, service: Service) -> None:
+    text = service.get("/metrics").text
+    assert 'face_auth_subjects_due{within_days="0"} 0.0' in text
+    assert 'face_auth_subjects_due{within_days="30"}' in text
