@@ -21,7 +21,8 @@ from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
 from backend.gallery.memory import room_for
 from backend.gallery.replica import Replica
-from backend.gallery.snapshot import Place, Snapshots
+from backend.gallery.snapshot import Snapshots
+from backend.gallery.snapshot_folder import Place
 from backend.identity import Identity, Signers
 from backend.intake import Faces, ImageRules, Intake
 from backend.lifecycle import Lifecycle

@@ -8,15 +8,10 @@ the old key), then the old file away. So whatever is interrupted, the row names 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +25,7 @@ from backend.gallery.index import IndexChanged
 from backend.gallery.memory import Room
 from backend.gallery.replica import Replica, Standing
 from backend.gallery.snapshot_file import Half, Header, Unusable
+from backend.gallery.snapshot_folder import Place, SnapshotFolder, SnapshotNotKept
 from backend.store import gallery_log, index_snapshots
 from backend.store.database import Store
 from backend.store.ids import new_id
@@ -46,25 +42,12 @@ LARGEST_NORM = 1.6
 `candidates.MARGIN`. The offline engine's descriptors reach a norm of 1.59."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a replica keeps its snapshots, and how often it renews them."""
-
-    folder: Path
-    """one for all replicas of a machine will do: each makes a folder of its own in it"""
-    holder: str
-    """the replica's name; it must outlive the process, or no snapshot is found again"""
-    every_s: float
-    min_free_bytes: int
-    """what must stay free on the disk"""
-
-
 class Snapshots:
     def __init__(self, store: Store, card: ModelCard, place: Place) -> None:
         self._store = store
         self._card = card
         self._place = place
-        self._folder = place.folder / quote(f"{store.gallery_id}-{place.holder}", safe="")
+        self._folder = SnapshotFolder(place, gallery_id=store.gallery_id)
         self._asked = False
         self._not_before = 0.0
         self._stopping = threading.Event()
@@ -85,7 +68,7 @@ class Snapshots:
             epoch = self._store.gallery(session).epoch
             logged = session.get(GalleryChange, row.seq) if row else None
         first, self._asked = not self._asked, True
-        self._tidy(row)
+        self._folder.tidy(keep=row.id if row else None)
         if row is None:
             if first:
                 log.info("no index snapshot: reading the gallery from the database")
@@ -115,7 +98,7 @@ class Snapshots:
             raise Unusable("its key does not open") from error
         position = Position(FlatIndex(self._card.dimension, self._card.metric), row.epoch, seq=row.seq)
         position.index.reserve(row.count)
-        for ids, half in snapshot_file.read(self._path(row.id), self._header_of(row), key):
+        for ids, half in snapshot_file.read(self._folder.file(row.id), self._header_of(row), key):
             gone = np.isnan(half[:, 0])
             vectors = half.astype(np.float32)
             position.index.add(*((ids[~gone], vectors[~gone]) if gone.any() else (ids, vectors)))
@@ -142,7 +125,7 @@ class Snapshots:
         """Once refused, never tried again; the next one is due at once."""
         with self._store.write() as session:
             index_snapshots.destroy(self._store, session, [row.id])
-        self._tidy(None)
+        self._folder.tidy(keep=None)
 
     # --- keeping one ----------------------------------------------------------------------------------------------
 
@@ -178,7 +161,7 @@ class Snapshots:
             return False
         with self._store.read() as session:
             row, now = index_snapshots.of(self._store, session, self._place.holder), self._store.now(session)
-        if row is None or not self._path(row.id).exists():
+        if row is None or not self._folder.file(row.id).exists():
             return True
         moved = (row.seq, row.epoch, row.model_id) != (status.seq, status.epoch, self._card.model_id)
         return moved and now - row.created_at >= timedelta(seconds=self._place.every_s)
@@ -195,13 +178,11 @@ class Snapshots:
             count=len(standing.ids),
             checksum=gallery_log.checksum_of(standing.ids),
         )
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if shutil.disk_usage(self._folder).free < header.file_bytes + self._place.min_free_bytes:
-            raise SnapshotNotKept(f"an index snapshot of {header.file_bytes} bytes finds no room in {self._folder}")
+        self._folder.prepare(header.file_bytes)
         wrapped, key = index_snapshots.new_key(self._store.keyring, header.id)
-        snapshot_file.write(self._path(header.id), header, key, self._chunks(replica, standing, header))
+        snapshot_file.write(self._folder.file(header.id), header, key, self._chunks(replica, standing, header))
         row = self._put(header, wrapped)
-        self._tidy(row)
+        self._folder.tidy(keep=row.id)
         fields = {"seq": row.seq, "templates": row.count, "seconds": round(time.monotonic() - started, 2)}
         log.info("index snapshot written", extra={"fields": fields})
 
@@ -232,19 +213,3 @@ class Snapshots:
             )
             index_snapshots.put(self._store, session, row)
         return row
-
-    def _path(self, snapshot_id: str) -> Path:
-        return self._folder / f"{snapshot_id}.snapshot"
-
-    def _tidy(self, row: IndexSnapshot | None) -> None:
-        """Away with every file that the row does not name: no key opens them, and no kill leaves them behind for long."""
-        try:
-            for path in [*self._folder.glob("*.snapshot"), *self._folder.glob("*.tmp")]:
-                if row is None or path != self._path(row.id):
-                    path.unlink(missing_ok=True)
-        except OSError as error:  # they take room, and no more than that
-            log.warning("old index snapshots stay on the disk", extra={"fields": {"why": os.strerror(error.errno or 0)}})
-
-
-class SnapshotNotKept(Exception):
-    """This replica goes on without a snapshot; the message says what to change."""

@@ -18,7 +18,8 @@ from backend.gallery.flat import FlatIndex
 from backend.gallery.follow import Position
 from backend.gallery.memory import room_for
 from backend.gallery.replica import Replica
-from backend.gallery.snapshot import Place, Snapshots
+from backend.gallery.snapshot import Snapshots
+from backend.gallery.snapshot_folder import Place
 from backend.store import gallery_log
 from backend.store.database import Store
 from backend.store.keyring import Keyring

@@ -13,7 +13,8 @@ import numpy as np
 
 from backend.gallery import snapshot_file
 from backend.gallery.replica import Replica, Standing
-from backend.gallery.snapshot import Place, Snapshots
+from backend.gallery.snapshot import Snapshots
+from backend.gallery.snapshot_folder import Place, SnapshotFolder
 from tests.ledger.world import CARD, DIMENSION, World
 
 
@@ -39,11 +40,11 @@ def main(folder: str, url: str, step: str) -> None:
     if step == "before-the-row":
         kept._put = stop_here  # type: ignore[method-assign]
     if step == "before-tidying":
-        kept._tidy = stop_here  # type: ignore[method-assign]
+        SnapshotFolder.tidy = stop_here  # type: ignore[method-assign, assignment]
     kept.keep(replica)
 
 
-def stop_here(*_: object) -> None:
+def stop_here(*_: object, **__: object) -> None:
     print("reached", flush=True)
     time.sleep(600)
 

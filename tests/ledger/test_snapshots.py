@@ -23,8 +23,9 @@ from backend.gallery.candidates import MARGIN
 from backend.gallery.flat import FlatIndex
 from backend.gallery.memory import Room, room_for
 from backend.gallery.replica import Replica, Standing
-from backend.gallery.snapshot import KEPT_AFTER_REMOVAL, LARGEST_NORM, Place, SnapshotNotKept, Snapshots
+from backend.gallery.snapshot import KEPT_AFTER_REMOVAL, LARGEST_NORM, Snapshots
 from backend.gallery.snapshot_file import Header, Unusable
+from backend.gallery.snapshot_folder import Place, SnapshotNotKept
 from backend.recognition import LEAST_FETCHED
 from backend.store import index_snapshots
 from backend.store.keyring import SEALED_MORE, DataKey, Keyring, KeyringError
