@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test start-test fault-test accuracy-test input-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test start-test fault-test accuracy-test input-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ outage-test: install ## PostgreSQL away under load: how soon it is seen, told an
 
 frozen-test: install ## one of three replicas stopped for a while: what it answers when it goes on (SECONDS=30 DB=sqlite|postgresql)
 	$(VENV)/python -m tests.system.frozen --seconds $(or $(SECONDS),30) --db $(or $(DB),sqlite)
+
+erase-test: install ## erase somebody, then search every file of data, snapshots, logs and a backup for her (DB=sqlite|postgresql, default both)
+	$(VENV)/python -m tests.system.erase_check $(if $(DB),--db $(DB))
 
 start-test: install ## up and down as a new user meets them: seconds, cases, remains
 	$(VENV)/python -m pytest -q -s tests/system/test_fleet_starts.py
