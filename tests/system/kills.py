@@ -107,7 +107,9 @@ def run(plan: Plan, url: str) -> Outcome:
     environment = _environment(plan, url)
     subprocess.run([sys.executable, "-m", "backend", "migrate"], cwd=ROOT, env=environment, check=True, capture_output=True)
     key, key_file = _key(environment), Path(environment["BACKEND_MASTER_KEY_FILE"])
-    replicas = [Replica(f"k{i}", free_port(), environment, plan.folder / f"k{i}.log") for i in range(REPLICAS)]
+    replicas = [
+        Replica(f"k{i}", free_port(), environment | _snapshots(plan, f"k{i}"), plan.folder / f"k{i}.log") for i in range(REPLICAS)
+    ]
     killer = Killer(replicas, url, key_file, random.Random(plan.seed))
     record, done = Record(), threading.Event()
     try:
@@ -129,6 +131,12 @@ def run(plan: Plan, url: str) -> Outcome:
         for replica in replicas:
             replica.stop()
     return Outcome(plan, sum(replica.kills for replica in replicas), killer.between_t1_and_t2, record, verdict)
+
+
+def _snapshots(plan: Plan, name: str) -> dict[str, str]:
+    """Renewed all the time, so that most starts are from one, and many kills meet the writing of one."""
+    folder = str(plan.folder / "snapshots")
+    return {"BACKEND_INSTANCE": name, "BACKEND_SNAPSHOT_DIR": folder, "BACKEND_SNAPSHOT_EVERY_S": "0.2"}
 
 
 def _until_all_ready(replicas: Sequence[Replica]) -> None:
