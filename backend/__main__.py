@@ -18,6 +18,8 @@ COMMANDS = {
     "models": "list, install, import and verify model packs",
     "keys": "create, list and revoke API keys",
     "audit": "verify the chain of the audit trail",
+    "backup": "copy the ledger, as it is at one moment, into one file",
+    "restore": "put a backup in the place of the ledger",
 }
 WRONG_USE = 2
 

@@ -49,9 +49,9 @@ class Head:
 
 def head(store: Store) -> Head:
     with store.read() as session:
-        last = _last(store, session)
+        newest = _last(store, session)
         waiting = session.exec(select(func.count()).where(*_unsealed(store))).one()
-    position, hash_, at = (last.position or 0, last.hash, last.at) if last else (0, GENESIS, None)
+    position, hash_, at = (newest.position or 0, newest.hash, newest.at) if newest else (0, GENESIS, None)
     return Head(position, hash_, at, waiting)
 
 
@@ -94,8 +94,7 @@ def seal(store: Store, session: Session) -> int:
 
     A row of the first release comes with hashes of its own. It has no place yet, so nobody has witnessed it: sealed as any other.
     """
-    last = _last(store, session)
-    position, previous = (last.position or 0, last.hash) if last else (0, GENESIS)
+    position, previous = last(store, session)
     waiting = select(AuditRow).where(*_unsealed(store))
     rows = session.exec(waiting.order_by(col(AuditRow.seq)).limit(AT_ONCE)).all()
     for row in rows:
@@ -105,6 +104,12 @@ def seal(store: Store, session: Session) -> int:
         session.add(row)
     session.flush()
     return len(rows)
+
+
+def last(store: Store, session: Session) -> tuple[int, str]:
+    """Place and hash of the last sealed row."""
+    row = _last(store, session)
+    return (row.position or 0, row.hash) if row else (0, GENESIS)
 
 
 def _last(store: Store, session: Session) -> AuditRow | None:

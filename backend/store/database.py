@@ -116,6 +116,10 @@ class Store:
         """The database's clock: the only one that leases are measured by."""
         return self._database.now(session.connection())
 
+    def continue_numbering(self, session: Session, table: str, column: str, *, above: int) -> None:
+        """Within a write transaction that put rows with numbers of their own into `table`."""
+        self._database.continue_numbering(session.connection(), table, column, above=above)
+
     def gallery(self, session: Session) -> Gallery:
         return session.exec(select(Gallery).where(Gallery.id == self.gallery_id)).one()
 

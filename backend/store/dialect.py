@@ -46,6 +46,10 @@ class Database(Protocol):
         """The database's clock, at this moment: the one that leases are measured by."""
         ...
 
+    def continue_numbering(self, connection: Connection, table: str, column: str, *, above: int) -> None:
+        """The next number that this column gives by itself is above `above` and above all that are there."""
+        ...
+
     def announce(self, connection: Connection) -> None:
         """Within a transaction that lengthened the gallery's log: wake those who follow it once it commits."""
         ...

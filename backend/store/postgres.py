@@ -102,6 +102,11 @@ class PostgresDatabase:
         said: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
         return said.astimezone(UTC)
 
+    def continue_numbering(self, connection: Connection, table: str, column: str, *, above: int) -> None:
+        highest = f"(SELECT greatest(coalesce(max({column}), 0), :above) + 1 FROM {table})"  # noqa: S608 - names of our own schema
+        statement = f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), {highest}, false)"
+        connection.execute(text(statement), {"above": above})
+
     def announce(self, connection: Connection) -> None:
         connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL})
 

@@ -141,6 +141,11 @@ class SqliteDatabase:
         finally:
             self._writer.release()
 
+    def continue_numbering(self, connection: Connection, table: str, column: str, *, above: int) -> None:
+        highest = connection.exec_driver_sql(f"SELECT coalesce(max({column}), 0) FROM {table}").scalar_one()  # noqa: S608
+        connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, max(above, highest)))
+
     def announce(self, connection: Connection) -> None:
         """Nothing: whoever shares the file polls it."""
 

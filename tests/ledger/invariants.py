@@ -7,7 +7,6 @@ from collections import defaultdict
 from sqlmodel import col, select
 
 from backend.store import audit_chain, gallery_log
-from backend.store.audit_chain import Sealer
 from backend.store.database import Store
 from backend.store.forest import roots
 from backend.store.keyring import Keyring
@@ -28,8 +27,7 @@ from tests.ledger.world import World
 def assert_ledger_is_whole(world: World) -> None:
     store = Store.open(world.url, keyring=Keyring.load(world.key_file))
     try:
-        Sealer(store, "invariants").run()
-        assert audit_chain.head(store).waiting == 0
+        seal_all(store)
         assert audit_chain.verify(store).why is None
         assert_merges_are_a_forest(store)
         assert_each_person_is_in_one_open_case_at_most(store)
@@ -37,6 +35,13 @@ def assert_ledger_is_whole(world: World) -> None:
         assert_a_fresh_index_agrees_with_the_log(world, store)
     finally:
         store.close()
+
+
+def seal_all(store: Store) -> None:
+    """As the leased job would, whoever has its lease just now."""
+    with store.write() as session:
+        while audit_chain.seal(store, session):
+            pass
 
 
 def assert_merges_are_a_forest(store: Store) -> None:

@@ -1,0 +1,50 @@
+"""`python -m backend restore FILE`: a backup becomes the ledger, as a new epoch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+from backend import settings
+from backend.errors import FaceAuthError
+from backend.store.backup import BackupError
+from backend.store.database import Store
+from backend.store.dialect import UnsafeDatabase
+from backend.store.keyring import Keyring, KeyringError
+from backend.store.restore import Restored, restore
+
+FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="what `backup` wrote")
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="the subjects' keys, where they were kept apart")
+    parser.add_argument("--replace", action="store_true", help="put it in the place of what the database holds")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    chosen = settings.load()
+    try:
+        keyring = Keyring.load(chosen.master_key_file)
+        with closing(Store.open(chosen.database_url.get_secret_value(), keyring=keyring)) as store:
+            done = restore(store, args.file, keys_file=args.keys, replace=args.replace)
+            store.scrub()
+    except (FaceAuthError, KeyringError, UnsafeDatabase, BackupError, OSError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    print(json.dumps(asdict(done), indent=2) if args.json else _sentences(done))
+    return 0
+
+
+def _sentences(done: Restored) -> str:
+    told = [f"{done.rows} rows restored as epoch {done.epoch}: running replicas read the gallery anew"]
+    if done.replaced_position:
+        told.append(f"what was there before, up to place {done.replaced_position} of the audit trail, is gone")
+    if done.erased_again:
+        told.append(f"{done.erased_again} people who were erased since, here or from the file of keys, are erased again")
+    return "\n".join(told)

@@ -1,0 +1,185 @@
+"""A backup becomes the ledger: in one transaction, as a new epoch, with what was erased since erased again."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Set
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlmodel import Session, col, select, update
+
+from backend.store import audit_chain, erasure
+from backend.store.audit import Audit
+from backend.store.backup import (
+    CHUNK,
+    BackupError,
+    Manifest,
+    check_rows,
+    fill_self_references,
+    insert_rows,
+    read_keys,
+    read_manifest,
+    read_rows,
+    tables,
+)
+from backend.store.caller import SYSTEM
+from backend.store.database import Store, database_of
+from backend.store.gallery_log import LENGTHENED
+from backend.store.schema import known_revisions
+from backend.store.tables import ApiKey, AuditRow, DuplicateCase, Enrolment, EnrolmentState, GalleryChange, Subject
+from backend.store.tables.base import Table as Base
+from backend.wire import SubjectState
+
+ERASED = "subject.erase"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """`erased_again`: people who were erased after the backup was taken, or from its file of keys."""
+
+    rows: int
+    epoch: str
+    erased_again: int
+    replaced_position: int
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What is known of the ledger that is replaced."""
+
+    numbers: Mapping[str, int]
+    """the highest number ever given, by table"""
+    position: int
+    head: str
+    erased: frozenset[str]
+    revoked: frozenset[str]
+    is_empty: bool
+
+
+def restore(store: Store, file: Path, *, keys_file: Path | None = None, replace: bool = False) -> Restored:
+    """Replicas may run: they are refused the ledger lock meanwhile, then see the new epoch and read the gallery anew.
+
+    Raises:
+        BackupError: the backup does not fit this database, program or key file, is damaged, or would replace data unasked.
+        OSError, Unavailable.
+    """
+    manifest = read_manifest(file)
+    _refuse_unfit(store, manifest, keys_file)
+    keys = read_keys(keys_file) if keys_file is not None else None
+    source = database_of(f"sqlite:///{file}")
+    try:
+        with closing(_opened(file)) as reading:
+            check_rows(reading, manifest)
+            with store.write() as session:
+                return _replace(store, session, reading, manifest, keys, replace=replace)
+    finally:
+        source.engine.dispose()
+
+
+def _opened(file: Path) -> Connection:
+    """For reading alone: a backup stays as it was written, also its journal mode."""
+    return sa.create_engine(f"sqlite:///file:{file}?mode=ro&uri=true").connect()
+
+
+def _refuse_unfit(store: Store, manifest: Manifest, keys_file: Path | None) -> None:
+    if manifest.revision != known_revisions()[-1]:
+        raise BackupError(
+            f"the backup is of schema {manifest.revision}, this program of {known_revisions()[-1]}: restore it with the program"
+            " that wrote it, then migrate"
+        )
+    if manifest.gallery_id != store.gallery_id:
+        raise BackupError(f"the backup is of gallery {manifest.gallery_id}, not {store.gallery_id}")
+    if manifest.key_check not in (None, store.keyring.check_value):
+        raise BackupError("the backup was encrypted with another key file: give the one that was in use when it was taken")
+    if manifest.keys_apart and keys_file is None:
+        raise BackupError("the backup's keys were kept apart: give their file with --keys")
+    state = store.schema_state()
+    if state.revision != manifest.revision:
+        raise BackupError(state.sentence)
+
+
+def _replace(
+    store: Store, session: Session, reading: Connection, manifest: Manifest, keys: dict[str, bytes] | None, *, replace: bool
+) -> Restored:
+    before = _before(store, session)
+    if not before.is_empty and not replace:
+        raise BackupError("the database holds subjects already: --replace puts the backup in their place")
+    writing, erased = session.connection(), set(before.erased)
+    _clear(writing)
+    for table in tables():
+        for chunk in read_rows(reading, table):
+            if keys is not None and table.name == "subject":
+                erased.update(row["id"] for row in chunk if row["id"] not in keys and row["state"] != SubjectState.rejected)
+                chunk = [row | {"wrapped_key": keys.get(row["id"])} for row in chunk]
+            insert_rows(writing, table, chunk)
+        fill_self_references(reading, writing, table)
+    session.expire_all()
+    for name, highest in before.numbers.items():
+        store.continue_numbering(session, name, "seq", above=highest)
+    epoch = _begin_anew(store, session)
+    erased_again = _erase_again(store, session, erased)
+    session.exec(update(ApiKey).where(col(ApiKey.id).in_(before.revoked), col(ApiKey.revoked_at).is_(None)).values(
+        revoked_at=store.now(session)
+    ))  # fmt: skip
+    detail = {
+        "backup_position": manifest.position,
+        "replaced_position": before.position,
+        "replaced_hash": before.head,
+        "erased_again": erased_again,
+    }
+    Audit(store).append(session, SYSTEM, audit_chain.RESTORED, None, detail)
+    session.info[LENGTHENED] = True  # wakes those who follow, also where no row was added
+    return Restored(sum(manifest.rows.values()), epoch, erased_again, before.position)
+
+
+def _before(store: Store, session: Session) -> _Before:
+    position, head = audit_chain.last(store, session)
+    numbered = (table for table in Base.metadata.sorted_tables if "seq" in table.primary_key.columns)
+    numbers = {
+        table.name: session.connection().execute(sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))).scalar_one()
+        for table in numbered
+    }
+    erased: set[str] = set()
+    for detail in session.exec(select(AuditRow.detail).where(AuditRow.action == ERASED)):
+        erased.update(detail.get("records", ()))
+    revoked = session.exec(select(ApiKey.id).where(col(ApiKey.revoked_at).is_not(None)))
+    empty = session.exec(select(GalleryChange.seq).limit(1)).first() is None
+    return _Before(numbers, position, head, frozenset(erased), frozenset(revoked), empty)
+
+
+def _clear(writing: Connection) -> None:
+    """Everything, also what a backup leaves out: leases and snapshots of another gallery's life."""
+    for table in Base.metadata.sorted_tables:
+        for column in table.columns:
+            if any(key.column.table is table for key in column.foreign_keys):
+                writing.execute(table.update().values({column.name: None}))
+    for table in reversed(Base.metadata.sorted_tables):
+        writing.execute(table.delete())
+
+
+def _begin_anew(store: Store, session: Session) -> str:
+    """A new epoch; nobody holds a case, and what was under way is left to the sweep."""
+    gallery = store.gallery(session)
+    gallery.epoch = secrets.token_hex(8)
+    session.exec(update(DuplicateCase).values(lease_holder=None, lease_holder_name=None, lease_until=None))
+    pending = update(Enrolment).where(col(Enrolment.state) == EnrolmentState.pending)
+    session.exec(pending.values(lease_holder="", lease_until=store.now(session)))
+    session.flush()
+    return gallery.epoch
+
+
+def _erase_again(store: Store, session: Session, erased: Set[str]) -> int:
+    """Who is in the backup and was erased since; the audit trail that is replaced is the only one that knows."""
+    there = sorted(erased.intersection(session.exec(select(Subject.id)).all()))
+    for start in range(0, len(there), CHUNK):
+        some = there[start : start + CHUNK]
+        # A merge into one of them may have been undone since: who is left stands alone again.
+        left = update(Subject).where(col(Subject.merged_into).in_(some), col(Subject.id).not_in(erased))
+        session.exec(left.values(merged_into=None, merged_by=None, state=SubjectState.active))
+        erasure.erase(store, session, some, at=store.now(session))
+        Audit(store).append(session, SYSTEM, ERASED, some[0], {"records": some, "reason": "restore"})
+    return len(there)
