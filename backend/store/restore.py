@@ -174,7 +174,7 @@ def _begin_anew(store: Store, session: Session) -> str:
 
 def _erase_again(store: Store, session: Session, erased: Set[str]) -> int:
     """Who is in the backup and was erased since; the audit trail that is replaced is the only one that knows."""
-    there = sorted(erased.intersection(session.exec(select(Subject.id)).all()))
+    there = sorted(erased & set(session.exec(select(Subject.id)).all()))
     for start in range(0, len(there), CHUNK):
         some = there[start : start + CHUNK]
         # A merge into one of them may have been undone since: who is left stands alone again.
