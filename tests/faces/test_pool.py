@@ -20,6 +20,13 @@ from backend.faces.pool import InferencePool
 Within = 10.0
 
 
+class Gate(threading.Event):
+    """Holds up a job, and not for ever: one that nobody lets go must not outlive its test."""
+
+    def wait(self, timeout: float | None = Within) -> bool:
+        return super().wait(timeout)
+
+
 @contextmanager
 def pool(workers: int = 1, queue: int = 1, deadline_s: float = Within) -> Iterator[InferencePool]:
     made = InferencePool(workers, queue, deadline_s)
@@ -61,7 +68,7 @@ def test_a_job_sees_the_callers_context() -> None:
 
 def test_a_full_pool_says_no_at_once_and_recovers() -> None:
     async def scenario(here: InferencePool) -> None:
-        gate = threading.Event()
+        gate = Gate()
         held = [spawned(here.run(gate.wait)) for _ in range(3)]
         await until(lambda: here.busy == 1 and here.waiting == 2)
         began = time.perf_counter()
@@ -81,7 +88,7 @@ def test_a_full_pool_says_no_at_once_and_recovers() -> None:
 
 def test_a_job_past_its_deadline_is_given_up_and_its_slot_stays_busy_until_it_ends() -> None:
     async def scenario(here: InferencePool) -> None:
-        gate = threading.Event()
+        gate = Gate()
         with pytest.raises(DeadlineExceeded):
             await here.run(gate.wait)
         assert here.busy == 1
@@ -95,7 +102,7 @@ def test_a_job_past_its_deadline_is_given_up_and_its_slot_stays_busy_until_it_en
 
 def test_a_job_that_waited_past_its_deadline_never_runs() -> None:
     async def scenario(here: InferencePool) -> None:
-        gate, ran = threading.Event(), threading.Event()
+        gate, ran = Gate(), Gate()
         first, second = spawned(here.run(gate.wait)), spawned(here.run(ran.set))
         results = await asyncio.gather(first, second, return_exceptions=True)
         assert [type(result) for result in results] == [DeadlineExceeded] * 2
@@ -110,7 +117,7 @@ def test_a_job_that_waited_past_its_deadline_never_runs() -> None:
 
 def test_a_caller_that_goes_away_frees_its_place_in_the_queue() -> None:
     async def scenario(here: InferencePool) -> None:
-        gate = threading.Event()
+        gate = Gate()
         first, second = spawned(here.run(gate.wait)), spawned(here.run(gate.wait))
         await until(lambda: here.waiting == 1)
         second.cancel()
@@ -124,7 +131,7 @@ def test_a_caller_that_goes_away_frees_its_place_in_the_queue() -> None:
 
 def test_the_event_loop_turns_while_every_slot_is_busy() -> None:
     async def scenario(here: InferencePool) -> None:
-        gate = threading.Event()
+        gate = Gate()
         held = [spawned(here.run(gate.wait)) for _ in range(2)]
         await until(lambda: here.busy == 2)
         for _ in range(50):
@@ -145,7 +152,7 @@ def test_an_idle_pool_is_not_stuck() -> None:
 
 def test_a_busy_pool_where_nobody_waits_is_not_stuck_before_its_deadline() -> None:
     async def scenario(here: InferencePool) -> None:
-        gate = threading.Event()
+        gate = Gate()
         held = spawned(here.run(gate.wait))
         await until(lambda: here.busy == 1)
         assert here.stuck_for_s(time.monotonic() + Within / 2) == 0
@@ -159,7 +166,7 @@ def test_a_busy_pool_where_nobody_waits_is_not_stuck_before_its_deadline() -> No
 
 def test_time_since_the_last_progress_counts_while_some_wait() -> None:
     async def scenario(here: InferencePool) -> None:
-        gate = threading.Event()
+        gate = Gate()
         held = [spawned(here.run(gate.wait)) for _ in range(2)]
         await until(lambda: here.busy == 1 and here.waiting == 1)
         now = time.monotonic()

@@ -136,8 +136,8 @@ GUARDS = (
         name="over-fetching-for-what-sql-drops",
         keeps=4,
         file="backend/recognition.py",
-        old="exhausted = len(hits.ids) < wanted or",
-        new="exhausted = True or",
+        old="if beyond < threshold or (len(ranked)",
+        new="if True or (len(ranked)",
         test=RECOGNITION + "test_each_person_is_one_candidate_with_the_best_sample_however_many_samples_crowd_the_index[sqlite]",
     ),
 )

@@ -56,7 +56,7 @@ GUARDS = (
         file="backend/logs.py",
         old='f"{type(error).__name__} at "',
         new='f"{error!r} at "',
-        test=REQUESTS + "test_the_logs_have_a_line_per_request_and_nothing_of_anybody[plain]",
+        test="tests/api/test_logs.py::test_no_words_of_an_exception_are_logged_nor_of_what_caused_it[plain]",
     ),
     Guard(
         name="errors-repeat-no-input",
@@ -64,7 +64,7 @@ GUARDS = (
         file="backend/problems.py",
         old='"problem": found["msg"]',
         new='"problem": str(found)',
-        test=REQUESTS + "test_an_error_never_repeats_what_was_sent[body0]",
+        test=REQUESTS + "test_a_wrong_query_is_a_problem_that_repeats_nothing",
     ),
     Guard(
         name="errors-name-no-metadata",
