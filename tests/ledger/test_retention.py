@@ -134,6 +134,14 @@ def test_one_replica_at_a_time_erases_and_a_stopped_one_not_at_all(world: World,
     assert retention(node, holder="b1").erase_due() == 1
 
 
+def test_who_lost_the_lease_meanwhile_erases_nobody(node: Node, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = node.enrol(people.stranger())
+    let_pass(node, a.subject_id, retain_until=-DAY)
+    monkeypatch.setattr(job_leases, "hold", lambda *_, **__: 0)  # an epoch from before somebody else took it
+    assert retention(node).erase_due() == 0
+    assert living(node) == {a.subject_id}
+
+
 def test_a_time_of_ones_own_is_set_at_enrolment_changed_and_taken_away(node: Node, people: People) -> None:
     a = node.enrol(people.stranger(), retain_until=SOON)
     assert node.subjects.get(a.subject_id).retain_until == SOON
