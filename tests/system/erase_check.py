@@ -9,15 +9,13 @@ renewed and a backup made, every byte of the data folder, the snapshots, the log
 server's whole folder with its write-ahead log is searched for what she was (`tests/system/erase_search.py`: in which forms).
 
 Before that it is shown that the search would see her: each thing in a file where it stands plainly, and her ciphertexts in the
-database's own files. Afterwards nothing plain may be found anywhere, and in SQLite's files no ciphertext and no wrapped key
-either. PostgreSQL overwrites neither the gaps in its pages nor its log at once: what is left there is counted and told.
+database's own files and in a backup. Afterwards nothing plain may be found anywhere, and in SQLite's files no ciphertext and no
+wrapped key either. PostgreSQL overwrites gaps in its pages and its log in its own time: what is left is counted and told.
 """
 
 from __future__ import annotations
 
 import argparse
-import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -33,7 +31,7 @@ from backend.store.database import Store
 from backend.store.keyring import Keyring
 from backend.store.tables import Change, GalleryChange, IndexSnapshot, Outbox
 from tests.api.service import Service, Site, make_site, serving, wait_until
-from tests.postgres import BIN, PostgresServer, postgres_server
+from tests.postgres import PostgresServer, postgres_server
 from tests.system.erase_people import Victim, enrollable, settle, traces_of
 from tests.system.erase_search import Found, Trace, files_under, search
 from tests.system.running_fleet import ROOT
@@ -75,15 +73,6 @@ class Database:
             with psycopg.connect(self.url, autocommit=True) as connection:
                 connection.execute("CHECKPOINT")
 
-    def back_up(self, to: Path) -> None:
-        """With the database's own means."""
-        if self.server is not None:
-            subprocess.run([str(BIN[-1] / "pg_dump"), "--inserts", "-f", str(to), self.url], check=True, capture_output=True)
-            return
-        path = self.url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as copy:
-            source.backup(copy)
-
 
 @dataclass
 class Outcome:
@@ -121,8 +110,7 @@ def run(database: Database, folder: Path, testdata: Path, *, people: int = PEOPL
         client.erase_subject(victim.subject_id)
         _until_gone(store, service)
         database.flush()
-        (site.folder / "backup").mkdir()
-        database.back_up(site.folder / "backup" / "ledger.backup")
+        _back_up(site, site.folder / "backup")
         files = files_under(site.folder, *database.folders)
         outcome.found = search(files, victim.plain)
         outcome.sealed_left = _left(files, victim.sealed, database)
@@ -141,9 +129,17 @@ def _unseen(database: Database, site: Site, victim: Victim, control: Path) -> li
     told = len({path for _, path in plain.places})
     blind = [] if told == plain.files else [f"{plain.files - told} forms in plain files"]
     sealed = (*victim.sealed, *victim.key)
-    stored = search(files_under(*([site.folder] if database.server is None else database.folders)), sealed)
+    own = [site.folder] if database.server is None else database.folders
+    _back_up(site, control / "backup")
+    stored, backed_up = search(files_under(*own), sealed), search(files_under(control / "backup"), sealed)
     missed = [trace.name for trace in victim.plain if trace.name not in plain.names]
-    return [*blind, *missed, *(trace.name for trace in sealed if trace.name not in stored.names)]
+    return [*blind, *missed, *(trace.name for trace in sealed if trace.name not in stored.names & backed_up.names)]
+
+
+def _back_up(site: Site, folder: Path) -> None:
+    folder.mkdir()
+    made = site.command("backup", str(folder / "ledger.backup"))
+    assert made.returncode == 0, made.stderr
 
 
 def _snapshot_covers(store: Store, seq: int) -> bool:
