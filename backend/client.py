@@ -292,6 +292,21 @@ class BackendClient:
         asked = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
         return self._get("/v1/audit", wire.Page[wire.AuditEvent], asked)
 
+    def start_scan(
+        self, *, threshold: float | None = None, whole: bool = False, reopen_distinct: bool = False, dry_run: bool = False
+    ) -> wire.Scan:
+        body = {"threshold": threshold, "whole": whole, "reopen_distinct": reopen_distinct, "dry_run": dry_run}
+        return self._post("/v1/scans", body, wire.Scan)
+
+    def scans(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Scan]:
+        return self._get("/v1/scans", wire.Page[wire.Scan], {"cursor": cursor, "limit": limit})
+
+    def scan(self, scan_id: str) -> wire.Scan:
+        return self._get(f"/v1/scans/{scan_id}", wire.Scan)
+
+    def cancel_scan(self, scan_id: str) -> wire.Scan:
+        return self._post(f"/v1/scans/{scan_id}/cancel", None, wire.Scan)
+
     def audit_head(self) -> wire.AuditHead:
         return self._get("/v1/audit/head", wire.AuditHead)
 

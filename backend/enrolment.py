@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, delete, select, update
 
 from backend import wire
+from backend.calibrations import calibration_row
 from backend.errors import FaceAuthError, ModelMismatch, SubjectNotFound
 from backend.faces.calibration import expected_fpir
 from backend.faces.capture import CapturedFace
@@ -31,7 +32,7 @@ from backend.store.conclusion import Evidence, Findings, Held, conclude
 from backend.store.database import Store
 from backend.store.forest import roots, tree
 from backend.store.sealing import Profile, SampleDetails
-from backend.store.tables import CalibrationRow, Enrolment, EnrolmentKind, EnrolmentState, Outbox, SampleState
+from backend.store.tables import Enrolment, EnrolmentKind, EnrolmentState, Outbox, SampleState
 from backend.store.templates import StoredTemplate
 
 __all__ = ["Enrolments", "Idempotency", "Outcome", "StoredAnswer", "Thresholds"]
@@ -219,17 +220,6 @@ class Enrolments:
         with self._store.read() as session:
             size = self._store.gallery(session).active_templates
             now = self._store.now(session)
-        row = None
-        if calibration is not None:
-            row = CalibrationRow(
-                id=calibration.id,
-                gallery_id=self._store.gallery_id,
-                model_id=self._card.model_id,
-                points=[asdict(point) for point in calibration.points],
-                supported_fmr=calibration.supported_fmr,
-                source=calibration.source,
-                created_at=now,
-            )
         return Findings(
             evidence=[
                 Evidence(m.new.sample_id, m.old.seq, m.old.sample_id, m.old.subject_id, m.score)
@@ -237,7 +227,7 @@ class Enrolments:
                 if m.old.enrolment_id != work.enrolment.id
             ],
             held=self._held(work),
-            calibration=row,
+            calibration=calibration_row(self._card, self._store.gallery_id, now),
             expected_fpir=expected_fpir(calibration, work.enrolment.review_threshold, size),
         )
 

@@ -5,8 +5,10 @@
     ├── Unauthenticated 401
     ├── Forbidden 403             PersonNeeded
     ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
+    │                             ScanNotFound
     ├── MethodNotAllowed 405
     ├── Conflict 409              VersionConflict · LeaseHeld · LeaseLost · ExternalIdTaken · CaseJoined · CaseStateConflict
+    │                             ScanUnderWay · ScanStateConflict
     │                             LastSample
     ├── PreconditionFailed 412
     ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · BodyTooLarge
@@ -105,6 +107,10 @@ class NothingToReview(NotFound):
     title = "No case is waiting for you"
 
 
+class ScanNotFound(NotFound):
+    title = "No such scan"
+
+
 class MethodNotAllowed(FaceAuthError):
     status, title = 405, "This path does not answer that method"
 
@@ -148,6 +154,14 @@ class LastSample(Conflict):
 
     def __init__(self, subject_id: str) -> None:
         super().__init__(f"This is the only active sample of {subject_id}: erase that subject, or add another sample first")
+
+
+class ScanUnderWay(Conflict):
+    title = "Another scan is under way"
+
+
+class ScanStateConflict(Conflict):
+    title = "The scan has ended already"
 
 
 class PreconditionFailed(FaceAuthError):

@@ -46,6 +46,7 @@ class Metrics:
         self._synthetic = self._counter("synthetic_requests", "Marked demo requests answered.", "route", "status")
         self._decisions = self._counter("face_auth_decisions", "Decisions by operation.", "operation", "decision")
         self._cases = self._gauge("face_auth_cases", "Review cases by state, at most 15 s old.", "state")
+        self._scanned = self._gauge("face_auth_scan_templates", "Templates of the scan under way, at most 15 s old.", "state")
         self._unsealed = self._gauge("face_auth_audit_unsealed", "Audit events that are not sealed into the chain yet.")
         self._unsealed_age = self._gauge("face_auth_audit_unsealed_age_seconds", "Age of the oldest of them.")
         self._due = self._gauge(
@@ -72,6 +73,10 @@ class Metrics:
     def cases(self, counts: Mapping[str, int]) -> None:
         for state, count in counts.items():
             self._cases.labels(state).set(count)
+
+    def scan(self, done: int, total: int) -> None:
+        self._scanned.labels("done").set(done)
+        self._scanned.labels("left").set(total - done)
 
     def audit(self, waiting: int, oldest_s: float) -> None:
         self._unsealed.set(waiting)

@@ -22,6 +22,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     wire.DecideRequest,
     wire.UndoRequest,
     wire.KeyRequest,
+    wire.ScanRequest,
 )
 
 

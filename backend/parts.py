@@ -30,6 +30,8 @@ from backend.metrics import Metrics
 from backend.readiness import Readiness
 from backend.recognition import Recognition, Thresholds
 from backend.retention import Periods, Retention
+from backend.scan_job import ScanJob
+from backend.scans import Scans
 from backend.server import is_loopback
 from backend.settings import Settings
 from backend.store.api_keys import Keys
@@ -50,6 +52,7 @@ DUE_WITHIN_DAYS = (0, 1, 7, 30)
 SNAPSHOT_LOOK_S = 15.0
 """How often it is asked whether a snapshot is due, or holds what was erased."""
 SEAL_EVERY_S = 2.0
+SCAN_LOOK_S = 2.0
 LEAVE_THREADS_S = 5.0
 """How long the end waits for what is under way: requests had their time before, and a kill at any point is safe."""
 
@@ -78,6 +81,7 @@ class Parts:
     subjects: Subjects
     exports: Exports
     adjudication: Adjudication
+    scans: Scans
     keys: Keys
     audit: Audit
     jobs: tuple[Job, ...]
@@ -111,8 +115,11 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         stack.callback(replica.stop)
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
+        scans = Scans(store, card, thresholds)
+        scan_job = ScanJob(store, replica, card, thresholds, holder=settings.instance)
         threads = Threads()
         stack.callback(threads.close, LEAVE_THREADS_S)
+        stack.callback(scan_job.stop)
         if snapshots:
             stack.callback(snapshots.stop)
         metrics.describe(card, version=version(), instance=settings.instance, thresholds=thresholds.by_kind())
@@ -153,13 +160,15 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             subjects=Subjects(store, card.metric),
             exports=Exports(store),
             adjudication=Adjudication(store, lease_s=settings.case_lease_s),
+            scans=scans,
             keys=keys,
             audit=Audit(store),
             jobs=(
                 Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
-                Job("cases", CASES_EVERY_S, partial(_count_cases, store, metrics)),
+                Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics)),
                 Job("retention", RETENTION_EVERY_S, partial(_retain, retention, metrics)),
                 *_snapshot_jobs(settings, snapshots, replica),
+                Job("scan", SCAN_LOOK_S, scan_job.work),
                 Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, settings.instance), metrics)),
             ),
         )
@@ -185,8 +194,9 @@ def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
     metrics.audit(*unsealed(store))
 
 
-def _count_cases(store: Store, metrics: Metrics) -> None:
+def _count(store: Store, scans: Scans, metrics: Metrics) -> None:
     metrics.cases({str(state): count for state, count in stats(store).cases.items()})
+    metrics.scan(*scans.progress())
 
 
 def _periods(settings: Settings) -> Periods:

@@ -26,6 +26,8 @@ class Action(StrEnum):
     drain = "drain"
     manage_keys = "manage_keys"
     read_audit = "read_audit"
+    scan = "scan"
+    read_scans = "read_scans"
 
 
 _REVIEW = frozenset({Scope.reviewer, Scope.supervisor, Scope.admin})
@@ -46,6 +48,8 @@ PERMISSIONS: Mapping[Action, frozenset[Scope]] = MappingProxyType(
         Action.drain: frozenset({Scope.operator, Scope.admin}),
         Action.manage_keys: frozenset({Scope.admin}),
         Action.read_audit: frozenset({Scope.supervisor, Scope.admin}),
+        Action.scan: frozenset({Scope.operator, Scope.supervisor, Scope.admin}),
+        Action.read_scans: _REVIEW | {Scope.operator},
     }
 )
 

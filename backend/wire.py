@@ -452,6 +452,46 @@ class NewKey(Key):
     secret: str = Field(description="Shown once; only its hash is kept.")
 
 
+class ScanState(StrEnum):
+    waiting = "waiting"
+    running = "running"
+    done = "done"
+    cancelled = "cancelled"
+    failed = "failed"
+
+
+class ScanRequest(Request):
+    threshold: float | None = Field(
+        None, description="Score from which two people are a pair; default: the review threshold. Not below half of it."
+    )
+    whole: bool = Field(False, description="Compare everybody, not only those enrolled since the last finished scan.")
+    reopen_distinct: bool = Field(
+        False, description="Ask again about pairs that were decided to be different people. Compares everybody."
+    )
+    dry_run: bool = Field(False, description="Count what would be found and reopened, and change nothing.")
+
+
+class Scan(Answer):
+    id: str
+    state: ScanState
+    threshold: float
+    model_id: str
+    since_seq: int = Field(description="Templates after this are compared with everything older; 0: all.")
+    up_to_seq: int
+    templates_total: int
+    templates_done: int
+    pairs_found: int
+    reopened: int = Field(description="Pairs among them that had been decided to be different people.")
+    reopen_distinct: bool
+    dry_run: bool
+    rate_per_s: float | None = Field(description="Templates per second of work; null before the first block.")
+    estimated_s: float | None = Field(description="Seconds left at this rate; null before the first block and after the end.")
+    problem: str | None
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    finished_at: AwareDatetime | None
+
+
 class AuditEvent(Answer):
     seq: int
     position: int | None = Field(description="Place in the chain; null for the second or two until it is sealed.")

@@ -56,6 +56,8 @@ Supervisor = Annotated[Caller, Depends(_may(Action.take_over))]
 MayWatch = Annotated[Caller, Depends(_may(Action.watch))]
 MayDrain = Annotated[Caller, Depends(_may(Action.drain))]
 MayManageKeys = Annotated[Caller, Depends(_may(Action.manage_keys))]
+MayScan = Annotated[Caller, Depends(_may(Action.scan))]
+MayReadScans = Annotated[Caller, Depends(_may(Action.read_scans))]
 MayReadAudit = Annotated[Caller, Depends(_may(Action.read_audit))]
 
 
@@ -79,6 +81,7 @@ IdentifyBody = Annotated[Body[wire.IdentifyRequest], Depends(_json(wire.Identify
 ClaimBody = Annotated[Body[wire.ClaimRequest], Depends(_json(wire.ClaimRequest, images=0))]
 DecideBody = Annotated[Body[wire.DecideRequest], Depends(_json(wire.DecideRequest, images=0))]
 UndoBody = Annotated[Body[wire.UndoRequest], Depends(_json(wire.UndoRequest, images=0))]
+ScanBody = Annotated[Body[wire.ScanRequest], Depends(_json(wire.ScanRequest, images=0))]
 KeyBody = Annotated[Body[wire.KeyRequest], Depends(_json(wire.KeyRequest, images=0))]
 
 IdempotencyKey = Annotated[

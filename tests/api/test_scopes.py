@@ -40,6 +40,10 @@ ROUTES = [
     ("GET", "/v1/keys", "admin", False),
     ("POST", "/v1/keys", "admin", False),
     ("DELETE", "/v1/keys/key_x", "admin", False),
+    ("POST", "/v1/scans", "operator supervisor admin", False),
+    ("GET", "/v1/scans", "operator reviewer supervisor admin", False),
+    ("GET", "/v1/scans/scan_x", "operator reviewer supervisor admin", False),
+    ("POST", "/v1/scans/scan_x/cancel", "operator supervisor admin", False),
     ("GET", "/v1/audit", "supervisor admin", False),
     ("GET", "/v1/audit/head", WATCH, False),
 ]
@@ -54,7 +58,8 @@ def test_the_table_covers_every_route_of_the_description(service: Service) -> No
         for method in methods
         if path not in ("/health", "/live", "/ready", "/metrics")
     }
-    placeholders = {"sub_x": "{subject_id}", "smp_x": "{sample_id}", "case_x": "{case_id}", "key_x": "{key_id}"}
+    names = {"sub": "subject", "smp": "sample", "case": "case", "key": "key", "scan": "scan"}
+    placeholders = {f"{short}_x": f"{{{name}_id}}" for short, name in names.items()}
     tabled = set()
     for method, path, _, _ in ROUTES:
         for example, name in placeholders.items():

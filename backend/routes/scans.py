@@ -1,0 +1,44 @@
+"""Whole-gallery scans for people who are enrolled twice."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, status
+
+from backend import wire
+from backend.openapi import refuses, takes
+from backend.routes.deps import Cursor, Limit, MayReadScans, MayScan, ScanBody, TheParts
+
+router = APIRouter(prefix="/v1/scans", tags=["scans"])
+
+
+@router.post(
+    "",
+    response_model=wire.Scan,
+    status_code=status.HTTP_201_CREATED,
+    responses=refuses(400, 409, 422),
+    openapi_extra=takes(wire.ScanRequest, required=False),
+)
+async def start_scan(caller: MayScan, body: ScanBody, parts: TheParts) -> wire.Scan:
+    """Compare every two people. One scan at a time; it goes on where a replica is stopped or dies.
+
+    By default it looks at those enrolled since the last finished scan at this threshold or a lower one.
+    """
+    return await parts.threads.ledger(parts.scans.start, body.content, caller)
+
+
+@router.get("", response_model=wire.Page[wire.Scan], responses=refuses(400))
+async def list_scans(caller: MayReadScans, parts: TheParts, cursor: Cursor = None, limit: Limit = 50) -> wire.Page[wire.Scan]:
+    """Newest first."""
+    return await parts.threads.ledger(parts.scans.list, cursor=cursor, limit=limit)
+
+
+@router.get("/{scan_id}", response_model=wire.Scan, responses=refuses(404))
+async def read_scan(scan_id: str, caller: MayReadScans, parts: TheParts) -> wire.Scan:
+    """How far it came, how fast, and how long it will take."""
+    return await parts.threads.ledger(parts.scans.read, scan_id)
+
+
+@router.post("/{scan_id}/cancel", response_model=wire.Scan, responses=refuses(404, 409))
+async def cancel_scan(scan_id: str, caller: MayScan, parts: TheParts) -> wire.Scan:
+    """End it; the cases that it opened stay."""
+    return await parts.threads.ledger(parts.scans.cancel, scan_id, caller)

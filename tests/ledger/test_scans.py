@@ -1,0 +1,287 @@
+"""Whole-gallery scans against brute force; stopped, killed, taken over; nothing twice, nothing missed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlmodel import select, update
+
+from backend import scan_job, wire
+from backend.errors import InvalidThreshold, ScanNotFound, ScanStateConflict, ScanUnderWay
+from backend.scan_job import ScanJob
+from backend.scans import Scans
+from backend.store import job_leases
+from backend.store.scans import JOB
+from backend.store.tables import DuplicatePair, JobLease, Scan
+from tests.ledger.world import ANNA, CARD, CLIENT, SUSI, THRESHOLDS, Node, People, World, wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+def scans_of(node: Node) -> Scans:
+    return Scans(node.store, CARD, THRESHOLDS)
+
+
+def job_of(node: Node, holder: str = "b1", lease_s: float = 30.0) -> ScanJob:
+    return ScanJob(node.store, node.replica, CARD, THRESHOLDS, holder=holder, lease_s=lease_s)
+
+
+def run(node: Node, **options: object) -> wire.Scan:
+    started = scans_of(node).start(wire.ScanRequest(**options), SUSI)  # type: ignore[arg-type]
+    job_of(node).work()
+    return scans_of(node).read(started.id)
+
+
+def pairs(node: Node, source: str = "scan") -> set[frozenset[str]]:
+    with node.store.read() as session:
+        found = session.exec(select(DuplicatePair).where(DuplicatePair.source == source, DuplicatePair.state == "open"))
+        return {frozenset((pair.a_subject_id, pair.b_subject_id)) for pair in found}
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_job, "BLOCK", 4)
+    monkeypatch.setattr(scan_job, "AT_ONCE", 2)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_scan_finds_what_brute_force_finds_and_enrolment_left(world: World, people: People) -> None:
+    """Below the review threshold of enrolment (0.6) there are pairs that only a scan asks about."""
+    node = world.node()
+    vectors = [people.stranger() for _ in range(6)]
+    vectors += [people.like(vectors[i % 6], 0.45 + 0.02 * i) for i in range(7)]
+    ids = [node.enrol(vector).subject_id for vector in vectors]
+    gone = ids.pop(3)
+    vectors.pop(3)
+    node.subjects.erase(gone, caller=CLIENT)
+    scan = run(node, threshold=0.4)
+    truth = {
+        frozenset((ids[i], ids[j])) for i, j in combinations(range(len(ids)), 2) if float(np.dot(vectors[i], vectors[j])) >= 0.4
+    }
+    assert pairs(node) | pairs(node, "enrolment") == truth
+    assert (scan.state, scan.templates_done, scan.templates_total) == (wire.ScanState.done, 12, 12)
+    assert scan.pairs_found == len(pairs(node)) > 3
+    assert scan.rate_per_s
+    assert scan.estimated_s is None
+    actions = [event.action for event in node.audit.list().items]
+    assert actions[:2] == ["scan.done", "scan.start"]
+
+
+def test_a_second_scan_finds_nothing_new_and_the_next_looks_at_newcomers_alone(node: Node, people: People) -> None:
+    vector = people.stranger()
+    node.enrol(vector)
+    node.enrol(people.like(vector, 0.5))
+    assert run(node, threshold=0.4).pairs_found == 1
+    version = node.cases()[0].version
+    again = run(node, threshold=0.4, whole=True)
+    assert (again.pairs_found, again.templates_done) == (0, 2)
+    assert node.cases()[0].version == version
+    node.enrol(people.like(vector, 0.55))
+    newer = run(node, threshold=0.4)
+    assert (newer.since_seq, newer.templates_total, newer.pairs_found >= 1) == (again.up_to_seq, 1, True)
+    assert run(node, threshold=0.35).since_seq == 0, "nobody looked so low before"
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_an_interrupted_scan_goes_on_from_its_last_block_in_another_replica(world: World, people: People) -> None:
+    first, second = world.node(), world.node()
+    vectors = people.strangers(10)
+    ids = [first.enrol(vector).subject_id for vector in vectors]
+    ids += [first.enrol(people.like(vectors[i], 0.5)).subject_id for i in range(10)]
+    scan = scans_of(first).start(wire.ScanRequest(threshold=0.45), SUSI)
+    dying, taking_over = job_of(first, "b1"), job_of(second, "b2")
+    steps = 0
+    real = dying._step
+
+    def two_steps(*given: object) -> bool:
+        nonlocal steps
+        steps += 1
+        return steps <= 2 and real(*given)  # type: ignore[arg-type]
+
+    dying._step = two_steps  # type: ignore[method-assign]
+    dying.work()
+    assert taking_over.work() == 0, "the lease of the first still runs"
+    half = scans_of(first).read(scan.id)
+    assert (half.state, half.templates_done) == (wire.ScanState.running, 8)
+    assert half.estimated_s is not None
+    expire(first)
+    assert taking_over.work() == 3
+    done = scans_of(second).read(scan.id)
+    assert (done.state, done.templates_done, done.pairs_found) == (wire.ScanState.done, 20, 10)
+    assert len(pairs(first)) == 10
+
+
+def expire(node: Node) -> None:
+    with node.store.write() as session:
+        session.exec(update(JobLease).where(JobLease.name == JOB).values(until=node.store.now(session)))
+
+
+def test_what_a_frozen_worker_still_wants_to_write_is_refused(world: World, people: People) -> None:
+    first, second = world.node(), world.node()
+    vector = people.stranger()
+    first.enrol(vector)
+    first.enrol(people.like(vector, 0.5))
+    scan = scans_of(first).start(wire.ScanRequest(threshold=0.4), SUSI)
+    frozen = job_of(first, "b1")
+    real = frozen._compared
+
+    def freeze(scan: Scan) -> object:
+        block = real(scan)
+        expire(first)
+        assert job_of(second, "b2").work() == 1  # the other does all of it meanwhile
+        return block
+
+    frozen._compared = freeze  # type: ignore[method-assign,assignment]
+    frozen.work()
+    done = scans_of(first).read(scan.id)
+    assert (done.state, done.pairs_found, done.templates_done) == (wire.ScanState.done, 1, 2)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(world: World, people: People, tmp_path: Path) -> None:
+    node = world.node()
+    vectors = people.strangers(12)
+    for vector in vectors:
+        node.enrol(vector)
+    for vector in vectors:
+        node.enrol(people.like(vector, 0.5))
+    scan = scans_of(node).start(wire.ScanRequest(threshold=0.45), SUSI)
+    kills = 0
+    for _ in range(6):
+        done = scans_of(node).read(scan.id).templates_done
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.ledger.scanning_process", str(tmp_path), world.url],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert worker.stdout is not None
+        wait_until(lambda done=done, worker=worker: moved(node, scan.id, done) or worker.poll() is not None, 60)  # type: ignore[misc]
+        worker.send_signal(signal.SIGKILL)
+        kills += worker.wait() == -signal.SIGKILL
+        worker.stdout.close()
+        expire(node)
+        if scans_of(node).read(scan.id).state is wire.ScanState.done:
+            break
+    job_of(node).work()
+    done_scan = scans_of(node).read(scan.id)
+    assert kills >= 2
+    assert (done_scan.state, done_scan.templates_done, done_scan.pairs_found) == (wire.ScanState.done, 24, 12)
+    assert len(pairs(node)) == 12
+
+
+def moved(node: Node, scan_id: str, done: int) -> bool:
+    time.sleep(0.01)
+    return scans_of(node).read(scan_id).templates_done > done
+
+
+def test_people_who_were_decided_different_stay_so_unless_the_scan_is_told_to_ask_again(node: Node, people: People) -> None:
+    vector = people.stranger()
+    a, b = node.enrol(vector), node.enrol(people.like(vector, 0.8))
+    case = node.cases()[0]
+    node.adjudication.claim(case.id, wire.ClaimRequest(version=case.version), ANNA)
+    node.decide(case.id, wire.Verdict.different)
+    assert run(node, threshold=0.4, whole=True).pairs_found == 0
+    before = node.open_case(case.id)
+    dry = run(node, threshold=0.4, reopen_distinct=True, dry_run=True)
+    assert (dry.pairs_found, dry.reopened) == (1, 1)
+    assert node.open_case(case.id) == before
+    real = run(node, threshold=0.4, reopen_distinct=True)
+    assert (real.pairs_found, real.reopened) == (1, 1)
+    (reopened,) = node.cases(wire.CaseState.open)
+    members = str(node.open_case(reopened.id).model_dump())
+    assert a.subject_id in members
+    assert b.subject_id in members
+    assert run(node, threshold=0.4, reopen_distinct=True, dry_run=True).reopened == 0
+
+
+def test_merged_people_are_one_and_their_parts_are_not_asked_about(node: Node, people: People) -> None:
+    vector = people.stranger()
+    a = node.enrol(vector)
+    node.enrol(people.like(vector, 0.8))
+    case = node.cases()[0]
+    node.adjudication.claim(case.id, wire.ClaimRequest(version=case.version), ANNA)
+    node.decide(case.id, wire.Verdict.same, survivor_id=a.subject_id)
+    assert run(node, threshold=0.4, whole=True).pairs_found == 0
+
+
+def test_one_scan_at_a_time_and_a_cancelled_one_writes_no_more(world: World, people: People) -> None:
+    node = world.node()
+    vector = people.stranger()
+    node.enrol(vector)
+    node.enrol(people.like(vector, 0.5))
+    scans, job = scans_of(node), job_of(node)
+    scan = scans.start(wire.ScanRequest(threshold=0.4), SUSI)
+    with pytest.raises(ScanUnderWay, match=scan.id):
+        scans.start(wire.ScanRequest(), SUSI)
+    real = job._compared
+
+    def cancelled_meanwhile(row: Scan) -> object:
+        scans.cancel(scan.id, SUSI)
+        return real(row)
+
+    job._compared = cancelled_meanwhile  # type: ignore[method-assign,assignment]
+    job.work()
+    assert scans.read(scan.id).state is wire.ScanState.cancelled
+    assert pairs(node) == set()
+    with pytest.raises(ScanStateConflict):
+        scans.cancel(scan.id, SUSI)
+    with pytest.raises(ScanNotFound):
+        scans.read("scan_nobody")
+    assert [item.id for item in scans.list().items] == [scan.id]
+
+
+def test_a_restore_meanwhile_ends_the_scan_with_what_to_do(node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    scan = scans_of(node).start(wire.ScanRequest(), SUSI)
+    with node.store.write() as session:
+        node.store.gallery(session).epoch = "restored"
+    job_of(node).work()
+    ended = scans_of(node).read(scan.id)
+    assert ended.state is wire.ScanState.failed
+    assert "start a new scan" in (ended.problem or "")
+    assert run(node).since_seq == 0
+
+
+def test_a_threshold_that_finds_nearly_everybody_is_refused(node: Node, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidThreshold, match="half of the review threshold"):
+        scans_of(node).start(wire.ScanRequest(threshold=0.29), SUSI)
+    monkeypatch.setattr(scan_job, "MOST_PAIRS", 2)
+    vector = people.stranger()
+    for score in (1.0, 0.5, 0.5, 0.5):
+        node.enrol(people.like(vector, score) if score < 1 else vector)
+    ended = run(node, threshold=0.4)
+    assert ended.state is wire.ScanState.failed
+    assert "raise the threshold" in (ended.problem or "")
+
+
+def test_stopping_lets_another_replica_go_on_at_once(world: World, people: People, small_blocks: None) -> None:
+    first, second = world.node(), world.node()
+    for vector in people.strangers(12):
+        first.enrol(vector)
+    scans_of(first).start(wire.ScanRequest(), SUSI)
+    stopped = job_of(first, "b1")
+    real = stopped._compared
+
+    def then_stop(scan: Scan) -> object:
+        stopped.stop()
+        return real(scan)
+
+    stopped._compared = then_stop  # type: ignore[method-assign,assignment]
+    assert stopped.work() == 1
+    assert job_leases.is_free(first.store, JOB)
+    assert job_of(second, "b2").work() == 2
+
+
+def test_progress_is_told_while_a_scan_is_under_way(node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    assert scans_of(node).progress() == (0, 0)
+    scans_of(node).start(wire.ScanRequest(), SUSI)
+    assert scans_of(node).progress() == (0, 1)
+    job_of(node).work()
+    assert scans_of(node).progress() == (0, 0)
