@@ -32,6 +32,9 @@ class Answers:
     wrong: list[str] = field(default_factory=list)
     """neither right nor 503; with `min_seq`: older than that, or somebody was not found"""
     erased_returned: int = 0
+    older: int = 0
+    """answers to those who gave no `min_seq`, of a gallery older than `head`: what the others were kept from"""
+    head: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def judge(self, answer: httpx.Response, path: Path, min_seq: int | None) -> None:
@@ -46,6 +49,7 @@ class Answers:
     def _judge_named(self, answer: httpx.Response, path: Path, min_seq: int | None) -> None:
         named, seq = named_in(answer), answer.json()["seq"]
         self.erased_returned += len(named & self.truth.gone)
+        self.older += min_seq is None and seq < self.head
         lives = self.truth.living.get(path)
         if min_seq is not None and (seq < min_seq or (lives is not None and lives not in named)):
             self.wrong.append(f"{path.parent.name}: seq {seq} for {min_seq}, found={lives in named}")

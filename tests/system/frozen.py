@@ -29,6 +29,7 @@ from backend.store.database import Store
 from backend.store.keyring import Keyring
 from tests.api.service import Service, Site, make_site, serving
 from tests.system.callers import Answers, Callers, Truth, duplicates_in, named_in, subject_of
+from tests.system.crowd import enrol_strangers
 from tests.system.killer import holders
 from tests.system.kills import database, photographs_of
 from tests.system.ledger_check import Verdict, check_ledger
@@ -38,6 +39,8 @@ FROZEN = "frozen"
 LIVING_AT_ONCE = 8
 IN_STEP_WITHIN_S = 5.0
 NEWCOMERS = 3
+CROWD, DIMENSION = 4_000, 512
+"""So long a log takes the woken replica longer to follow than its first requests take to come to their search."""
 AIM_TIMES = 20
 
 
@@ -93,11 +96,12 @@ class _Experiment:
         with self._stopped() as (name, interrupted):
             until = time.monotonic() + seconds
             repeated = subject_of(callers.enrol(self._awake[0], self._known, name))
-            while time.monotonic() < until:
+            enrol_strangers(self._store, CROWD, dimension=DIMENSION, seed=1)
+            while time.monotonic() < until or truth.enrolled < 2 * LIVING_AT_ONCE:
                 self._change()
-            asked = self._ask()
             latest = list(truth.living)[-NEWCOMERS:]
             enrolling = [self._pool.submit(callers.enrol, self._frozen, path, f"again {i}") for i, path in enumerate(latest)]
+            asked = self._ask()
             time.sleep(0.5)  # until they lie in its socket; those that do not are answered all the same
         in_step = self._pool.submit(self._until_in_step, time.monotonic())
         for one in asked:
@@ -173,7 +177,7 @@ class _Experiment:
 
     def _ask(self) -> list[Future[None]]:
         """Every photograph, with the present `min_seq` and without, asked of the replica that is stopped."""
-        head = self._head()
+        head = self._answers.head = self._head()
         return [self._pool.submit(self._examine, path, min_seq) for path in self._everybody for min_seq in (head, None)]
 
     def _examine(self, path: Path, min_seq: int | None) -> None:
@@ -212,6 +216,7 @@ def report(outcome: Outcome) -> str:
         "erased": outcome.erased,
         "answered_right": answers.right,
         "answered_behind": answers.behind,
+        "without_min_seq_older": answers.older,
         "wrong": len(answers.wrong),
         "erased_returned": answers.erased_returned,
         "duplicates_missed": outcome.missed,
