@@ -141,6 +141,7 @@ ALLOWED = {
     "read_subjects": "client operator reviewer supervisor admin",
     "change_subject": "client operator admin",
     "erase_subject": "client supervisor admin",
+    "export_subject": "supervisor admin",
     "see_image": "reviewer supervisor admin",
     "read_cases": "reviewer supervisor admin",
     "work_cases": "reviewer supervisor admin",
@@ -149,6 +150,8 @@ ALLOWED = {
     "drain": "operator admin",
     "manage_keys": "admin",
     "read_audit": "supervisor admin",
+    "scan": "operator supervisor admin",
+    "read_scans": "operator reviewer supervisor admin",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.client import ClientError
+from backend.client import ProblemError
 from backend.wire import ScanState
 from tests.api.service import Service, problem_of, wait_until
 
@@ -17,7 +17,7 @@ def test_a_scan_is_started_worked_on_and_told_to_the_end(service: Service) -> No
         done = client.scan(scan.id)
         assert done.templates_done == done.templates_total
         assert client.scans().items[0] == done
-        with pytest.raises(ClientError) as ended:
+        with pytest.raises(ProblemError) as ended:
             client.cancel_scan(scan.id)
         assert (ended.value.status, ended.value.code) == (409, "scan_state_conflict")
         events = [event.action for event in client.audit(object_id=scan.id).items]
