@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session, col, delete, func, or_, select
 
 from backend.errors import LastSample
-from backend.store import clusters, gallery_log, scrubbing, templates
+from backend.store import clusters, gallery_log, scans, scrubbing, templates
 from backend.store.forest import chunks, roots, tree
 from backend.store.tables import CaseKind, DuplicatePair, Enrolment, PairState, Sample, SampleState, Subject, Template
 from backend.store.templates import StoredTemplate
@@ -96,7 +96,7 @@ def _resting_on(session: Session, sample: Sample) -> list[DuplicatePair]:
 
 
 def _remaining(store: Store, session: Session, pair: DuplicatePair, sample: Sample, compare: Compare) -> Comparison | None:
-    """What still speaks for the pair: at the threshold that was in force, or, for a held sample, whatever comes closest."""
+    """What still speaks for the pair, at the lowest threshold that was asked for; for a held sample, whatever comes closest."""
     if pair.held_sample_id == sample.id:
         return None
     if pair.kind == CaseKind.sample:
@@ -105,7 +105,8 @@ def _remaining(store: Store, session: Session, pair: DuplicatePair, sample: Samp
         return compare(_active(own), held)
     sides = [_active(_templates(store, session, pair, [side])) for side in (pair.a_subject_id, pair.b_subject_id)]
     best = compare(*sides)
-    return best if best is not None and best.score >= pair.threshold else None
+    asked = scans.lowest_done(store, session, model_id=pair.model_id)
+    return best if best is not None and best.score >= min(pair.threshold, asked) else None
 
 
 def _templates(store: Store, session: Session, pair: DuplicatePair, subject_ids: Sequence[str]) -> list[StoredTemplate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,6 +55,18 @@ def done_before(store: Store, session: Session, *, model_id: str, epoch: str, th
     )
     found = session.exec(query.order_by(col(Scan.last_seq).desc()))
     return next((scan for scan in found if not scan.options.get("dry_run")), None)
+
+
+def lowest_done(store: Store, session: Session, *, model_id: str) -> float:
+    """The lowest threshold at which a whole scan of this gallery's life looked for pairs; infinite where none did."""
+    query = select(Scan).where(
+        Scan.gallery_id == store.gallery_id,
+        Scan.state == ScanState.done,
+        Scan.model_id == model_id,
+        Scan.epoch == store.gallery(session).epoch,
+    )
+    done = [scan.threshold for scan in session.exec(query) if scan.threshold is not None and not scan.options.get("dry_run")]
+    return min(done, default=math.inf)
 
 
 def count_templates(store: Store, session: Session, *, after: int, up_to: int) -> int:

@@ -10,10 +10,12 @@ from backend import wire
 from backend.enrolment import Idempotency
 from backend.errors import CaseStateConflict, LastSample, PreconditionFailed, SampleNotFound
 from backend.faces.engine import Vector
+from backend.scan_job import ScanJob
+from backend.scans import Scans
 from backend.store import scrubbing
 from backend.store.tables import DuplicateCase, DuplicatePair, Enrolment, Outbox, PairState, Sample, Subject, Template
 from backend.wire import DecideRequest, Verdict
-from tests.ledger.world import ANNA, CLIENT, ON_SQLITE, Node, People, World, face, probe, unit
+from tests.ledger.world import ANNA, CARD, CLIENT, ON_SQLITE, SUSI, THRESHOLDS, Node, People, World, face, probe, unit
 
 CROP = b"\xff\xd8" + b"THE-FACE-OF-MARY" * 400 + b"\xff\xd9"
 EXTERNAL_ID = "PASSPORT-0815-4711"
@@ -278,6 +280,17 @@ def test_two_people_whose_pair_lost_its_evidence_are_flagged_by_any_new_one(node
     (case,) = node.cases(wire.CaseState.open)
     assert case.id == again.case_id
     assert set(case.subject_ids) == {a.subject_id, b.subject_id}
+
+
+def test_evidence_below_the_threshold_of_enrolment_counts_where_a_scan_asked_for_it(node: Node, people: People) -> None:
+    person = people.stranger()
+    a = node.enrol(person)
+    b = node.enrol(people.like(person, 0.8), people.like(person, 0.5))
+    Scans(node.store, CARD, THRESHOLDS).start(wire.ScanRequest(threshold=0.45), SUSI)
+    ScanJob(node.store, node.replica, CARD, THRESHOLDS, holder="b1").work()
+    node.subjects.erase_sample(b.subject_id, b.sample_ids[0], caller=CLIENT)
+    (pair,) = node.open_case(b.case_id or "").pairs
+    assert ({pair.a.subject_id, pair.b.subject_id}, round(pair.score, 3)) == ({a.subject_id, b.subject_id}, 0.5)
 
 
 def test_erasing_a_held_sample_ends_the_question_whom_it_shows(node: Node, people: People) -> None:
