@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.faces.cores import usable_cores
 from backend.faces.engine import Metric, Vector
+from backend.gallery import together
 from backend.gallery.index import BlockHits, Hits, IndexChanged
 from backend.store.gallery_log import checksum_of
 
-BATCHED_FROM = 3
-"""From so many queries on, one pass over the gallery for all of them (a matrix product) beats a pass for each."""
+TOGETHER_FROM = 4
+"""From so many queries on, one pass over the gallery for all of them beats a pass for each."""
 TILE = 16_384
 """templates compared with a block at once: 512 × 16,384 float32 scores are 32 MiB"""
 GROWTH = 1.5
@@ -98,30 +98,27 @@ class FlatIndex:
     # --- searches -------------------------------------------------------------------------------------------------
 
     def within(self, query: Vector, least_score: float) -> Hits:
-        return self.within_many(_row(query), [least_score])[0]
+        faiss.omp_set_num_threads(1)  # of the calling thread: passes of several requests run side by side
+        _, raw, places = self._index.range_search(_row(query), self._radius(least_score))
+        return self._named(together.best_first(places, self._scores(raw)))
 
     def nearest(self, query: Vector, k: int) -> Hits:
-        return self.nearest_many(_row(query), [k])[0]
+        faiss.omp_set_num_threads(1)
+        (raw,), (places,) = self._index.search(_row(query), max(1, min(k, self.size)))
+        there = places >= 0  # a miss comes back as -1
+        return self._named(together.best_first(places[there], self._scores(raw[there])))
 
     def within_many(self, queries: NDArray[np.float32], least_scores: Sequence[float]) -> list[Hits]:
-        found: list[Hits] = []
-        for rows in _passes(len(queries)):
-            least = np.asarray(least_scores[rows], dtype=np.float32)
-            ends, raw, places = self._index.range_search(np.ascontiguousarray(queries[rows]), self._radius(float(least.min())))
-            for start, end, lowest in zip(ends[:-1], ends[1:], least, strict=True):
-                hits = self._best_first(places[start:end], raw[start:end])
-                found.append(hits if lowest == least.min() else hits.at_least(lowest))
-        return found
+        if len(queries) < TOGETHER_FROM:
+            return [self.within(query, least) for query, least in zip(queries, least_scores, strict=True)]
+        tiles = together.tiles(self._stored(), queries, self._metric)
+        return [self._named(hits) for hits in together.within(tiles, np.asarray(least_scores, dtype=np.float32))]
 
     def nearest_many(self, queries: NDArray[np.float32], ks: Sequence[int]) -> list[Hits]:
-        found: list[Hits] = []
-        for rows in _passes(len(queries)):
-            most = max(1, min(max(ks[rows]), self.size))
-            raw, places = self._index.search(np.ascontiguousarray(queries[rows]), most)
-            for line, place, k in zip(raw, places, ks[rows], strict=True):
-                there = place >= 0  # a miss comes back as -1
-                found.append(self._best_first(place[there][:k], line[there][:k]))
-        return found
+        if len(queries) < TOGETHER_FROM:
+            return [self.nearest(query, k) for query, k in zip(queries, ks, strict=True)]
+        tiles = together.tiles(self._stored(), queries, self._metric)
+        return [self._named(hits) for hits in together.nearest(tiles, ks)]
 
     def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
         rows, ids, scores = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
@@ -165,27 +162,17 @@ class FlatIndex:
     def _radius(self, least_score: float) -> float:
         return least_score if self._metric is Metric.cosine else max(0.0, 1.0 - least_score) ** 2
 
-    def _best_first(self, places: NDArray[np.int64], raw: NDArray[np.float32]) -> Hits:
+    def _scores(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
         scores = raw if self._metric is Metric.cosine else 1.0 - np.sqrt(np.maximum(raw, 0.0))
-        order = np.argsort(-scores, kind="stable")
-        return Hits(ids=self._ids[places[order]], scores=scores[order].astype(np.float32))
+        return scores.astype(np.float32)
+
+    def _named(self, hits: Hits) -> Hits:
+        """By id instead of by place."""
+        return Hits(ids=self._ids[hits.ids], scores=hits.scores)
 
 
 def _row(query: Vector) -> NDArray[np.float32]:
     return np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-
-
-def _passes(queries: int) -> Iterator[slice]:
-    """Which queries share a pass over the gallery; the thread count belongs to the calling thread.
-
-    A few run side by side with those of other requests, one thread each: more for each would make all of them slower.
-    """
-    if queries >= BATCHED_FROM:
-        faiss.omp_set_num_threads(usable_cores())
-        yield slice(0, queries)
-        return
-    faiss.omp_set_num_threads(1)
-    yield from (slice(i, i + 1) for i in range(queries))
 
 
 def _grown(array: NDArray[Any], used: int, size: int) -> NDArray[Any]:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 PATROL_S = 30.0
 """In so long all of the index's memory is looked at once, a slice at a time."""
 PATROL_LEAST = 8_192
+SHARED_FROM = 25_000 * 512
+"""components of all vectors together"""
 
 
 @dataclass(frozen=True)
@@ -239,16 +241,23 @@ class Replica:
 
     def within(self, query: Vector, least_score: float) -> Hits:
         """Everything that scores `least_score` or better, best first. Raises GalleryBehind where the index is in doubt."""
-        return self._within.ask((query, least_score))
+        asked = (query, least_score)
+        return self._within.ask(asked) if self._is_worth_sharing else self._search_within([asked])[0]
 
     def nearest(self, query: Vector, k: int) -> Hits:
         """The best `k`. Raises as `within`."""
-        return self._nearest.ask((query, k))
+        asked = (query, k)
+        return self._nearest.ask(asked) if self._is_worth_sharing else self._search_nearest([asked])[0]
 
     def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
         """As `Index.block_within`. Raises as `within`."""
         with self._gate.search():
             return self._trusted().index.block_within(queries, query_ids, least_score)
+
+    @property
+    def _is_worth_sharing(self) -> bool:
+        """A pass over a small gallery takes less time than handing a search to another thread."""
+        return self._position.index.size * self._card.dimension >= SHARED_FROM
 
     def _search_within(self, asked: Sequence[tuple[Vector, float]]) -> list[Hits]:
         with self._gate.search():

@@ -394,7 +394,8 @@ def test_the_memory_limit_of_the_control_group_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("metric", Metric)
-def test_a_batch_answers_as_single_searches_do_also_after_removals(metric: Metric) -> None:
+def test_a_batch_answers_as_single_searches_do_also_after_removals(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.gallery.together.TILE", 300)
     vectors = RNG.standard_normal((3_000, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True) / (1.0 if metric is Metric.cosine else 1.4)
     index = index_of(vectors, metric)
@@ -405,8 +406,12 @@ def test_a_batch_answers_as_single_searches_do_also_after_removals(metric: Metri
         alone = index.within(query, least)
         assert hits.ids.tolist() == alone.ids.tolist()
         np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
-    for hits, query, k in zip(index.nearest_many(queries, range(1, 10)), queries, range(1, 10), strict=True):
-        assert hits.ids.tolist() == index.nearest(query, k).ids.tolist()
+    ks = [1, 2, 3, 10, 299, 300, 301, 2_000, 5_000]
+    for hits, query, k in zip(index.nearest_many(queries, ks), queries, ks, strict=True):
+        alone = index.nearest(query, k)
+        assert len(hits.ids) == len(set(hits.ids.tolist())) == min(k, 2_000)
+        np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
+        assert hits.ids[:10].tolist() == alone.ids[:10].tolist()
 
 
 @pytest.mark.parametrize("metric", Metric)
@@ -499,7 +504,10 @@ def test_an_error_reaches_all_who_shared_the_search_and_the_next_one_is_whole() 
     assert batcher.ask(3) == 3
 
 
-def test_searches_of_many_threads_are_right_while_the_gallery_changes(world: World, people: People) -> None:
+def test_searches_of_many_threads_are_right_while_the_gallery_changes(
+    world: World, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.gallery.replica.SHARED_FROM", 0)
     node = world.node()
     node.replica.start()
     persons = people.strangers(12)
