@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from tests.bench.end_to_end import end_to_end
 from tests.bench.gallery import search
 from tests.bench.health import health
 from tests.bench.ledger import ledger
@@ -22,6 +23,7 @@ MEASURES: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
     "start": start,
     "probe": probes,
     "health": health,
+    "end-to-end": end_to_end,
     "ledger": ledger,
 }
 """Each yields its figures as it gets them; they are run in this order, one at a time."""

@@ -1,0 +1,95 @@
+"""Whole requests over HTTP beside the bare models on the same photographs: what everything that is not a model costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from backend.client import BackendClient
+from backend.faces.cores import usable_cores
+from tests.api.service import make_site, serving
+from tests.bench.measure import Benchmark, Setting, compared, seconds
+from tests.system.running_fleet import ROOT
+
+CLIENTS = (1, 2, 4, 8)
+PEOPLE = 16
+
+
+def end_to_end(setting: Setting) -> Iterator[Benchmark]:
+    pack, photographs = setting.testdata / "models" / "test_mbf", sorted((setting.testdata / "gallery").glob("*.jpg"))[:PEOPLE]
+    site = make_site(setting.folder / "site", BACKEND_ENGINE="insightface", BACKEND_MODEL_PACK=str(pack))
+    with serving(site, BACKEND_LOG_LEVEL="WARNING") as service, _bare(pack, photographs) as raw:
+        asking = _Asking(service.client(site.key("admin")), [path.read_bytes() for path in photographs])
+        for name, ours in {"enrol": asking.enrol, "verify": asking.verify, "identify": asking.identify}.items():
+            for clients in CLIENTS:
+                yield compared(
+                    f"{name}, end to end, {clients} client{'s' * (clients > 1)}",
+                    partial(_milliseconds, ours, clients),
+                    partial(_milliseconds, raw["enrol" if name == "enrol" else "probe"], clients),
+                    unit="ms a request",
+                    peer=f"the bare models, {min(clients, usable_cores())} threads",
+                    aim="≤ 1.15" if clients >= 2 * usable_cores() else "–",
+                    rounds=setting.rounds,
+                )
+
+
+def _milliseconds(work: Callable[[int], float], clients: int) -> float:
+    """Of the whole machine: seconds of a round over its requests."""
+    return work(clients) / PEOPLE * 1000
+
+
+class _Asking:
+    """Each method is a round: every photograph once, by so many clients; gives its seconds."""
+
+    def __init__(self, backend: BackendClient, photographs: Sequence[bytes]) -> None:
+        self._backend, self._photographs = backend, photographs
+        self._enrolled: list[str] = []
+
+    def enrol(self, clients: int) -> float:
+        """What was enrolled before is erased first, so that all rounds find an empty gallery."""
+        for subject_id in self._enrolled:
+            self._backend.erase_subject(subject_id)
+        self._enrolled = []
+        return self._round(clients, self._enrol, self._photographs)
+
+    def verify(self, clients: int) -> float:
+        return self._round(clients, self._verify, list(zip(self._photographs, self._enrolled, strict=True)))
+
+    def identify(self, clients: int) -> float:
+        return self._round(clients, self._backend.identify, self._photographs)
+
+    def _enrol(self, photograph: bytes) -> None:
+        self._enrolled.append(self._backend.enrol([photograph]).subject_id)
+
+    def _verify(self, both: tuple[bytes, str]) -> None:
+        self._backend.verify(both[0], subject_id=both[1])
+
+    def _round(self, clients: int, ask: Callable[..., object], items: Sequence[object]) -> float:
+        with ThreadPoolExecutor(clients) as pool:
+            return seconds(lambda: list(pool.map(ask, items)))
+
+
+@contextmanager
+def _bare(pack: Path, photographs: Sequence[Path]) -> Iterator[dict[str, Callable[[int], float]]]:
+    command = [sys.executable, "-m", "tests.bench.raw_models", str(pack), *map(str, photographs)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def ask(what: str, clients: int) -> float:
+        stdin.write(f"{what} {clients}\n")
+        stdin.flush()
+        return float(stdout.readline())
+
+    try:
+        while (line := stdout.readline()) != "ready\n":
+            assert line, "the bare models ended"
+        yield {what: partial(ask, what) for what in ("enrol", "probe")}
+    finally:
+        process.communicate(timeout=60)
