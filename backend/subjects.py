@@ -57,7 +57,7 @@ class Subjects:
         with self._store.read() as session:
             if external_id is not None:
                 return self._by_external_id(session, external_id)
-            rows = self._matching(query, state)
+            rows = self._matching(session, query, state)
             total, total_is = total_of(session, rows)
             if cursor is not None:
                 rows = rows.where(col(Subject.id) < decode_cursor(cursor, str)[0])
@@ -161,17 +161,17 @@ class Subjects:
             raise SubjectNotFound()
         return subject
 
-    def _matching(self, query: str | None, state: wire.SubjectState | None) -> SelectOfScalar[Subject]:
+    def _matching(self, session: Session, query: str | None, state: wire.SubjectState | None) -> SelectOfScalar[Subject]:
         rows = select(Subject).where(Subject.gallery_id == self._store.gallery_id)
         rows = rows.where(col(Subject.state).in_(LISTED if state is None else (state,)))
         rows = rows.where(Subject.state != SubjectState.pending)  # between T1 and T2 only the protocol sees it
         if query is not None:
-            index = self._store.keyring.blind_index(self._store.gallery_id, query)
+            index = self._store.blind_index(session, query)
             rows = rows.where(or_(col(Subject.external_id_index) == index, col(Subject.id).startswith(query, autoescape=True)))
         return rows
 
     def _by_external_id(self, session: Session, external_id: str) -> wire.Page[wire.Subject]:
-        index = self._store.keyring.blind_index(self._store.gallery_id, external_id)
+        index = self._store.blind_index(session, external_id)
         rows = select(Subject.id).where(Subject.gallery_id == self._store.gallery_id, Subject.external_id_index == index)
         found = session.exec(rows.where(col(Subject.state).in_(LISTED))).all()
         people = [session.get(Subject, root) for root in sorted(set(roots(session, found).values()))]

@@ -175,7 +175,7 @@ class Replica:
     def _trouble(self) -> str | None:
         with self._store.read() as session:
             gallery = self._store.gallery(session)
-        if gallery.key_check != self._store.keyring.check_value:
+        if gallery.key_check not in self._store.keyring.check_values:
             return "The key file is not the one that this gallery was encrypted with"
         if gallery.model_id != self._card.model_id:
             return f"The gallery is pinned to {gallery.model_id or 'no model yet'}, this replica runs {self._card.model_id}"

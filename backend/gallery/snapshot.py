@@ -179,7 +179,9 @@ class Snapshots:
             checksum=gallery_log.checksum_of(standing.ids),
         )
         self._folder.prepare(header.file_bytes)
-        wrapped, key = index_snapshots.new_key(self._store.keyring, header.id)
+        with self._store.read() as session:
+            keyring = self._store.keyring_of(session)
+        wrapped, key = index_snapshots.new_key(keyring, header.id)
         snapshot_file.write(self._folder.file(header.id), header, key, self._chunks(replica, standing, header))
         row = self._put(header, wrapped)
         self._folder.tidy(keep=row.id)

@@ -65,7 +65,7 @@ def admit_subject(
     """
     now = store.now(session)
     subject_id = new_id("sub")
-    wrapped, key = store.keyring.new_subject_key(subject_id)
+    wrapped, key = store.keyring_of(session).new_subject_key(subject_id)
     index = claim_external_id(store, session, profile.external_id)
     subject = Subject(
         id=subject_id,
@@ -140,7 +140,7 @@ def claim_external_id(store: Store, session: Session, external_id: str | None) -
     """Its blind index, where nobody else of the gallery has it; raises ExternalIdTaken."""
     if external_id is None:
         return None
-    index = store.keyring.blind_index(store.gallery_id, external_id)
+    index = store.blind_index(session, external_id)
     taken = session.exec(select(Subject.id).where(Subject.gallery_id == store.gallery_id, Subject.external_id_index == index))
     if taken.first() is not None:
         raise ExternalIdTaken()

@@ -19,7 +19,7 @@ from sqlmodel import Session, select
 from backend.errors import DatabaseAway, NotReady
 from backend.store.dialect import Database, UnsafeDatabase
 from backend.store.gallery_log import LENGTHENED
-from backend.store.keyring import Keyring
+from backend.store.keyring import Keyring, KeyringError
 from backend.store.postgres import PostgresDatabase
 from backend.store.schema import SchemaState, schema_state
 from backend.store.sqlite import SqliteDatabase
@@ -122,6 +122,22 @@ class Store:
 
     def gallery(self, session: Session) -> Gallery:
         return session.exec(select(Gallery).where(Gallery.id == self.gallery_id)).one()
+
+    def keyring_of(self, session: Session) -> Keyring:
+        """The keyring in which the gallery's present key wraps: for whoever wraps a key, within the transaction that stores it.
+
+        Raises NotReady where the key file does not hold that key.
+        """
+        check = self.gallery(session).key_check
+        try:
+            return self.keyring if check is None else self.keyring.wrapping_with(check)
+        except KeyringError as error:
+            raise NotReady("The key file is not the one that this database was encrypted with") from error
+
+    def blind_index(self, session: Session, external_id: str) -> str:
+        """By which it is found in this gallery, whatever key file was in use when it was written; raises as `keyring_of`."""
+        sealed = self.gallery(session).sealed_index_key
+        return self.keyring_of(session).blind_index(self.gallery_id, external_id, sealed)
 
     def listen(self, wake: Callable[[], None], stopping: threading.Event) -> None:
         """Call `wake` whenever somebody lengthened the gallery's log, until `stopping`; only a hint, see `Database.listen`."""

@@ -3,6 +3,9 @@
 AES-256-GCM throughout; what a ciphertext belongs to is its associated data, so a row moved to another place does not open.
 The file key itself encrypts nothing: HKDF derives one key that wraps data keys, one for the blind index of external ids,
 and a check value that tells a wrong file from damage. Lost file = lost data.
+
+While the key is being replaced the file holds two, a line each, the newest last. Which of them wraps is not the file's say but
+the ledger's (`gallery.key_check`), so that every program turns to the new one in the same transaction.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from copy import copy
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -25,6 +29,7 @@ NONCE_BYTES = 12
 SEALED_MORE = NONCE_BYTES + 16
 """bytes by which a ciphertext is longer than what it holds: nonce before, tag behind"""
 HEADER = "face-auth-key-v1:"
+INDEX_CONTEXT = "external-id-index"
 
 
 class KeyringError(Exception):
@@ -50,13 +55,44 @@ class SubjectKey(DataKey):
     """The data key of one subject."""
 
 
-class Keyring:
-    def __init__(self, file_key: bytes) -> None:
-        if len(file_key) != KEY_BYTES:
+class _FileKey:
+    """One line of the key file."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
             raise KeyringError(f"a key file holds {KEY_BYTES} bytes of key")
-        self._wrap = AESGCM(_derive(file_key, "wrap"))
-        self._index = _derive(file_key, "external-id")
-        self.check_value = _derive(file_key, "check")[:16].hex()
+        self.aead = AESGCM(_derive(key, "wrap"))
+        self.index = _derive(key, "external-id")
+        self.check_value = _derive(key, "check")[:16].hex()
+
+
+class Keyring:
+    """Wraps with one key of the file, the newest unless `wrapping_with` chose; opens with any of them."""
+
+    def __init__(self, *file_keys: bytes) -> None:
+        if not file_keys:
+            raise KeyringError("a key file holds a key")
+        self._keys = [_FileKey(key) for key in file_keys]
+        self._wrap = self._keys[-1]
+
+    @property
+    def check_value(self) -> str:
+        """Of the key that wraps."""
+        return self._wrap.check_value
+
+    @property
+    def check_values(self) -> tuple[str, ...]:
+        """Of every key of the file, the newest last."""
+        return tuple(key.check_value for key in self._keys)
+
+    def wrapping_with(self, check_value: str) -> Keyring:
+        """The same keys, of which that one wraps; raises KeyringError where it is not among them."""
+        chosen = copy(self)
+        try:
+            chosen._wrap = next(key for key in self._keys if key.check_value == check_value)
+        except StopIteration:
+            raise KeyringError("the key file is not the one that this database was encrypted with") from None
+        return chosen
 
     @classmethod
     def load(cls, path: Path) -> Keyring:
@@ -64,10 +100,11 @@ class Keyring:
             text = path.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise KeyringError(f"the key file {path} cannot be read: `python -m backend migrate` makes a new one") from error
-        if not text.startswith(HEADER):
+        lines = text.split()
+        if not lines or not all(line.startswith(HEADER) for line in lines):
             raise KeyringError(f"{path} is not a key file")
         try:
-            return cls(base64.b64decode(text.removeprefix(HEADER), validate=True))
+            return cls(*(base64.b64decode(line.removeprefix(HEADER), validate=True) for line in lines))
         except binascii.Error as error:
             raise KeyringError(f"the key file {path} is damaged") from error
 
@@ -89,7 +126,7 @@ class Keyring:
         return wrapped, SubjectKey(key)
 
     def subject_key(self, subject_id: str, wrapped: bytes) -> SubjectKey:
-        return SubjectKey(_open(self._wrap, wrapped, subject_id))
+        return SubjectKey(self._unwrap(wrapped, subject_id))
 
     def new_key(self, context: str) -> tuple[bytes, DataKey]:
         """As `new_subject_key`, for what belongs to no one subject; the wrapped form opens for the same `context` only."""
@@ -98,16 +135,46 @@ class Keyring:
 
     def key(self, context: str, wrapped: bytes) -> DataKey:
         """Raises KeyringError where the key file or the context is another, or a byte was changed."""
-        return DataKey(_open(self._wrap, wrapped, context))
+        return DataKey(self._unwrap(wrapped, context))
 
     def _new(self, context: str) -> tuple[bytes, bytes]:
         key = secrets.token_bytes(KEY_BYTES)
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._wrap.encrypt(nonce, key, context.encode()), key
+        return self._sealed(key, context), key
 
-    def blind_index(self, gallery_id: str, external_id: str) -> str:
-        """Keyed hash of an external id: equal ids are found, but not read or guessed without the key file."""
-        return hmac.new(self._index, f"{gallery_id}\0{external_id}".encode(), hashlib.sha256).hexdigest()
+    def wrapped_anew(self, context: str, wrapped: bytes) -> bytes | None:
+        """The same key, wrapped by the one that wraps now; None where it is so already. Raises KeyringError where none opens."""
+        try:
+            _open(self._wrap.aead, wrapped, context)
+        except KeyringError:
+            return self._sealed(self._unwrap(wrapped, context), context)
+        return None
+
+    def seal_index_key(self, gallery_id: str, old: Keyring, sealed: bytes | None) -> bytes:
+        """The key of the blind index that is in force under `old` (see `blind_index`), wrapped by the key that wraps here."""
+        return self._sealed(old._index_key(gallery_id, sealed), f"{INDEX_CONTEXT}:{gallery_id}")
+
+    def blind_index(self, gallery_id: str, external_id: str, sealed: bytes | None = None) -> str:
+        """Keyed hash of an external id: equal ids are found, but not read or guessed without the key file.
+
+        `sealed`: the wrapped key of the index, as the gallery has it; None: the one that comes from the key that wraps.
+        """
+        key = self._index_key(gallery_id, sealed)
+        return hmac.new(key, f"{gallery_id}\0{external_id}".encode(), hashlib.sha256).hexdigest()
+
+    def _index_key(self, gallery_id: str, sealed: bytes | None) -> bytes:
+        return self._wrap.index if sealed is None else self._unwrap(sealed, f"{INDEX_CONTEXT}:{gallery_id}")
+
+    def _sealed(self, key: bytes, context: str) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._wrap.aead.encrypt(nonce, key, context.encode())
+
+    def _unwrap(self, wrapped: bytes, context: str) -> bytes:
+        for key in reversed(self._keys):
+            try:
+                return _open(key.aead, wrapped, context)
+            except KeyringError as error:
+                trouble = error
+        raise trouble
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

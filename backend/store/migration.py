@@ -76,12 +76,12 @@ def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) ->
 
 
 def _pin(gallery: Gallery, keyring: Keyring, model_id: str) -> bool:
-    if gallery.key_check not in (None, keyring.check_value):
+    if gallery.key_check not in (None, *keyring.check_values):
         raise MigrationError("the key file is not the one that this database was encrypted with")
     if gallery.model_id not in (None, model_id):
         raise MigrationError(
             f"the gallery is pinned to {gallery.model_id}, the engine is {model_id}: templates cannot be compared"
         )
     fresh = gallery.model_id is None or gallery.key_check is None
-    gallery.model_id, gallery.key_check = model_id, keyring.check_value
+    gallery.model_id, gallery.key_check = model_id, gallery.key_check or keyring.check_value
     return fresh

@@ -93,8 +93,11 @@ def _refuse_unfit(store: Store, manifest: Manifest, keys_file: Path | None) -> N
         )
     if manifest.gallery_id != store.gallery_id:
         raise BackupError(f"the backup is of gallery {manifest.gallery_id}, not {store.gallery_id}")
-    if manifest.key_check not in (None, store.keyring.check_value):
-        raise BackupError("the backup was encrypted with another key file: give the one that was in use when it was taken")
+    if manifest.key_check not in (None, *store.keyring.check_values):
+        raise BackupError(
+            "the backup was encrypted with another key file: put the line of the one that was in use when it was taken"
+            " first into the key file"
+        )
     if manifest.keys_apart and keys_file is None:
         raise BackupError("the backup's keys were kept apart: give their file with --keys")
     state = store.schema_state()

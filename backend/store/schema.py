@@ -68,6 +68,6 @@ def range_trouble(revision: str, min_app_level: int) -> str | None:
 def _key_trouble(key_check: str | None, keyring: Keyring) -> str | None:
     if key_check is None:
         return "No model and key are pinned yet: run `python -m backend migrate`"
-    if key_check != keyring.check_value:
+    if key_check not in keyring.check_values:
         return "The key file is not the one that this database was encrypted with"
     return None
