@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": "verify the chain of the audit trail",
     "backup": "copy the ledger, as it is at one moment, into one file",
     "restore": "put a backup in the place of the ledger",
+    "rotate-keys": "replace the key file's key while replicas run",
 }
 WRONG_USE = 2
 
@@ -53,7 +54,7 @@ def _parser(asked: str | None) -> tuple[argparse.ArgumentParser, Command | None]
     for name, sentence in COMMANDS.items():
         own = commands.add_parser(name, help=sentence, description=sentence[0].upper() + sentence[1:] + ".")
         if name == asked:
-            command = cast(Command, importlib.import_module(f"backend.commands.{name}"))
+            command = cast(Command, importlib.import_module(f"backend.commands.{name.replace('-', '_')}"))
             command.add_arguments(own)
     return parser, command
 

@@ -39,12 +39,14 @@ from backend.store.audit import Audit
 from backend.store.audit_chain import Sealer, unsealed
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
+from backend.store.key_file import KeyFileWatch
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.stats import stats
 from backend.subjects import Subjects
 from backend.threads import Threads
 from backend.version import version
 
+KEY_FILE_LOOK_S = 5.0
 SWEEP_EVERY_S = 5.0
 CASES_EVERY_S = 15.0
 RETENTION_EVERY_S = 300.0
@@ -164,6 +166,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             keys=keys,
             audit=Audit(store),
             jobs=(
+                Job("key file", KEY_FILE_LOOK_S, KeyFileWatch(store, settings.master_key_file).look),
                 Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
                 Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics)),
                 Job("retention", RETENTION_EVERY_S, partial(_retain, retention, metrics)),

@@ -25,12 +25,12 @@ def of(store: Store, session: Session, holder: str) -> IndexSnapshot | None:
 
 def new_key(keyring: Keyring, snapshot_id: str) -> tuple[bytes, DataKey]:
     """The wrapped form, for the row, and the key."""
-    return keyring.new_key(_context(snapshot_id))
+    return keyring.new_key(context_of(snapshot_id))
 
 
 def key_of(keyring: Keyring, row: IndexSnapshot) -> DataKey:
     """Raises KeyringError where the row's key does not open."""
-    return keyring.key(_context(row.id), row.wrapped_key)
+    return keyring.key(context_of(row.id), row.wrapped_key)
 
 
 def put(store: Store, session: Session, row: IndexSnapshot) -> None:
@@ -60,5 +60,5 @@ def holding_removed(store: Store, session: Session, *, before: datetime) -> list
     return list(session.exec(select(IndexSnapshot.id).where(IndexSnapshot.gallery_id == store.gallery_id, removed)))
 
 
-def _context(snapshot_id: str) -> str:
+def context_of(snapshot_id: str) -> str:
     return f"index-snapshot:{snapshot_id}"

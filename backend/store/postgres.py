@@ -38,7 +38,7 @@ READ_ONLY = "25006"
 NO_TABLE_OR_COLUMN = ("42P01", "42703")
 REWRITTEN = "index_snapshot"
 """A row for each replica: in so small a table a destroyed key would lie in a gap of its page for long."""
-SCRUBBED = ("subject", "sample", "template", "idempotency", "enrolment", "decision", "outbox")
+SCRUBBED = ("subject", "sample", "template", "idempotency", "enrolment", "decision", "outbox", "gallery")
 
 log = logging.getLogger(__name__)
 
