@@ -20,7 +20,8 @@ from backend.store.keyring import HEADER, Keyring, KeyringError
 from backend.store.restore import restore
 from backend.store.rotation import RotationError, retire, rotate
 from backend.store.tables import Subject
-from tests.ledger.world import CLIENT, Node, People, World, probe
+from tests.ledger.test_erasure import raw_files
+from tests.ledger.world import CLIENT, ON_SQLITE, Node, People, World, probe
 
 NEW = bytes(range(32))
 
@@ -240,3 +241,16 @@ def command(environment: dict[str, str], *words: str) -> subprocess.CompletedPro
     return subprocess.run(
         [sys.executable, "-m", "backend", *words], env=environment, capture_output=True, text=True, check=False, timeout=120
     )
+
+
+@ON_SQLITE
+def test_no_file_of_the_database_keeps_what_the_old_key_wrapped(world: World, node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    with node.store.read() as session:
+        (before,) = session.exec(select(Subject.wrapped_key)).all()
+    assert before is not None
+    assert before in raw_files(world)
+
+    rotated(world, node)
+
+    assert before not in raw_files(world)
