@@ -31,20 +31,33 @@ class Match:
     score: float
 
 
-def matches(
-    store: Store, replica: Replica, metric: Metric, new: Sequence[StoredTemplate], *, before_seq: int, threshold: float
-) -> list[Match]:
-    """Every template that entered the log before `before_seq` and scores `threshold` or better with one of `new`.
+@dataclass(frozen=True)
+class Wanted:
+    """Everything that entered the log before `before_seq` and scores `threshold` or better with one of `new`."""
 
-    The caller has waited for the replica. Those still pending are among them; those gone since are not.
+    new: Sequence[StoredTemplate]
+    before_seq: int
+    threshold: float
+
+
+def matches(store: Store, replica: Replica, metric: Metric, wanted: Sequence[Wanted]) -> list[list[Match]]:
+    """For each of `wanted`, in order; the gallery is passed over once for all of them.
+
+    The caller has waited for the replica. Templates still pending are among the matches; those gone since are not.
     """
-    seqs: set[int] = set()
-    for template in new:
-        hits = replica.within(template.vector, threshold - MARGIN)
-        seqs.update(int(seq) for seq in hits.ids if seq < before_seq)
+    asked = [(one, template) for one in wanted for template in one.new]
+    hits = replica.within_each([(template.vector, one.threshold - MARGIN) for one, template in asked])
+    near: dict[int, set[int]] = {id(one): set() for one in wanted}
+    for (one, _), found in zip(asked, hits, strict=True):
+        near[id(one)].update(int(seq) for seq in found.ids if seq < one.before_seq)
     with store.read() as session:
-        old = templates.by_seqs(session, store.keyring, gallery_id=store.gallery_id, seqs=seqs)
-    return [match for match in scored(metric, new, old) if match.score >= threshold]
+        seqs = set[int]().union(*near.values())
+        old = {t.seq: t for t in templates.by_seqs(session, store.keyring, gallery_id=store.gallery_id, seqs=seqs)}
+    return [_reaching(metric, one, [old[seq] for seq in sorted(near[id(one)] & old.keys())]) for one in wanted]
+
+
+def _reaching(metric: Metric, one: Wanted, old: Sequence[StoredTemplate]) -> list[Match]:
+    return [match for match in scored(metric, one.new, old) if match.score >= one.threshold]
 
 
 def scored(metric: Metric, new: Sequence[StoredTemplate], old: Sequence[StoredTemplate]) -> list[Match]:

@@ -244,6 +244,10 @@ class Replica:
         asked = (query, least_score)
         return self._within.ask(asked) if self._is_worth_sharing else self._search_within([asked])[0]
 
+    def within_each(self, asked: Sequence[tuple[Vector, float]]) -> list[Hits]:
+        """As `within` for each (query, least score), in one pass over the gallery. Raises as `within`."""
+        return [self.within(*asked[0])] if len(asked) == 1 else self._search_within(asked)
+
     def nearest(self, query: Vector, k: int) -> Hits:
         """The best `k`. Raises as `within`."""
         asked = (query, k)

@@ -229,17 +229,17 @@ def test_pictures_are_not_kept_where_the_operator_says_so(world: World, people: 
 def test_an_enrolment_whose_gallery_cannot_catch_up_is_finished_later_and_answered_to_the_same_request(
     world: World, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from backend import enrolment
+    from backend import findings
     from backend.enrolment import Idempotency
 
     stuck, other = world.node(), world.node()
-    monkeypatch.setattr(enrolment, "GALLERY_WAIT_S", 0.0)
+    monkeypatch.setattr(findings, "GALLERY_WAIT_S", 0.0)
     monkeypatch.setattr(stuck.replica, "catch_up", lambda **_: None)
     request = {"caller": CLIENT, "idempotency": Idempotency("k", "0" * 64)}
     with pytest.raises(GalleryBehind):
         stuck.enrolments.enrol([face(people.stranger())], **request)  # type: ignore[arg-type]
     assert other.subjects.list().total == 0  # nobody sees it yet
-    monkeypatch.setattr(enrolment, "GALLERY_WAIT_S", 10.0)
+    monkeypatch.setattr(findings, "GALLERY_WAIT_S", 10.0)
     replayed = other.enrolments.replay(CLIENT, "k", "0" * 64)
     assert replayed is not None
     assert replayed.answer.state is SubjectState.active

@@ -1,0 +1,141 @@
+"""Between the two transactions of an enrolment: what is left to do and what the search finds, for one or for several together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from backend import wire
+from backend.calibrations import calibration_row
+from backend.errors import SubjectNotFound
+from backend.faces.calibration import expected_fpir
+from backend.faces.engine import ModelCard
+from backend.gallery.candidates import Match, Wanted, matches, scored
+from backend.gallery.replica import Replica
+from backend.store import answers, templates
+from backend.store.conclusion import Evidence, Findings, Held
+from backend.store.database import Store
+from backend.store.forest import roots, tree
+from backend.store.tables import Enrolment, EnrolmentKind, EnrolmentState, SampleState
+from backend.store.templates import StoredTemplate
+
+GALLERY_WAIT_S = 10.0
+PENDING_LOOK_S = 0.02
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """201, or 409 for a rejected duplicate."""
+
+    status: int
+    answer: wire.Enrolment
+
+
+@dataclass(frozen=True)
+class Work:
+    """A pending enrolment: T1 is done, the search and T2 are left."""
+
+    enrolment: Enrolment
+    epoch: str
+    """of the gallery that the enrolment's numbers belong to"""
+    new: list[StoredTemplate]
+    own: list[StoredTemplate]
+    """what the person has already, for further samples"""
+
+
+class Search:
+    """`rescue` finishes those of the given enrolments whose process left them."""
+
+    def __init__(
+        self,
+        store: Store,
+        replica: Replica,
+        card: ModelCard,
+        *,
+        rescue: Callable[[Collection[str]], None],
+        pending_wait_s: float,
+    ) -> None:
+        self._store, self._replica, self._card = store, replica, card
+        self._rescue, self._pending_wait_s = rescue, pending_wait_s
+
+    def load(self, session: Session, enrolment_id: str) -> Work | Outcome:
+        """What is left of an enrolment, or its answer where nothing is; raises SubjectNotFound where it is gone."""
+        gallery, keyring = self._store.gallery_id, self._store.keyring
+        enrolment = session.get(Enrolment, enrolment_id)
+        if enrolment is None:
+            raise SubjectNotFound()
+        if enrolment.state != EnrolmentState.pending:
+            return Outcome(*answers.read(self._store, session, enrolment))
+        epoch = self._store.gallery(session).epoch
+        new = templates.of_enrolment(session, keyring, gallery_id=gallery, enrolment_id=enrolment_id)
+        own: list[StoredTemplate] = []
+        if enrolment.kind == EnrolmentKind.samples:
+            records = tree(session, roots(session, [enrolment.subject_id])[enrolment.subject_id])
+            own = templates.of_subjects(session, keyring, gallery_id=gallery, subject_ids=records, model_id=enrolment.model_id)
+        return Work(enrolment, epoch, new, [template for template in own if template.sample_state == SampleState.active])
+
+    def findings(self, works: Sequence[Work]) -> list[Findings]:
+        """For each, in order; they are to be concluded together, by ascending seq, in one transaction.
+
+        Raises:
+            GalleryBehind: this replica does not catch up with them in time.
+        """
+        last = max(works, key=lambda work: work.enrolment.last_seq)
+        self._replica.wait_for(last.enrolment.last_seq, timeout_s=GALLERY_WAIT_S, epoch=last.epoch)
+        found = self._matches(works)
+        with self._store.read() as session:
+            size = self._store.gallery(session).active_templates
+            now = self._store.now(session)
+        calibration = self._card.calibration
+        return [
+            Findings(
+                evidence=[
+                    Evidence(m.new.sample_id, m.old.seq, m.old.sample_id, m.old.subject_id, m.score)
+                    for m in found[work.enrolment.id]
+                    if m.old.enrolment_id != work.enrolment.id
+                ],
+                held=self._held(work),
+                calibration=calibration_row(self._card, self._store.gallery_id, now),
+                expected_fpir=expected_fpir(calibration, work.enrolment.review_threshold, size),
+            )
+            for work in works
+        ]
+
+    def _matches(self, works: Sequence[Work]) -> dict[str, list[Match]]:
+        """By enrolment. Waits for candidates that are pending, but not for those of `works`: they are concluded together.
+
+        What is waited for has a smaller `seq` than all of `works` (one T1 numbered them), so nobody waits in a circle.
+        """
+        deadline = time.monotonic() + self._pending_wait_s
+        together = {work.enrolment.id for work in works}
+        found: dict[str, list[Match]] = {}
+        waiting = list(works)
+        while True:
+            for work, matching in zip(waiting, self._search(waiting), strict=True):
+                found[work.enrolment.id] = matching
+            pending = {work.enrolment.id: _pending(found[work.enrolment.id]) - together for work in waiting}
+            waiting = [work for work in waiting if pending[work.enrolment.id]]
+            if not waiting or time.monotonic() >= deadline:
+                return found
+            self._rescue(set().union(*pending.values()))
+            time.sleep(PENDING_LOOK_S)
+
+    def _search(self, works: Sequence[Work]) -> list[list[Match]]:
+        wanted = [Wanted(work.new, work.enrolment.first_seq, work.enrolment.review_threshold) for work in works]
+        return matches(self._store, self._replica, self._card.metric, wanted)
+
+    def _held(self, work: Work) -> list[Held]:
+        """Rekognition's guard: a further sample must match the person whom it is said to show."""
+        held = []
+        for template in work.new if work.own else ():
+            best = max(scored(self._card.metric, [template], work.own), key=lambda match: match.score)
+            if best.score < work.enrolment.verification_threshold:
+                held.append(Held(sample_id=template.sample_id, best_sample_id=best.old.sample_id, score=best.score))
+        return held
+
+
+def _pending(found: Sequence[Match]) -> set[str]:
+    return {match.old.enrolment_id for match in found if match.old.sample_state == SampleState.pending}

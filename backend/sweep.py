@@ -1,0 +1,84 @@
+"""What was begun is finished: enrolments whose lease ran out, by whichever replica looks first; and housekeeping."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import timedelta
+
+from sqlmodel import col, delete, select, update
+
+from backend.errors import FaceAuthError
+from backend.store import answers, job_leases, scrubbing
+from backend.store.database import Store
+from backend.store.tables import Enrolment, EnrolmentState, Outbox
+
+log = logging.getLogger(__name__)
+
+RETENTION_EVERY = timedelta(minutes=10)
+
+
+class Sweep:
+    """`finish` does the remaining steps of an enrolment, by its id; harmless to do twice."""
+
+    def __init__(self, store: Store, finish: Callable[[str], object], *, holder: str, lease_s: float) -> None:
+        self._store, self._finish = store, finish
+        self._holder, self._lease_s = holder, lease_s
+
+    def run(self) -> int:
+        """Finish what is abandoned, whoever began it; how many. Then the housekeeping that is due."""
+        finished = 0
+        for enrolment_id in self._abandoned():
+            finished += self._take_over(enrolment_id)
+        self._keep_house()
+        return finished
+
+    def rescue(self, enrolment_ids: Collection[str]) -> None:
+        """Finish those of them that are abandoned: whoever waits for them need not wait for the next sweep."""
+        for enrolment_id in self._abandoned():
+            if enrolment_id in enrolment_ids:
+                self._take_over(enrolment_id)
+
+    def _abandoned(self) -> list[str]:
+        """Pending enrolments whose lease ran out by the database's clock, oldest first."""
+        with self._store.read() as session:
+            query = select(Enrolment.id).where(
+                Enrolment.gallery_id == self._store.gallery_id,
+                Enrolment.state == EnrolmentState.pending,
+                col(Enrolment.lease_until) <= self._store.now(session),
+            )
+            return list(session.exec(query.order_by(col(Enrolment.first_seq)).limit(100)))
+
+    def _take_over(self, enrolment_id: str) -> bool:
+        """Take the lease and finish it; False where somebody else took it, or it cannot be finished now."""
+        with self._store.write() as session:
+            now = self._store.now(session)
+            taken = session.exec(
+                update(Enrolment)
+                .where(
+                    col(Enrolment.id) == enrolment_id,
+                    col(Enrolment.state) == EnrolmentState.pending,
+                    col(Enrolment.lease_until) <= now,
+                )
+                .values(lease_holder=self._holder, lease_until=now + timedelta(seconds=self._lease_s))
+            )
+            if taken.rowcount == 0:
+                return False
+        try:
+            self._finish(enrolment_id)
+        except FaceAuthError as error:
+            log.warning("enrolment not finished", extra={"fields": {"enrolment": enrolment_id, "code": error.code()}})
+            return False
+        return True
+
+    def _keep_house(self) -> None:
+        """Retention, by one replica at a time; and what an erasure left to be done."""
+        scrubbing.settle(self._store)
+        if not job_leases.is_free(self._store, "retention"):
+            return
+        with self._store.write() as session:
+            now = self._store.now(session)
+            if job_leases.take(self._store, session, "retention", holder=self._holder, until=now + RETENTION_EVERY):
+                answers.forget_old(self._store, session, now=now)
+                old = col(Outbox.created_at) < now - answers.KEPT_FOR
+                session.exec(delete(Outbox).where(old, col(Outbox.topic) != scrubbing.SCRUB))
