@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from backend import wire
+from backend import findings, wire
 from backend.errors import ModelMismatch
 from backend.faces.capture import CapturedFace
 from backend.faces.engine import ModelCard
@@ -31,8 +31,6 @@ from backend.sweep import Sweep
 
 __all__ = ["Enrolments", "Idempotency", "Outcome", "StoredAnswer", "Thresholds"]
 
-PENDING_WAIT_S = 5.0
-
 StoredAnswer = Outcome
 
 
@@ -46,8 +44,9 @@ class Enrolments:
         instance: str,
         lease_s: float,
         store_images: bool,
-        pending_wait_s: float = PENDING_WAIT_S,
+        pending_wait_s: float | None = None,
     ) -> None:
+        """`pending_wait_s`: how long a candidate that is pending is waited for; default: `findings.pending_wait_s`."""
         self._store = store
         self._card = card
         self._thresholds = thresholds
@@ -56,7 +55,8 @@ class Enrolments:
         self._store_images = store_images
         sweep = Sweep(store, self._finish, holder=instance, lease_s=lease_s)
         self.sweep = sweep.run
-        self.search = Search(store, replica, card, rescue=sweep.rescue, pending_wait_s=pending_wait_s)
+        wait_s = findings.pending_wait_s(lease_s) if pending_wait_s is None else pending_wait_s
+        self.search = Search(store, replica, card, rescue=sweep.rescue, pending_wait_s=wait_s)
 
     def replay(self, caller: Caller, key: str, body_sha256: str) -> StoredAnswer | None:
         """The answer that this very request had within 24 h; None for a new one. Finishes it where only T1 was done.
@@ -152,9 +152,9 @@ class Enrolments:
             work = self.search.load(session, enrolment_id)
         if isinstance(work, Outcome):
             return work
-        (findings,) = self.search.findings([work])
+        (found,) = self.search.findings([work])
         with self._store.write() as session:
-            status, answer = conclude(self._store, session, enrolment_id, findings)
+            status, answer = conclude(self._store, session, enrolment_id, found)
         if answer.state is wire.SubjectState.rejected:
             scrubbing.settle(self._store)
         return Outcome(status, answer)

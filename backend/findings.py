@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from backend import wire
+from backend import deadline, wire
 from backend.calibrations import calibration_row
 from backend.errors import SubjectNotFound
 from backend.faces.calibration import expected_fpir
@@ -24,6 +24,15 @@ from backend.store.templates import StoredTemplate
 
 GALLERY_WAIT_S = 10.0
 PENDING_LOOK_S = 0.02
+LEAST_PENDING_WAIT_S = 5.0
+PENDING_WAIT_LEASES = 1.5
+CONCLUDING_S = 2.0
+"""what is left of a request's time for the second transaction, where it waited for others"""
+
+
+def pending_wait_s(lease_s: float) -> float:
+    """Longer than a lease: whoever died with it is finished by who waits, so that only what hangs is given up."""
+    return max(LEAST_PENDING_WAIT_S, PENDING_WAIT_LEASES * lease_s)
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,9 @@ class Search:
         """By enrolment. Waits for candidates that are pending, but not for those of `works`: they are concluded together.
 
         What is waited for has a smaller `seq` than all of `works` (one T1 numbered them), so nobody waits in a circle.
+        Those still pending at the end, or when the request must be answered, are among the matches: their pairs count.
         """
-        deadline = time.monotonic() + self._pending_wait_s
+        until = time.monotonic() + min(self._pending_wait_s, deadline.left_s() - CONCLUDING_S)
         together = {work.enrolment.id for work in works}
         found: dict[str, list[Match]] = {}
         waiting = list(works)
@@ -118,7 +128,7 @@ class Search:
                 found[work.enrolment.id] = matching
             pending = {work.enrolment.id: _pending(found[work.enrolment.id]) - together for work in waiting}
             waiting = [work for work in waiting if pending[work.enrolment.id]]
-            if not waiting or time.monotonic() >= deadline:
+            if not waiting or time.monotonic() >= until:
                 return found
             self._rescue(set().union(*pending.values()))
             time.sleep(PENDING_LOOK_S)

@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend import logs, problems
+from backend import deadline, logs, problems
 from backend.errors import DeadlineExceeded, FaceAuthError
 from backend.lifecycle import Lifecycle
 from backend.metrics import PROBES, Metrics, traffic_of
@@ -41,6 +41,7 @@ class Served:
         request_id = _request_id(headers.get(b"x-request-id"))
         scope.setdefault("state", {})["request_id"] = request_id
         logs.request_id.set(request_id)
+        deadline.begin(self._deadline_s)
         status: int | None = None
         started = time.perf_counter()
 

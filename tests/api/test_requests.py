@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import re
 import socket
 from base64 import b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from backend import deadline
+from backend.lifecycle import Lifecycle
+from backend.metrics import Metrics
+from backend.served import Served
+from backend.threads import Threads
 from tests.api.pictures import woman
 from tests.api.service import Service, Site, problem_of, serving, wait_until
 
@@ -122,6 +131,30 @@ def samples(service: Service) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 
 def total(service: Service, name: str, **labels: str) -> float:
     return sum(value for (found, its), value in samples(service).items() if found == name and set(labels.items()) <= set(its))
+
+
+def test_the_work_for_a_request_knows_in_its_thread_how_long_it_has(lane: Threads) -> None:
+    life = Lifecycle()
+    api = FastAPI()
+
+    @api.get("/left")
+    async def left() -> float:
+        return await lane.ledger(deadline.left_s)
+
+    async def ask() -> float:
+        app = Served(api, instance="b1", life=life, metrics=Metrics(life=life), deadline_s=7.0)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://b1") as client:
+            return float((await client.get("/left")).json())
+
+    assert 6.0 < asyncio.run(ask()) <= 7.0
+    assert deadline.left_s() == math.inf
+
+
+@pytest.fixture
+def lane() -> Iterator[Threads]:
+    threads = Threads()
+    yield threads
+    threads.close(5.0)
 
 
 def test_client_requests_probes_and_demo_traffic_are_counted_apart(fresh_site: Site) -> None:

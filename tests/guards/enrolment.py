@@ -73,7 +73,7 @@ GUARDS = (
         name="pending-candidates-are-waited-for",
         keeps=2,
         file="backend/findings.py",
-        old="if not waiting or time.monotonic() >= deadline:",
+        old="if not waiting or time.monotonic() >= until:",
         new="if True:",
         test=RACES + "test_a_candidate_that_is_pending_is_waited_for[sqlite]",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from backend import wire
-from backend.enrolment import Idempotency
+from backend import deadline, wire
+from backend.enrolment import Idempotency, Outcome
+from backend.findings import CONCLUDING_S, pending_wait_s
 from backend.store.conclusion import Findings, conclude
 from backend.store.tables import DuplicatePair, Subject
 from backend.wire import OnDuplicate, SubjectState
@@ -213,6 +215,33 @@ def test_a_pending_candidate_whose_process_died_is_finished_by_whoever_waits_for
     started = time.monotonic()
     assert alive.outcome(people.like(person, 0.95), on_duplicate=OnDuplicate.reject).status == 409
     assert time.monotonic() - started < 5.0, "it waited for the deadline instead"
+
+
+def test_a_pending_candidate_is_waited_for_longer_than_its_lease_so_that_who_died_with_it_is_finished(
+    world: World, people: People
+) -> None:
+    assert pending_wait_s(20.0) == 30.0
+    assert pending_wait_s(1.0) == 5.0
+    dead, alive = world.node(lease_s=1.0), world.node(lease_s=1.0, wait_s=None)
+    person = people.stranger()
+    begin(dead, person)
+    assert alive.outcome(people.like(person, 0.95), on_duplicate=OnDuplicate.reject).status == 409
+    assert pending_subjects(alive) == 0
+
+
+def test_a_request_that_waits_for_a_pending_candidate_is_answered_in_its_own_time(world: World, people: People) -> None:
+    slow, quick = world.node(), world.node(wait_s=600.0)
+    person = people.stranger()
+    begin(slow, person)
+
+    def request() -> Outcome:
+        deadline.begin(CONCLUDING_S + 0.3)
+        return quick.outcome(people.like(person, 0.95), on_duplicate=OnDuplicate.reject)
+
+    outcome = contextvars.copy_context().run(request)
+    assert (outcome.status, outcome.answer.state) == (201, SubjectState.active)
+    assert [pair.band for pair in outcome.answer.duplicates] == ["certain"], "the pair with the pending one was lost"
+    assert outcome.answer.case_id is not None
 
 
 def test_after_the_deadline_the_newcomer_is_flagged_and_not_rejected(world: World, people: People) -> None:

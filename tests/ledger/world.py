@@ -159,7 +159,9 @@ class World:
         pin(self.url, keyring=Keyring.create(self.key_file), model_id=self.card.model_id)
         return self
 
-    def node(self, *, lease_s: float = 20.0, case_lease_s: float = 180.0, store_images: bool = True, wait_s: float = 5.0) -> Node:
+    def node(
+        self, *, lease_s: float = 20.0, case_lease_s: float = 180.0, store_images: bool = True, wait_s: float | None = 5.0
+    ) -> Node:
         store = Store.open(self.url, keyring=Keyring.load(self.key_file))
         replica = Replica(store, self.card, poll_s=0.2)
         name = f"b{len(self.nodes) + 1}"
