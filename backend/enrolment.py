@@ -79,7 +79,7 @@ class Enrolments:
         retain_until: datetime | None = None,
         idempotency: Idempotency | None = None,
     ) -> Outcome:
-        """A new subject from one or more captures of one person.
+        """A new subject from one or more captures of one person; one that does not match the others goes to review.
 
         Raises:
             ExternalIdTaken, RetainUntilPast, IdempotencyKeyReused, ModelMismatch.

@@ -13,7 +13,8 @@ from backend.calibrations import calibration_row
 from backend.errors import SubjectNotFound
 from backend.faces.calibration import expected_fpir
 from backend.faces.engine import ModelCard
-from backend.gallery.candidates import Match, Wanted, matches, scored
+from backend.gallery.candidates import Match, Wanted, matches
+from backend.gallery.one_person import strays
 from backend.gallery.replica import Replica
 from backend.store import answers, templates
 from backend.store.conclusion import Evidence, Findings, Held
@@ -138,13 +139,8 @@ class Search:
         return matches(self._store, self._replica, self._card.metric, wanted)
 
     def _held(self, work: Work) -> list[Held]:
-        """Rekognition's guard: a further sample must match the person whom it is said to show."""
-        held = []
-        for template in work.new if work.own else ():
-            best = max(scored(self._card.metric, [template], work.own), key=lambda match: match.score)
-            if best.score < work.enrolment.verification_threshold:
-                held.append(Held(sample_id=template.sample_id, best_sample_id=best.old.sample_id, score=best.score))
-        return held
+        found = strays(self._card.metric, work.new, work.own, threshold=work.enrolment.verification_threshold)
+        return [Held(match.new.sample_id, best_sample_id=match.old.sample_id, score=match.score) for match in found]
 
 
 def _pending(found: Sequence[Match]) -> set[str]:

@@ -52,7 +52,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Held:
-    """A new sample that matches none of its own subject; `best_sample_id` is the one that it comes closest to."""
+    """A new sample that does not match its own subject; `best_sample_id` is the one that it comes closest to."""
 
     sample_id: str
     best_sample_id: str

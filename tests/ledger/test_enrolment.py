@@ -5,7 +5,7 @@ import pytest
 from backend import wire
 from backend.errors import ExternalIdTaken, GalleryBehind, ModelMismatch, SubjectNotFound
 from backend.wire import SubjectState, Verdict
-from tests.ledger.world import CLIENT, MODEL, Node, People, World, face
+from tests.ledger.world import CLIENT, MODEL, Node, People, World, face, probe
 
 REJECT = wire.OnDuplicate.reject
 
@@ -116,6 +116,50 @@ def test_several_images_make_one_subject_that_is_no_duplicate_of_itself(node: No
     b = node.enrol(people.like(first, 0.97))
     assert [d.subject_id for d in b.duplicates] == [a.subject_id]
     assert len(node.open_case(b.case_id or "").pairs) == 1
+
+
+def test_of_the_images_of_one_enrolment_whoever_most_of_them_show_is_enrolled_and_the_others_wait(
+    node: Node, people: People
+) -> None:
+    person, other = people.strangers(2)
+    known = node.enrol(other)
+    answer = node.enrol(other, person, people.like(person, 0.8))
+    stray, reference, second = answer.sample_ids
+    assert (answer.state, answer.duplicates) == (SubjectState.active, []), "a picture that waits was compared"
+    shown = node.recognition.verify_subject(answer.subject_id, probe(other))
+    assert (shown.decision, shown.sample_id in {reference, second}) == ("non_match", True)
+    case = node.open_case(answer.case_id or "")
+    (pair,) = case.pairs
+    assert pair.a.subject_id == pair.b.subject_id == answer.subject_id
+    assert stray in {pair.a.sample_id, pair.b.sample_id}
+    assert node.enrol(people.like(other, 0.9)).duplicates[0].subject_id == known.subject_id
+    node.decide(case.id, Verdict.same)
+    assert node.enrolments.sweep() == 1
+    pairs = [set(case.subject_ids) for case in node.cases(wire.CaseState.open)]
+    assert any({known.subject_id, answer.subject_id} <= subjects for subjects in pairs), "accepted, it was compared with nobody"
+
+
+def test_of_two_images_that_show_two_people_the_first_is_enrolled(node: Node, people: People) -> None:
+    first, second = people.strangers(2)
+    answer = node.enrol(first, second)
+    assert answer.case_id is not None
+    assert node.enrol(people.like(first, 0.9)).duplicates[0].subject_id == answer.subject_id
+    assert node.enrol(people.like(second, 0.9)).duplicates == []
+
+
+def test_images_that_match_from_one_to_the_next_show_one_person(node: Node, people: People) -> None:
+    young, *_, old = ages = people.between(*people.strangers(2), steps=5)
+    assert float(young @ old) < 0.1
+    answer = node.enrol(*ages)
+    assert answer.case_id is None
+    assert [node.recognition.verify_subject(answer.subject_id, probe(age)).decision for age in ages] == ["match"] * 5
+
+
+def test_a_newcomer_is_not_rejected_for_an_image_that_waits_for_a_reviewer(node: Node, people: People) -> None:
+    person, other = people.strangers(2)
+    node.enrol(other)
+    outcome = node.outcome(person, people.like(person, 0.9), other, on_duplicate=REJECT)
+    assert (outcome.status, outcome.answer.state) == (201, SubjectState.active)
 
 
 def test_a_chain_of_pairs_is_one_case(node: Node, people: People) -> None:

@@ -74,6 +74,11 @@ class People:
         other -= (other @ vector) * vector
         return unit(score * vector + np.sqrt(1 - score**2) * unit(other))
 
+    def between(self, first: Vector, last: Vector, *, steps: int) -> list[Vector]:
+        """From `first` to `last`, which are at right angles, by equal turns."""
+        angles = np.linspace(0.0, np.pi / 2, steps)
+        return [unit(np.cos(angle) * first + np.sin(angle) * last) for angle in angles]
+
 
 def unit(vector: np.ndarray) -> Vector:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
