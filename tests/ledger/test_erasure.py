@@ -283,9 +283,9 @@ def test_two_people_whose_pair_lost_its_evidence_are_flagged_by_any_new_one(node
 
 
 def test_evidence_below_the_threshold_of_enrolment_counts_where_a_scan_asked_for_it(node: Node, people: People) -> None:
-    person = people.stranger()
+    person, side = people.strangers(2)
     a = node.enrol(person)
-    b = node.enrol(people.like(person, 0.8), people.like(person, 0.5))
+    b = node.enrol(unit(0.8 * person + 0.6 * side), unit(0.5 * person + 0.75**0.5 * side))
     Scans(node.store, CARD, THRESHOLDS).start(wire.ScanRequest(threshold=0.45), SUSI)
     ScanJob(node.store, node.replica, CARD, THRESHOLDS, holder="b1").work()
     node.subjects.erase_sample(b.subject_id, b.sample_ids[0], caller=CLIENT)
