@@ -16,6 +16,7 @@ import threading
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +65,29 @@ class ProblemError(ClientError):
         self.status, self.code, self.detail, self.title = status, code, detail, title
         self.request_id, self.served_by, self.retry_after_s = request_id, served_by, retry_after_s
         self.errors = list(errors)
+
+
+@dataclass(frozen=True)
+class NewSubject:
+    """One person to enrol; `images` are files' bytes. `idempotency_key` stands for it alone, in whichever batch it is sent."""
+
+    images: Sequence[bytes]
+    external_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    on_duplicate: wire.OnDuplicate = wire.OnDuplicate.flag
+    face: wire.FaceChoice = wire.FaceChoice.only
+    retain_until: datetime | None = None
+    idempotency_key: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "images": [_text(image) for image in self.images],
+            "external_id": self.external_id,
+            "metadata": dict(self.metadata),
+            "on_duplicate": self.on_duplicate,
+            "face": self.face,
+            "retain_until": self.retain_until.isoformat() if self.retain_until else None,
+        }
 
 
 class BackendClient:
@@ -120,15 +144,15 @@ class BackendClient:
         idempotency_key: str | None = None,
     ) -> wire.Enrolment:
         """Enrol one person from files' bytes. A rejected duplicate is an answer too: `state` is `rejected`."""
-        body = {
-            "images": [_text(image) for image in images],
-            "external_id": external_id,
-            "metadata": dict(metadata or {}),
-            "on_duplicate": on_duplicate,
-            "face": face,
-            "retain_until": retain_until.isoformat() if retain_until else None,
-        }
-        return self._enrolment("/v1/subjects", body, idempotency_key)
+        new = NewSubject(images, external_id, metadata or {}, on_duplicate, face, retain_until)
+        return self._enrolment("/v1/subjects", new.body(), idempotency_key)
+
+    def enrol_batch(self, subjects: Sequence[NewSubject], *, idempotency_key: str | None = None) -> list[wire.EnrolResult]:
+        """Enrol several people, each with a result of its own, in order. One of status 503 may be sent again, with its key."""
+        body = {"subjects": [subject.body() | {"idempotency_key": subject.idempotency_key} for subject in subjects]}
+        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        answer = self._send("POST", "/v1/subjects/batch", json=body, headers=key, repeatable=True)
+        return wire.EnrolBatch.model_validate_json(answer.content).results
 
     def add_samples(
         self,

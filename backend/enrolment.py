@@ -7,23 +7,26 @@ the later one sees the earlier, whichever replica either is on. Whoever finds an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from sqlmodel import Session
 
 from backend import findings, wire
-from backend.errors import ModelMismatch
+from backend.errors import FaceAuthError, ModelMismatch
 from backend.faces.capture import CapturedFace
 from backend.faces.engine import ModelCard
-from backend.findings import Outcome, Search
+from backend.findings import Outcome, Search, Work
 from backend.gallery.replica import Replica
 from backend.recognition import Thresholds, quality_of
 from backend.store import admission, answers, scrubbing
 from backend.store.admission import NewSample, Terms
 from backend.store.answers import Idempotency
 from backend.store.caller import Caller
-from backend.store.conclusion import conclude
+from backend.store.conclusion import Findings, conclude
 from backend.store.database import Store
 from backend.store.sealing import Profile, SampleDetails
 from backend.store.tables import Enrolment
@@ -32,6 +35,28 @@ from backend.sweep import Sweep
 __all__ = ["Enrolments", "Idempotency", "Outcome", "StoredAnswer", "Thresholds"]
 
 StoredAnswer = Outcome
+Result = Outcome | FaceAuthError
+"""of one among several: a refusal concerns that one alone"""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """A new subject, from one or more captures of one person."""
+
+    faces: Sequence[CapturedFace]
+    external_id: str | None = None
+    metadata: wire.Metadata = field(default_factory=dict)
+    on_duplicate: wire.OnDuplicate = wire.OnDuplicate.flag
+    retain_until: datetime | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True)
+class _Admitted:
+    enrolment_id: str
+    now: bool
+    """by this very transaction, not by an earlier request of the same key"""
 
 
 class Enrolments:
@@ -57,6 +82,10 @@ class Enrolments:
         self.sweep = sweep.run
         wait_s = findings.pending_wait_s(lease_s) if pending_wait_s is None else pending_wait_s
         self.search = Search(store, replica, card, rescue=sweep.rescue, pending_wait_s=wait_s)
+
+    def replay_all(self, caller: Caller, repeats: Sequence[Idempotency | None]) -> list[Result | None]:
+        """`replay` for each, in order; None for a new one, and for one without a key."""
+        return [None if one is None else _attempt(partial(self.replay, caller, one.key, one.body_sha256)) for one in repeats]
 
     def replay(self, caller: Caller, key: str, body_sha256: str) -> StoredAnswer | None:
         """The answer that this very request had within 24 h; None for a new one. Finishes it where only T1 was done.
@@ -85,14 +114,26 @@ class Enrolments:
             ExternalIdTaken, RetainUntilPast, IdempotencyKeyReused, ModelMismatch.
             GalleryBehind, DatabaseAway: it may be under way: the same request with its idempotency key gets the answer.
         """
-        profile, samples = Profile(external_id, metadata or {}), self._samples(faces)
+        newcomer = Newcomer(faces, external_id, metadata or {}, on_duplicate, retain_until, idempotency)
         with self._store.write() as session:
-            enrolment_id = self._earlier(session, caller, idempotency)
-            if enrolment_id is None:
-                terms = self._terms(caller, on_duplicate)
-                made = admission.admit_subject(self._store, session, profile, samples, terms=terms, retain_until=retain_until)
-                enrolment_id = self._remember(session, made, caller, idempotency)
-        return self._finish(enrolment_id)
+            admitted = self._admit(session, newcomer, caller)
+        return self._finish(admitted.enrolment_id)
+
+    def enrol_all(self, newcomers: Sequence[Newcomer], *, caller: Caller) -> list[Result]:
+        """Several new subjects, in order: one transaction that admits them, one search, one that decides.
+
+        What `enrol` raises for one stands among the results, save for what concerns all of them: GalleryBehind and
+        DatabaseAway are raised, and each may be under way.
+        """
+        with self._store.write() as session:
+            admitted = [_attempt(partial(self._admit_apart, session, newcomer, caller)) for newcomer in newcomers]
+        made = [one for one in admitted if isinstance(one, _Admitted)]
+        new = [one.enrolment_id for one in made if one.now]
+        earlier = {one.enrolment_id for one in made} - set(new)
+        # Each by itself: somebody with a number between theirs and ours may wait for them, and ours for him.
+        finished = {enrolment_id: _attempt(partial(self._finish, enrolment_id)) for enrolment_id in sorted(earlier)}
+        finished |= zip(new, self._finish_together(new), strict=True)
+        return [finished[one.enrolment_id] if isinstance(one, _Admitted) else one for one in admitted]
 
     def add_samples(
         self, subject_id: str, faces: Sequence[CapturedFace], *, caller: Caller, idempotency: Idempotency | None = None
@@ -111,6 +152,25 @@ class Enrolments:
         return self._finish(enrolment_id)
 
     # --- T1 -------------------------------------------------------------------------------------------------------
+
+    def _admit(self, session: Session, newcomer: Newcomer, caller: Caller) -> _Admitted:
+        samples = self._samples(newcomer.faces)
+        if (enrolment_id := self._earlier(session, caller, newcomer.idempotency)) is not None:
+            return _Admitted(enrolment_id, now=False)
+        made = admission.admit_subject(
+            self._store,
+            session,
+            Profile(newcomer.external_id, newcomer.metadata),
+            samples,
+            terms=self._terms(caller, newcomer.on_duplicate),
+            retain_until=newcomer.retain_until,
+        )
+        return _Admitted(self._remember(session, made, caller, newcomer.idempotency), now=True)
+
+    def _admit_apart(self, session: Session, newcomer: Newcomer, caller: Caller) -> _Admitted:
+        """Nothing of one that is refused is written, whatever had been when it was."""
+        with session.begin_nested():
+            return self._admit(session, newcomer, caller)
 
     def _samples(self, faces: Sequence[CapturedFace]) -> list[NewSample]:
         if any(face.model_id != self._card.model_id for face in faces):
@@ -148,13 +208,32 @@ class Enrolments:
 
     def _finish(self, enrolment_id: str) -> Outcome:
         """The remaining steps, or the answer where there are none left. Harmless to do twice, also at the same time."""
+        (result,) = self._finish_together([enrolment_id])
+        if isinstance(result, FaceAuthError):
+            raise result
+        return result
+
+    def _finish_together(self, enrolment_ids: Sequence[str]) -> list[Result]:
+        """As `_finish`, for several that one transaction numbered, in that order: each finds those before it decided."""
         with self._store.read() as session:
-            work = self.search.load(session, enrolment_id)
-        if isinstance(work, Outcome):
-            return work
-        (found,) = self.search.findings([work])
-        with self._store.write() as session:
-            status, answer = conclude(self._store, session, enrolment_id, found)
-        if answer.state is wire.SubjectState.rejected:
+            results: list[Work | Result] = [_attempt(partial(self.search.load, session, one)) for one in enrolment_ids]
+        works = [one for one in results if isinstance(one, Work)]
+        if works:
+            found = iter(self.search.findings(works))
+            with self._store.write() as session:
+                results = [self._concluded(session, one, next(found)) if isinstance(one, Work) else one for one in results]
+        finished = [one for one in results if not isinstance(one, Work)]
+        if any(isinstance(one, Outcome) and one.answer.state is wire.SubjectState.rejected for one in finished):
             scrubbing.settle(self._store)
-        return Outcome(status, answer)
+        return finished
+
+    def _concluded(self, session: Session, work: Work, found: Findings) -> Result:
+        return _attempt(lambda: Outcome(*conclude(self._store, session, work.enrolment.id, found)))
+
+
+def _attempt(do: Callable[[], T]) -> T | FaceAuthError:
+    """What it returns, or with what it refuses. Never for what makes a transaction unfit to go on."""
+    try:
+        return do()
+    except FaceAuthError as error:
+        return error

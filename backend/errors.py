@@ -11,7 +11,7 @@
     │                             ScanUnderWay · ScanStateConflict
     │                             LastSample
     ├── PreconditionFailed 412
-    ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · BodyTooLarge
+    ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · TooManySubjects · BodyTooLarge
     ├── UnsupportedImage 415      AnimatedImage
     ├── UnsupportedMediaType 415
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
@@ -182,6 +182,10 @@ class TooManyPixels(TooLarge):
 
 class TooManyImages(TooLarge):
     title = "Too many images in one request"
+
+
+class TooManySubjects(TooLarge):
+    title = "Too many subjects in one batch: split it"
 
 
 class BodyTooLarge(TooLarge):

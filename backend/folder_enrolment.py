@@ -1,23 +1,33 @@
-"""Enrolling a folder of photographs through the API: one request per photograph, so that each has an outcome of its own."""
+"""Enrolling a folder of photographs through the API: people in batches by their first photograph, then the rest of each.
+
+Each photograph has an outcome and an Idempotency-Key of its own: one that is refused holds up no other.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from backend import wire
-from backend.client import BackendClient, ProblemError
+from backend.client import BackendClient, NewSubject, ProblemError
+from backend.folder_notes import Enrolled, Failure, StateFile, Summary
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+BATCH_SUBJECTS = 16
+BATCH_BYTES = 16 * 1024 * 1024
+"""of photographs: in base64 it passes a balancer that takes 32 MiB"""
 TRIES_WHEN_UNAVAILABLE = 6
 LONGEST_WAIT_S = 5.0
+UNAVAILABLE = 503
 ABOUT_THE_PHOTOGRAPH = frozenset({400, 409, 413, 415, 422})
 """statuses that concern one photograph only; any other error ends the run"""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,25 +39,6 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Enrolled:
-    """One photograph that is enrolled (or rejected as a certain duplicate), as it stands in the state file."""
-
-    file: str
-    sha256: str
-    subject_id: str
-    state: str
-    case_id: str | None
-    duplicates: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Failure:
-    file: str
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True)
 class Options:
     on_duplicate: wire.OnDuplicate = wire.OnDuplicate.flag
     face: wire.FaceChoice = wire.FaceChoice.only
@@ -55,53 +46,20 @@ class Options:
 
 
 @dataclass
-class Summary:
-    enrolled: list[Enrolled] = field(default_factory=list)
-    skipped: list[Enrolled] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def document(self) -> dict[str, Any]:
-        """For `--json`: what is true of the folder now, and what this run did."""
-        done = [*self.skipped, *self.enrolled]
-        return {
-            "subjects": len({one.subject_id for one in done if one.state != wire.SubjectState.rejected}),
-            "photographs": len(done) + len(self.failures),
-            "enrolled": len(self.enrolled),
-            "already_enrolled": len(self.skipped),
-            "rejected": sum(one.state == wire.SubjectState.rejected for one in done),
-            "duplicates": sum(len(one.duplicates) for one in done),
-            "cases": len({one.case_id for one in done if one.case_id}),
-            "failures": [asdict(failure) for failure in self.failures],
-            "seconds": round(self.seconds, 1),
-        }
+class _Person:
+    folder: Folder
+    left: deque[Path]
+    subject_id: str | None = None
 
 
-class StateFile:
-    """What is done, one JSON line per photograph, so that an interrupted run can go on."""
+@dataclass(frozen=True)
+class _Shot:
+    """A photograph of a person; `file` is its path below the root."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._done: dict[tuple[str, str], Enrolled] = {}
-        if path.exists():
-            for line in path.read_text("utf-8").splitlines():
-                self._remember(line)
-
-    def _remember(self, line: str) -> None:
-        try:
-            one = Enrolled(**json.loads(line))
-        except (ValueError, TypeError):
-            return  # the line that was being written when the machine stopped
-        self._done[one.file, one.sha256] = one
-
-    def find(self, file: str, sha256: str) -> Enrolled | None:
-        return self._done.get((file, sha256))
-
-    def add(self, one: Enrolled) -> None:
-        self._done[one.file, one.sha256] = one
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(one)) + "\n")
+    person: _Person
+    file: str
+    image: bytes
+    sha256: str
 
 
 def subjects_in(root: Path) -> list[Folder]:
@@ -116,39 +74,123 @@ def _photographs(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 class FolderEnrolment:
-    def __init__(self, client: BackendClient, root: Path, state: StateFile, options: Options) -> None:
-        self._client, self._root, self._state, self._options = client, root, state, options
+    """`on_done` is called for each photograph that was dealt with."""
+
+    def __init__(
+        self, client: BackendClient, root: Path, state: StateFile, options: Options, on_done: Callable[[], object] = lambda: None
+    ) -> None:
+        self._client, self._root, self._state, self._options, self._on_done = client, root, state, options, on_done
         self.summary = Summary()
 
-    def run(self, folders: Sequence[Folder]) -> Iterator[Path]:
-        """Yields each photograph after it was dealt with. Raises `ClientError` where going on makes no sense; OSError."""
+    def run(self, folders: Sequence[Folder]) -> None:
+        """Raises `ClientError` where going on makes no sense; OSError."""
         started = time.monotonic()
-        for folder in folders:
-            subject_id: str | None = None
-            for photograph in folder.photographs:
-                subject_id = self._photograph(folder, photograph, subject_id) or subject_id
-                self.summary.seconds = time.monotonic() - started
-                yield photograph
+        for start in range(0, len(folders), BATCH_SUBJECTS):
+            people = [_Person(folder, deque(folder.photographs)) for folder in folders[start : start + BATCH_SUBJECTS]]
+            while first := [shot for person in people if (shot := self._first(person))]:
+                for batch in _by_size(first):
+                    self._enrol(batch)
+            for person in people:
+                self._add_rest(person)
+            self.summary.seconds = time.monotonic() - started
 
-    def _photograph(self, folder: Folder, path: Path, subject_id: str | None) -> str | None:
-        """The subject it belongs to now; None where it was refused."""
-        image = path.read_bytes()
-        file, sha256 = path.relative_to(self._root).as_posix(), hashlib.sha256(image).hexdigest()
-        if (known := self._state.find(file, sha256)) and self._still_there(known):
-            self.summary.skipped.append(known)
-            return known.subject_id
+    # --- the first photograph of each -----------------------------------------------------------------------------
+
+    def _first(self, person: _Person) -> _Shot | None:
+        """The next one to be enrolled, where the person has no subject yet."""
+        while person.subject_id is None and person.left:
+            shot = self._shot(person)
+            if not self._is_known(shot):
+                return shot
+        return None
+
+    def _enrol(self, batch: Sequence[_Shot]) -> None:
+        left = list(batch)
         try:
-            answer = self._patiently(folder, file, image, sha256, subject_id)
+            self._patiently(lambda: self._send(left))
         except ProblemError as problem:
             if problem.status not in ABOUT_THE_PHOTOGRAPH:
                 raise
-            self.summary.failures.append(Failure(file, problem.code, problem.detail))
-            return None
+            if len(left) == 1:
+                self._fail(left[0], problem.code, problem.detail)
+                return
+            for shot in left:  # something about the batch, such as its size on the way: what about each of them?
+                self._enrol([shot])
+
+    def _send(self, left: list[_Shot]) -> None:
+        """Takes out of `left` whose result is known; raises ProblemError 503 while somebody is left."""
+        results = self._client.enrol_batch([self._new(shot) for shot in left])
+        waiting: wire.Problem | None = None
+        for shot, result in zip(tuple(left), results, strict=True):
+            if result.status == UNAVAILABLE and result.problem is not None:
+                waiting = result.problem
+                continue
+            left.remove(shot)
+            if result.enrolment is not None:
+                self._note(shot, result.enrolment)
+            elif result.problem is not None:
+                self._fail(shot, result.problem.code, result.problem.detail)
+        if waiting is not None:
+            raise ProblemError(UNAVAILABLE, waiting.code, waiting.detail)
+
+    def _new(self, shot: _Shot) -> NewSubject:
+        return NewSubject(
+            [shot.image],
+            external_id=self._external_id(shot.person),
+            on_duplicate=self._options.on_duplicate,
+            face=self._options.face,
+            idempotency_key=self._key(shot),
+        )
+
+    # --- further ones ---------------------------------------------------------------------------------------------
+
+    def _add_rest(self, person: _Person) -> None:
+        while person.left:
+            shot = self._shot(person)
+            if not self._is_known(shot):
+                self._add(shot, person.subject_id or "")
+
+    def _add(self, shot: _Shot, subject_id: str) -> None:
+        def send() -> wire.Enrolment:
+            return self._client.add_samples(subject_id, [shot.image], face=self._options.face, idempotency_key=self._key(shot))
+
+        try:
+            self._note(shot, self._patiently(send))
+        except ProblemError as problem:
+            if problem.status not in ABOUT_THE_PHOTOGRAPH:
+                raise
+            self._fail(shot, problem.code, problem.detail)
+
+    # --- both -----------------------------------------------------------------------------------------------------
+
+    def _shot(self, person: _Person) -> _Shot:
+        path = person.left.popleft()
+        image = path.read_bytes()
+        return _Shot(person, path.relative_to(self._root).as_posix(), image, hashlib.sha256(image).hexdigest())
+
+    def _is_known(self, shot: _Shot) -> bool:
+        known = self._state.find(shot.file, shot.sha256)
+        if known is None or not self._still_there(known):
+            return False
+        self.summary.skipped.append(known)
+        self._belongs(shot.person, known)
+        return True
+
+    def _note(self, shot: _Shot, answer: wire.Enrolment) -> None:
         duplicates = [one.model_dump(mode="json") for one in answer.duplicates]
-        one = Enrolled(file, sha256, answer.subject_id, str(answer.state), answer.case_id, duplicates)
+        one = Enrolled(shot.file, shot.sha256, answer.subject_id, str(answer.state), answer.case_id, duplicates)
         self._state.add(one)
         self.summary.enrolled.append(one)
-        return None if answer.state is wire.SubjectState.rejected else answer.subject_id
+        self._belongs(shot.person, one)
+
+    def _belongs(self, person: _Person, one: Enrolled) -> None:
+        if one.state != wire.SubjectState.rejected:
+            person.subject_id = one.subject_id
+        self._on_done()
+
+    def _fail(self, shot: _Shot, code: str, detail: str) -> None:
+        self.summary.failures.append(Failure(shot.file, code, detail))
+        self._on_done()
 
     def _still_there(self, known: Enrolled) -> bool:
         """The note may be older than the database: what is not there is enrolled again."""
@@ -162,25 +204,33 @@ class FolderEnrolment:
             return False
         return True
 
-    def _patiently(self, folder: Folder, file: str, image: bytes, sha256: str, subject_id: str | None) -> wire.Enrolment:
+    def _patiently(self, send: Callable[[], T]) -> T:
         """Waits where the service is overloaded, as long as it asks for."""
         for _ in range(TRIES_WHEN_UNAVAILABLE - 1):
             try:
-                return self._send(folder, file, image, sha256, subject_id)
+                return send()
             except ProblemError as problem:
-                if problem.status != 503:
+                if problem.status != UNAVAILABLE:
                     raise
                 time.sleep(min(problem.retry_after_s or 1.0, LONGEST_WAIT_S))
-        return self._send(folder, file, image, sha256, subject_id)
+        return send()
 
-    def _send(self, folder: Folder, file: str, image: bytes, sha256: str, subject_id: str | None) -> wire.Enrolment:
-        options = self._options
-        external_id = folder.name if options.external_ids else None
-        # The file's name is part of the key: the same photograph under two names is two enrolments, and one of them a duplicate.
-        asked = json.dumps([file, sha256, subject_id, external_id, options.on_duplicate, options.face])
-        key = f"folder-{hashlib.sha256(asked.encode()).hexdigest()}"
-        if subject_id is not None:
-            return self._client.add_samples(subject_id, [image], face=options.face, idempotency_key=key)
-        return self._client.enrol(
-            [image], external_id=external_id, on_duplicate=options.on_duplicate, face=options.face, idempotency_key=key
-        )
+    def _external_id(self, person: _Person) -> str | None:
+        return person.folder.name if self._options.external_ids else None
+
+    def _key(self, shot: _Shot) -> str:
+        """The file's name is part of it: the same photograph under two names is two enrolments, and one of them a duplicate."""
+        options, person = self._options, shot.person
+        asked = [shot.file, shot.sha256, person.subject_id, self._external_id(person), options.on_duplicate, options.face]
+        return f"folder-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()}"
+
+
+def _by_size(shots: Sequence[_Shot]) -> Iterator[list[_Shot]]:
+    """Batches that a request may carry, in order."""
+    batch: list[_Shot] = []
+    for shot in shots:
+        if batch and sum(len(one.image) for one in batch) + len(shot.image) > BATCH_BYTES:
+            yield batch
+            batch = []
+        batch.append(shot)
+    yield batch

@@ -13,6 +13,7 @@ from backend import problems, wire
 REFERENCE = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
     wire.EnrolRequest,
+    wire.EnrolBatchRequest,
     wire.AddSampleRequest,
     wire.SubjectPatch,
     wire.DetectRequest,

@@ -10,6 +10,7 @@ from functools import partial
 
 from backend.adjudication import Adjudication
 from backend.background import Job
+from backend.batch import Batches, BatchRules
 from backend.body import BodyReader
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
@@ -80,6 +81,7 @@ class Parts:
     readiness: Readiness
     enrolments: Enrolments
     intake: Intake
+    batches: Batches
     subjects: Subjects
     exports: Exports
     adjudication: Adjudication
@@ -158,6 +160,12 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 recognition=Recognition(store, replica, card, thresholds),
                 model_id=card.model_id,
                 threads=threads,
+            ),
+            batches=Batches(
+                faces=faces,
+                enrolments=enrolments,
+                threads=threads,
+                rules=BatchRules(settings.max_batch, pool.workers, settings.request_deadline_s),
             ),
             subjects=Subjects(store, card.metric),
             exports=Exports(store),

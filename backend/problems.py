@@ -31,7 +31,14 @@ PRIVATE_KEYS = frozenset({"metadata"})
 
 def answer(error: FaceAuthError, *, request_id: str | None) -> JSONResponse:
     """The HTTP answer for `error`."""
-    document: dict[str, Any] = wire.Problem(
+    document: dict[str, Any] = problem(error, request_id=request_id).model_dump(exclude_none=True)
+    if isinstance(error, CaseJoined):
+        document["into"] = error.into
+    return JSONResponse(document, status_code=error.status, headers=_headers(error), media_type=MEDIA_TYPE)
+
+
+def problem(error: FaceAuthError, *, request_id: str | None = None) -> wire.Problem:
+    return wire.Problem(
         type=f"urn:face-auth:problem:{error.code()}",
         title=type(error).title,
         status=error.status,
@@ -39,10 +46,7 @@ def answer(error: FaceAuthError, *, request_id: str | None) -> JSONResponse:
         code=error.code(),
         instance=request_id,
         errors=error.errors if isinstance(error, InvalidRequest) else None,
-    ).model_dump(exclude_none=True)
-    if isinstance(error, CaseJoined):
-        document["into"] = error.into
-    return JSONResponse(document, status_code=error.status, headers=_headers(error), media_type=MEDIA_TYPE)
+    )
 
 
 def _headers(error: FaceAuthError) -> dict[str, str]:

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(10 * 1024 * 1024, gt=0, description="Largest image, in bytes as sent.")
     max_image_pixels: int = Field(40_000_000, gt=0, description="Largest image, in pixels, checked before decoding.")
     max_images: int = Field(10, ge=1, description="Most images in one enrolment.")
+    max_batch: int = Field(32, ge=1, description="Most subjects in one batch of enrolments.")
     min_face_px: int = Field(26, ge=8, description="Smallest face that is enrolled, in pixels of the box's shorter side.")
 
     verification_threshold: float | None = Field(

@@ -134,6 +134,20 @@ class EnrolRequest(Request):
     retain_until: RetainUntil | None = None
 
 
+class BatchSubject(EnrolRequest):
+    idempotency_key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Stands for this subject alone: a batch that is cut otherwise, or sent again, enrols nobody twice."
+        " Without it, the batch's Idempotency-Key and the place in the batch.",
+    )
+
+
+class EnrolBatchRequest(Request):
+    subjects: list[BatchSubject] = Field(min_length=1)
+
+
 class AddSampleRequest(Request):
     images: list[Image] = Field(min_length=1)
     face: FaceChoice = FaceChoice.only
@@ -190,6 +204,18 @@ class Enrolment(Answer):
     review_threshold: float
     model_id: str
     quality: list[Quality] = []
+
+
+class EnrolResult(Answer):
+    """What became of one subject of a batch: as if it had been sent by itself, with that `status`."""
+
+    status: int = Field(description="201 enrolled, 409 with `enrolment` rejected as a certain duplicate, else that of `problem`.")
+    enrolment: Enrolment | None = None
+    problem: Problem | None = None
+
+
+class EnrolBatch(Answer):
+    results: list[EnrolResult] = Field(description="One for each subject, in the order in which they were sent.")
 
 
 # --- recognition --------------------------------------------------------------------------------------------------

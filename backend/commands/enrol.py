@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from backend import wire
 from backend.client import BackendClient, ClientError
-from backend.folder_enrolment import FolderEnrolment, Options, StateFile, Summary, subjects_in
+from backend.folder_enrolment import FolderEnrolment, Options, subjects_in
+from backend.folder_notes import StateFile, Summary
 
 KEY_VARIABLE = "FACE_AUTH_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -63,10 +64,12 @@ def _enrol(args: argparse.Namespace) -> Summary:
     state = StateFile(args.state or default_state(args.folder, urls))
     folders = subjects_in(args.folder)
     total = sum(len(folder.photographs) for folder in folders)
-    with BackendClient(urls, token=secret, ca_file=args.ca, timeout=60) as client:
-        enrolment = FolderEnrolment(client, args.folder, state, options)
-        for _ in tqdm(enrolment.run(folders), total=total, unit="photograph", disable=None):
-            pass
+    with (
+        BackendClient(urls, token=secret, ca_file=args.ca, timeout=60) as client,
+        tqdm(total=total, unit="photograph", disable=None) as bar,
+    ):
+        enrolment = FolderEnrolment(client, args.folder, state, options, on_done=bar.update)
+        enrolment.run(folders)
     return enrolment.summary
 
 

@@ -73,6 +73,7 @@ def _json(model: type[Model], *, images: int | None) -> Callable[..., AsyncItera
 
 # Declared after the caller in each signature: nobody's body is read before it is known who sends it.
 EnrolBody = Annotated[Body[wire.EnrolRequest], Depends(_json(wire.EnrolRequest, images=None))]
+BatchBody = Annotated[Body[wire.EnrolBatchRequest], Depends(_json(wire.EnrolBatchRequest, images=None))]
 SamplesBody = Annotated[Body[wire.AddSampleRequest], Depends(_json(wire.AddSampleRequest, images=None))]
 PatchBody = Annotated[Body[wire.SubjectPatch], Depends(_json(wire.SubjectPatch, images=0))]
 DetectBody = Annotated[Body[wire.DetectRequest], Depends(_json(wire.DetectRequest, images=1))]

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from backend import wire
-from backend.enrolment import Outcome
+from backend import problems, wire
+from backend.enrolment import Outcome, Result
 from backend.export_format import SubjectExport
 from backend.openapi import refuses, takes
 from backend.routes.deps import (
+    BatchBody,
     CountDecision,
     Cursor,
     EnrolBody,
@@ -50,6 +51,27 @@ async def enrol(
     outcome = await parts.intake.enrol(body, caller=caller, key=idempotency_key)
     decided("enrol", _decision(outcome))
     return _enrolled(outcome)
+
+
+@router.post(
+    "/batch",
+    response_model=wire.EnrolBatch,
+    responses=refuses(400, 413, 415, 422),
+    openapi_extra=takes(wire.EnrolBatchRequest),
+)
+async def enrol_batch(
+    caller: MayEnrol, body: BatchBody, parts: TheParts, decided: CountDecision, idempotency_key: IdempotencyKey = None
+) -> wire.EnrolBatch:
+    """Enrol several people at once, each with an answer of its own: what is wrong with one photograph concerns that one alone.
+
+    They are enrolled in their order, so two of one batch are duplicates as any two others. A request that is malformed anywhere
+    is refused whole. `status` 503 of a result: send that subject again, with the same key.
+    """
+    results = await parts.batches.enrol(body.content.subjects, caller=caller, key=idempotency_key)
+    for result in results:
+        if isinstance(result, Outcome):
+            decided("enrol", _decision(result))
+    return wire.EnrolBatch(results=[_result(result) for result in results])
 
 
 @router.post(
@@ -164,6 +186,12 @@ def _enrolled(outcome: Outcome) -> JSONResponse:
         status_code=outcome.status,
         headers={"Location": f"/v1/subjects/{outcome.answer.subject_id}"} if outcome.status == 201 else None,
     )
+
+
+def _result(result: Result) -> wire.EnrolResult:
+    if isinstance(result, Outcome):
+        return wire.EnrolResult(status=result.status, enrolment=result.answer)
+    return wire.EnrolResult(status=result.status, problem=problems.problem(result))
 
 
 def _decision(outcome: Outcome) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from backend import wire
-from backend.client import ProblemError
+from backend.client import NewSubject, ProblemError
 from tests.api.pictures import same_woman, woman
 from tests.api.service import Service
 from tests.system.running_fleet import ROOT
@@ -67,6 +67,9 @@ def _subjects(service: Service) -> Iterator[tuple[str, str | None]]:
     again = api.enrol([woman()], on_duplicate=wire.OnDuplicate.reject)
     assert again.state is wire.SubjectState.rejected
     yield f"POST {path}", again.subject_id
+    (of_batch,) = api.enrol_batch([NewSubject([woman()], on_duplicate=wire.OnDuplicate.reject)])
+    assert of_batch.enrolment is not None
+    yield f"POST {path}/batch", of_batch.enrolment.subject_id
     added = api.add_samples(one, [same_woman(2)]).sample_ids[0]
     path += "/{subject_id}"
     yield f"POST {path}/samples", one

@@ -14,6 +14,7 @@ WATCH = "viewer operator reviewer supervisor admin"
 # method, path, who may, whether only people may
 ROUTES = [
     ("POST", "/v1/subjects", "client operator admin", False),
+    ("POST", "/v1/subjects/batch", "client operator admin", False),
     ("POST", "/v1/subjects/sub_x/samples", "client operator admin", False),
     ("POST", "/v1/detect", EVERYBODY_BUT_VIEWER, False),
     ("POST", "/v1/verify", EVERYBODY_BUT_VIEWER, False),

@@ -13,12 +13,12 @@ GUARDS = (
         name="answer-after-commit",
         keeps=1,
         file="backend/enrolment.py",
-        old="        with self._store.write() as session:\n            status, answer = conclude(",
+        old="            with self._store.write() as session:\n                results = [self._concluded(",
         new=(
-            "        later = self._store.write()\n"
-            "        session = later.__enter__()\n"
-            "        __import__('threading').Timer(1.0, later.__exit__, (None, None, None)).start()\n"
-            "        if True:\n            status, answer = conclude("
+            "            later = self._store.write()\n"
+            "            session = later.__enter__()\n"
+            "            __import__('threading').Timer(1.0, later.__exit__, (None, None, None)).start()\n"
+            "            if True:\n                results = [self._concluded("
         ),
         test=RACES + "test_an_answer_is_given_after_the_commit[sqlite]",
     ),
