@@ -44,7 +44,7 @@ class Batches:
         if len(people) > self._rules.max_subjects:
             raise TooManySubjects(f"At most {self._rules.max_subjects} subjects in one batch: split it")
         repeats = await self._threads.parse(_repeats, people, key)
-        results = await self._threads.ledger(self._enrolments.replay_all, caller, repeats)
+        results = await self._threads.enrolment(self._enrolments.replay_all, caller, repeats)
         new = [i for i, result in enumerate(results) if result is None]
         for i, result in zip(new, await self._enrol([(people[i], repeats[i]) for i in new], caller), strict=True):
             results[i] = result
@@ -57,7 +57,7 @@ class Batches:
             for (person, repeat), faces in zip(new, captured, strict=True)
             if not isinstance(faces, FaceAuthError)
         ]
-        enrolled = iter(await self._threads.ledger(self._enrolments.enrol_all, newcomers, caller=caller) if newcomers else [])
+        enrolled = iter(await self._threads.enrolment(self._enrolments.enrol_all, newcomers, caller=caller) if newcomers else [])
         return [faces if isinstance(faces, FaceAuthError) else next(enrolled) for faces in captured]
 
     async def _captures(self, people: Sequence[wire.BatchSubject]) -> list[list[CapturedFace] | FaceAuthError]:

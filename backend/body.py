@@ -43,7 +43,7 @@ class BodyReader:
         return count * -(-self._max_image_bytes * 4 // 3) + SLACK_BYTES
 
     @asynccontextmanager
-    async def read(self, request: Request, *, images: int | None) -> AsyncIterator[bytes]:
+    async def read(self, request: Request, *, images: int | None) -> AsyncIterator[bytearray]:
         """The body. Its room is given back when the block ends: stay in it for as long as its images are in memory.
 
         Raises:
@@ -53,7 +53,7 @@ class BodyReader:
         """
         limit = self.limit(images)
         _check_head(request, limit)
-        chunks: list[bytes] = []
+        body = bytearray()  # grows where it lies: joining the pieces of a large body would hold up the event loop
         held = 0
         try:
             async for chunk in request.stream():
@@ -63,9 +63,7 @@ class BodyReader:
                     raise Overloaded("Too many requests with large bodies at once")
                 self._room -= len(chunk)
                 held += len(chunk)
-                chunks.append(chunk)
-            body = b"".join(chunks)
-            chunks.clear()
+                body += chunk
             yield body
         finally:
             self._room += held
@@ -80,7 +78,7 @@ def _check_head(request: Request, limit: int) -> None:
         raise UnsupportedMediaType
 
 
-def parse(body: bytes, model: type[Model]) -> Body[Model]:
+def parse(body: bytes | bytearray, model: type[Model]) -> Body[Model]:
     """Blocks for as long as a large body takes. Raises `InvalidJson`, `InvalidRequest`; neither repeats the input."""
     try:
         content = model.model_validate_json(body or b"{}")

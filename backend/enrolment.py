@@ -115,6 +115,7 @@ class Enrolments:
             GalleryBehind, DatabaseAway: it may be under way: the same request with its idempotency key gets the answer.
         """
         newcomer = Newcomer(faces, external_id, metadata or {}, on_duplicate, retain_until, idempotency)
+        self.search.refuse_in_doubt()
         with self._store.write() as session:
             admitted = self._admit(session, newcomer, caller)
         return self._finish(admitted.enrolment_id)
@@ -125,6 +126,7 @@ class Enrolments:
         What `enrol` raises for one stands among the results, save for what concerns all of them: GalleryBehind and
         DatabaseAway are raised, and each may be under way.
         """
+        self.search.refuse_in_doubt()
         with self._store.write() as session:
             admitted = [_attempt(partial(self._admit_apart, session, newcomer, caller)) for newcomer in newcomers]
         made = [one for one in admitted if isinstance(one, _Admitted)]
@@ -143,6 +145,7 @@ class Enrolments:
         Raises as `enrol`, and SubjectNotFound.
         """
         samples = self._samples(faces)
+        self.search.refuse_in_doubt()
         with self._store.write() as session:
             enrolment_id = self._earlier(session, caller, idempotency)
             if enrolment_id is None:

@@ -16,6 +16,7 @@
     ├── UnsupportedMediaType 415
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
     │                             SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
+    │                             SeqUnknown
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
 
 Each builds its own message, which says what to change, and carries no image, name, external id or metadata.
@@ -242,6 +243,10 @@ class ModelMismatch(Unprocessable):
 
 class RetainUntilPast(Unprocessable):
     title = "retain_until lies in the past: give a later time, or erase the subject"
+
+
+class SeqUnknown(Unprocessable):
+    title = "min_seq is higher than any number given out here: give the seq of an enrolment's answer"
 
 
 class InvalidRequest(Unprocessable):

@@ -71,6 +71,10 @@ class Search:
         self._store, self._replica, self._card = store, replica, card
         self._rescue, self._pending_wait_s = rescue, pending_wait_s
 
+    def refuse_in_doubt(self) -> None:
+        """Raise GalleryBehind where nothing could be searched: what is begun then is left to others, and begun again."""
+        self._replica.wait_for(0, timeout_s=GALLERY_WAIT_S)
+
     def load(self, session: Session, enrolment_id: str) -> Work | Outcome:
         """What is left of an enrolment, or its answer where nothing is; raises SubjectNotFound where it is gone."""
         gallery, keyring = self._store.gallery_id, self._store.keyring

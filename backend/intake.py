@@ -76,7 +76,7 @@ class Intake:
             return earlier
         request = body.content
         faces = await self._faces.captures(request.images, request.face)
-        return await self._threads.ledger(
+        return await self._threads.enrolment(
             self._enrolments.enrol,
             faces,
             caller=caller,
@@ -95,7 +95,9 @@ class Intake:
             return earlier
         faces = await self._faces.captures(body.content.images, body.content.face)
         idempotency = Idempotency(key, digest) if key else None
-        return await self._threads.ledger(self._enrolments.add_samples, subject_id, faces, caller=caller, idempotency=idempotency)
+        return await self._threads.enrolment(
+            self._enrolments.add_samples, subject_id, faces, caller=caller, idempotency=idempotency
+        )
 
     async def verify(self, request: wire.VerifyRequest) -> wire.Verification:
         images = [image for image in (request.image, request.reference_image) if image is not None]
@@ -139,7 +141,7 @@ class Intake:
     async def _replay(self, caller: Caller, key: str | None, sha256: str) -> Outcome | None:
         if key is None:
             return None
-        return await self._threads.ledger(self._enrolments.replay, caller, key, sha256)
+        return await self._threads.enrolment(self._enrolments.replay, caller, key, sha256)
 
 
 def _digest(operation: str, body_sha256: str) -> str:

@@ -151,7 +151,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             replica=replica,
             threads=threads,
             bodies=BodyReader(max_image_bytes=settings.max_image_bytes, max_images=settings.max_images),
-            identity=Identity(signers=signers, key_holder=lambda secret: threads.ledger(keys.authenticate, secret)),
+            identity=Identity(signers=signers, key_holder=lambda secret: threads.lookup(keys.authenticate, secret)),
             readiness=Readiness(settings=settings, life=life, store=store, card=card, replica=replica, pool=pool),
             enrolments=enrolments,
             intake=Intake(

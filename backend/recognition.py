@@ -89,6 +89,7 @@ class Recognition:
 
         Raises:
             GalleryBehind: this replica has not reached `min_seq` in time.
+            SeqUnknown: nobody has reached it.
             InvalidThreshold: not on the engine's scale.
         """
         used = self._threshold(threshold)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 class Served:
     def __init__(self, app: ASGIApp, *, instance: str, life: Lifecycle, metrics: Metrics, deadline_s: float) -> None:
-        """`deadline_s`: from a request's first byte to its answer, the upload of its body included; then the answer is 503."""
+        """`deadline_s`: from a request's first byte to its answer's, the upload of its body included; then the answer is 503."""
         self._app, self._instance, self._life, self._metrics = app, instance, life, metrics
         self._deadline_s = deadline_s
 
@@ -67,7 +67,13 @@ class Served:
         """What went wrong, to be answered where no answer has begun."""
         try:
             async with asyncio.timeout(self._deadline_s) as limit:
-                await self._app(scope, receive, send)
+
+                async def go_on(message: Message) -> None:
+                    """What is sent piece by piece may take longer, as long as it goes on."""
+                    await send(message)
+                    limit.reschedule(asyncio.get_running_loop().time() + self._deadline_s)
+
+                await self._app(scope, receive, go_on)
         except ClientDisconnect:
             raise
         except Exception as error:

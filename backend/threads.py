@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -21,6 +22,10 @@ P = ParamSpec("P")
 
 LEDGER = 16
 """transactions at once: more would only queue at the database"""
+ENROLMENTS = 12
+"""apart from the others, as one may wait for another replica's for as long as a request lasts"""
+LOOKUPS = 4
+"""short reads that a request begins with: behind nobody who waits"""
 BODIES = 2
 """bodies parsed at once: parsing holds the interpreter's lock"""
 BACKGROUND = 16
@@ -65,12 +70,21 @@ class Lane:
 class Threads:
     def __init__(self) -> None:
         self._ledger = Lane("ledger", LEDGER)
+        self._enrolments = Lane("enrolments", ENROLMENTS)
+        self._lookups = Lane("lookups", LOOKUPS)
         self._bodies = Lane("bodies", BODIES)
         self._background = Lane("background", BACKGROUND)
 
     async def ledger(self, do: Callable[P, Result], *args: P.args, **named: P.kwargs) -> Result:
         """A use case: short transactions."""
         return await self._ledger.run(partial(do, *args, **named))
+
+    async def enrolment(self, do: Callable[P, Result], *args: P.args, **named: P.kwargs) -> Result:
+        return await self._enrolments.run(partial(do, *args, **named))
+
+    async def lookup(self, do: Callable[P, Result], *args: P.args, **named: P.kwargs) -> Result:
+        """Whose API key it is."""
+        return await self._lookups.run(partial(do, *args, **named))
 
     async def parse(self, do: Callable[P, Result], *args: P.args, **named: P.kwargs) -> Result:
         return await self._bodies.run(partial(do, *args, **named))
@@ -80,5 +94,7 @@ class Threads:
 
     def close(self, within_s: float) -> bool:
         """Before what they use is taken apart; False where a thread hangs, which is left behind."""
-        closed = [lane.close(within_s) for lane in (self._background, self._ledger, self._bodies)]  # each of them, in any case
+        until = time.monotonic() + within_s
+        lanes = (self._background, self._enrolments, self._ledger, self._lookups, self._bodies)
+        closed = [lane.close(max(0.0, until - time.monotonic())) for lane in lanes]  # each of them, in any case
         return all(closed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.errors import GalleryBehind, Unavailable
+from backend.errors import GalleryBehind, SeqUnknown, Unavailable
 from backend.faces.engine import ModelCard, Vector
 from backend.gallery.batcher import Batcher
 from backend.gallery.flat import FlatIndex
@@ -222,12 +222,15 @@ class Replica:
 
         Raises:
             GalleryBehind: not within `timeout_s`.
+            SeqUnknown: nobody can have that number from this gallery.
         """
         deadline = time.monotonic() + timeout_s
         while not self._has(seq, epoch):
             self.catch_up(within_s=deadline - time.monotonic())
             if self._has(seq, epoch):
                 break
+            if epoch is None and self._problem is None and seq > self._head_seq:
+                raise SeqUnknown  # the log was read after the caller had got his number
             if time.monotonic() >= deadline:
                 raise GalleryBehind(self._problem)
             self._stopping.wait(min(0.05, self._poll_s))

@@ -59,11 +59,10 @@ def record_held(
 
 
 def record_closed(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances) -> None:
-    """Evidence for a rejection: nobody has to review it."""
+    """Evidence for a rejection: nobody has to review it. Some is known where a later one gave up waiting for the rejected."""
     for pair in found:
-        row = new_pair(pair.ordered(), gallery_id, circumstances, kind=CaseKind.duplicate)
+        row, _ = write(session, pair.ordered(), gallery_id, circumstances)
         row.state = PairState.closed
-        session.add(row)
     session.flush()
 
 

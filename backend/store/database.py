@@ -21,7 +21,7 @@ from backend.store.dialect import Database, UnsafeDatabase
 from backend.store.gallery_log import LENGTHENED
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.postgres import PostgresDatabase
-from backend.store.schema import SchemaState, schema_state
+from backend.store.schema import SchemaState, refuse_if_too_old, schema_state
 from backend.store.sqlite import SqliteDatabase
 from backend.store.tables import Gallery
 
@@ -100,13 +100,14 @@ class Store:
     def write(self) -> Iterator[Session]:
         """A transaction under the ledger lock, durable when this returns. No inference and no search inside.
 
-        Raises as `read`; nothing is kept of a transaction that raised.
+        Raises as `read`, and NotReady for a program too old for the schema; nothing is kept of a transaction that raised.
         """
         with (
             translated(self._database),
             self._database.writing() as connection,
             Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
         ):
+            refuse_if_too_old(session, self.gallery_id)
             yield session
             session.flush()
             if session.info.get(LENGTHENED):

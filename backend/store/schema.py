@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlmodel import Session, select, text
 
+from backend.errors import NotReady
 from backend.store.keyring import Keyring
 from backend.store.tables import Gallery
 
@@ -55,11 +56,27 @@ def schema_state(session: Session, gallery_id: str, keyring: Keyring) -> SchemaS
     return SchemaState(revision, trouble is None, trouble or f"Schema {revision} fits this program")
 
 
+def refuse_if_too_old(session: Session, gallery_id: str) -> None:
+    """Raise NotReady where the schema was contracted beyond this program: it may not write what it no longer understands.
+
+    Readiness says so too, but not every balancer asks for that.
+    """
+    level = session.exec(select(Gallery.min_app_level).where(Gallery.id == gallery_id)).first()
+    if level is not None and (trouble := level_trouble(level)) is not None:
+        raise NotReady(trouble)
+
+
+def level_trouble(min_app_level: int) -> str | None:
+    if min_app_level > APP_LEVEL:
+        return f"The database needs a newer program (level {min_app_level}, this one has {APP_LEVEL}): upgrade this replica"
+    return None
+
+
 def range_trouble(revision: str, min_app_level: int) -> str | None:
     """None where a program of `APP_LEVEL` may run on `revision`."""
     known = known_revisions()
-    if min_app_level > APP_LEVEL:
-        return f"The database needs a newer program (level {min_app_level}, this one has {APP_LEVEL}): upgrade this replica"
+    if (trouble := level_trouble(min_app_level)) is not None:
+        return trouble
     if revision in known and known.index(revision) < known.index(LOWEST_REVISION):
         return f"The database is at {revision}, this program needs {LOWEST_REVISION}: run `python -m backend migrate`"
     return None

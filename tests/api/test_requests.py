@@ -7,14 +7,17 @@ import json
 import math
 import re
 import socket
+import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Message, Scope
 
 from backend import deadline
 from backend.lifecycle import Lifecycle
@@ -148,6 +151,61 @@ def test_the_work_for_a_request_knows_in_its_thread_how_long_it_has(lane: Thread
 
     assert 6.0 < asyncio.run(ask()) <= 7.0
     assert deadline.left_s() == math.inf
+
+
+def test_the_deadline_is_for_an_answer_that_stands_still_not_for_one_that_is_long() -> None:
+    life, pieces = Lifecycle(), 6
+    api = FastAPI()
+
+    @api.get("/long")
+    async def long(pause_s: float) -> StreamingResponse:
+        async def content() -> AsyncIterator[bytes]:
+            for _ in range(pieces):
+                await asyncio.sleep(pause_s)
+                yield b"x"
+
+        return StreamingResponse(content())
+
+    async def sent(pause_s: float) -> list[Message]:
+        app = Served(api, instance="b1", life=life, metrics=Metrics(life=life), deadline_s=0.5)
+        scope: Scope = {"type": "http", "method": "GET", "path": "/long", "query_string": f"pause_s={pause_s}".encode()}
+        messages: list[Message] = []
+        asked = False
+
+        async def receive() -> Message:
+            nonlocal asked
+            if asked:
+                await asyncio.Event().wait()
+            asked = True
+            return {"type": "http.request", "body": b""}
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        await app({**scope, "headers": [], "http_version": "1.1"}, receive, send)
+        return messages
+
+    _, *whole = asyncio.run(sent(0.15))
+    assert b"".join(message["body"] for message in whole) == b"x" * pieces, "longer than the deadline as a whole"
+    assert not whole[-1]["more_body"]
+    (begun,) = asyncio.run(sent(5.0))
+    assert begun["status"] == 200, "and then it is cut off, without an end that would make it whole"
+
+
+def test_no_lookup_waits_behind_enrolments_that_wait_for_others(lane: Threads) -> None:
+    held = threading.Event()
+
+    async def ask() -> list[str]:
+        waiting = [asyncio.create_task(lane.enrolment(held.wait)) for _ in range(64)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(5):
+                return [await lane.lookup(lambda: "a key"), await lane.ledger(lambda: "a search")]
+        finally:
+            held.set()
+            await asyncio.gather(*waiting)
+
+    assert asyncio.run(ask()) == ["a key", "a search"]
 
 
 @pytest.fixture

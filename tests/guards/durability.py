@@ -10,6 +10,14 @@ POSTGRES = "tests/ledger/test_postgres.py::"
 
 GUARDS = (
     Guard(
+        name="no-write-by-a-program-too-old",
+        keeps=1,
+        file="backend/store/database.py",
+        old="            refuse_if_too_old(session, self.gallery_id)\n",
+        new="",
+        test=STORE + "test_a_program_that_is_too_old_for_the_database_is_not_ready_and_writes_nothing[sqlite]",
+    ),
+    Guard(
         name="answer-after-commit",
         keeps=1,
         file="backend/enrolment.py",

@@ -35,6 +35,25 @@ GUARDS = (
         new="        if True:\n",
         test="tests/ledger/test_batches.py::test_a_refusal_in_the_midst_of_a_batch_takes_back_what_was_written_of_it[sqlite]",
     ),
+    Guard(
+        name="a-rejection-takes-over-a-pair-that-is-known",
+        keeps=2,
+        file="backend/store/clusters.py",
+        old="        row, _ = write(session, pair.ordered(), gallery_id, circumstances)\n        row.state",
+        new=(
+            "        row = new_pair(pair.ordered(), gallery_id, circumstances, kind=CaseKind.duplicate)\n"
+            "        session.add(row)\n        row.state"
+        ),
+        test=RACES + "test_a_pair_that_a_later_one_gave_up_waiting_for_is_no_obstacle_to_the_rejection[sqlite]",
+    ),
+    Guard(
+        name="nothing-begun-in-doubt",
+        keeps=2,
+        file="backend/findings.py",
+        old="        self._replica.wait_for(0, timeout_s=GALLERY_WAIT_S)",
+        new="        return",
+        test=ENROLMENT + "test_nothing_is_begun_by_a_replica_that_could_not_finish_it[sqlite]",
+    ),
     # --- the search ---
     Guard(
         name="range-search-not-top-k",

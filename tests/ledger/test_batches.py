@@ -74,6 +74,7 @@ def test_one_that_is_refused_leaves_nothing_and_holds_up_no_other(node: Node, pe
 
 
 def test_a_refusal_in_the_midst_of_a_batch_takes_back_what_was_written_of_it(node: Node, people: People) -> None:
+    node.replica.catch_up()  # it knows nothing of it yet
     with node.store.write() as session:
         node.store.gallery(session).model_id = "another-model"
     results = node.enrolments.enrol_all([newcomer(v) for v in people.strangers(2)], caller=CLIENT)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from sqlmodel import select
 
 from backend import wire
+from backend.enrolment import Newcomer
 from backend.errors import ExternalIdTaken, GalleryBehind, ModelMismatch, SubjectNotFound
+from backend.gallery.memory import Room
+from backend.store.tables import Enrolment
 from backend.wire import SubjectState, Verdict
 from tests.ledger.world import CLIENT, MODEL, Node, People, World, face, probe
 
@@ -277,6 +281,7 @@ def test_an_enrolment_whose_gallery_cannot_catch_up_is_finished_later_and_answer
     from backend.enrolment import Idempotency
 
     stuck, other = world.node(), world.node()
+    stuck.replica.catch_up()
     monkeypatch.setattr(findings, "GALLERY_WAIT_S", 0.0)
     monkeypatch.setattr(stuck.replica, "catch_up", lambda **_: None)
     request = {"caller": CLIENT, "idempotency": Idempotency("k", "0" * 64)}
@@ -288,3 +293,22 @@ def test_an_enrolment_whose_gallery_cannot_catch_up_is_finished_later_and_answer
     assert replayed is not None
     assert replayed.answer.state is SubjectState.active
     assert other.subjects.list().total == 1
+
+
+def test_nothing_is_begun_by_a_replica_that_could_not_finish_it(
+    world: World, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.findings.GALLERY_WAIT_S", 0.0)
+    known = world.node().enrol(people.stranger())
+    doubtful = world.node()
+    doubtful.replica._room = Room(bytes_per_template=1, limit=0)
+    one = Newcomer([face(people.stranger())])
+    for begin in (
+        lambda: doubtful.enrol(people.stranger()),
+        lambda: doubtful.enrolments.enrol_all([one], caller=CLIENT),
+        lambda: doubtful.enrolments.add_samples(known.subject_id, one.faces, caller=CLIENT),
+    ):
+        with pytest.raises(GalleryBehind, match="this replica may use"):
+            begin()
+    with doubtful.store.read() as session:
+        assert [one.state for one in session.exec(select(Enrolment))] == ["done"]

@@ -118,7 +118,7 @@ def test_waiting_for_a_seq_does_not_wait_for_the_next_poll(world: World, people:
     seq = writer.enrol(people.stranger()).seq
     assert reader.replica.wait_for(seq, timeout_s=0.0) is True  # it follows by itself; no follower was started
     with pytest.raises(GalleryBehind):
-        reader.replica.wait_for(seq + 1, timeout_s=0.05)
+        reader.replica.wait_for(seq + 1, timeout_s=0.05, epoch=reader.replica._position.epoch)
 
 
 def test_an_add_whose_template_is_gone_is_skipped(world: World, people: People) -> None:

@@ -269,6 +269,19 @@ def test_a_pair_with_a_pending_subject_that_is_rejected_afterwards_is_closed_wit
     assert quick.cases(wire.CaseState.open) == []
 
 
+def test_a_pair_that_a_later_one_gave_up_waiting_for_is_no_obstacle_to_the_rejection(world: World, people: People) -> None:
+    slow, quick = world.node(), world.node(wait_s=0.1)
+    person = people.stranger()
+    known = quick.enrol(person)
+    begun = begin(slow, people.like(person, 0.97), policy=OnDuplicate.reject)
+    added = quick.enrolments.add_samples(known.subject_id, [face(people.like(person, 0.96))], caller=CLIENT).answer
+    case = quick.open_case(added.case_id or "")
+    outcome = slow.enrolments._finish(begun)
+    assert (outcome.status, [d.subject_id for d in outcome.answer.duplicates]) == (409, [known.subject_id])
+    assert quick.open_case(case.id).state is wire.CaseState.resolved
+    assert all(count == 1 for count in all_pairs(quick).values())
+
+
 def begin(node: Node, vector: object, policy: OnDuplicate = OnDuplicate.flag) -> str:
     """T1 alone, as a process leaves it that stops there; the enrolment's id."""
     from backend.store import admission

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from backend.errors import GalleryBehind, InvalidThreshold, SubjectNotFound
+from backend.errors import GalleryBehind, InvalidThreshold, SeqUnknown, SubjectNotFound
 from backend.faces.engine import Metric
-from backend.recognition import Thresholds
+from backend.recognition import WAIT_S, Thresholds
 from backend.wire import Verdict
 from tests.ledger.test_races import begin
 from tests.ledger.world import CARD_L2, CLIENT, MODEL, Node, People, World, face, probe
@@ -130,10 +131,26 @@ def test_an_enrolment_is_seen_on_every_replica_by_a_search_that_names_its_seq(wo
     assert reader.recognition.identify([probe(person)], min_seq=a.seq).faces[0].candidates[0].subject_id == a.subject_id
 
 
-def test_a_search_that_names_a_seq_which_is_not_there_yet_is_refused(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_names_a_seq_which_is_not_there_yet_is_refused(
+    world: World, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, stuck = world.node(), world.node()
+    seq = writer.enrol(people.stranger()).seq
     monkeypatch.setattr("backend.recognition.WAIT_S", 0.05)
+    monkeypatch.setattr(stuck.replica, "catch_up", lambda **_: None)
     with pytest.raises(GalleryBehind):
-        node.recognition.identify([], min_seq=99)
+        stuck.recognition.identify([], min_seq=seq)
+
+
+def test_a_number_that_nobody_was_given_is_refused_at_once_and_not_waited_for(world: World, people: People) -> None:
+    writer, reader = world.node(), world.node()
+    seq = writer.enrol(people.stranger()).seq
+    started = time.monotonic()
+    with pytest.raises(SeqUnknown):
+        reader.recognition.identify([], min_seq=seq + 1)
+    assert time.monotonic() - started < WAIT_S
+    writer.enrol(people.stranger())
+    assert reader.recognition.identify([], min_seq=seq + 1).seq == seq + 1
 
 
 def test_an_engine_with_distances_is_flagged_and_searched_on_its_own_scale(tmp_path: Path, people: People) -> None:

@@ -86,14 +86,20 @@ def test_a_database_without_schema_says_so_and_is_not_made_by_opening_it(tmp_pat
     store.close()
 
 
-def test_a_program_that_is_too_old_for_the_database_is_not_ready(world: World) -> None:
+def test_a_program_that_is_too_old_for_the_database_is_not_ready_and_writes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store(world)
     assert store.schema_state().ok
     with store.write() as session:
-        store.gallery(session).min_app_level = schema.APP_LEVEL + 1
+        store.gallery(session).min_app_level = schema.APP_LEVEL
+    monkeypatch.setattr(schema, "APP_LEVEL", schema.APP_LEVEL - 1)
     assert not store.schema_state().ok
     assert "newer program" in store.schema_state().sentence
+    with pytest.raises(NotReady, match="newer program"), store.write():
+        pytest.fail("a program that is too old was let write")
     store.close()
+    monkeypatch.undo()
 
 
 def test_a_newer_revision_that_still_admits_this_program_is_served(world: World) -> None:
