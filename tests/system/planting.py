@@ -8,11 +8,12 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from PIL import Image
@@ -20,6 +21,8 @@ from PIL import Image
 GIVE_UP_S = 120
 """How long a client repeats one request before it counts as never acknowledged."""
 MOST_PAIRS = 2_000
+BATCHED = 0.2
+"""share of the pairs whose two copies come in one batch"""
 
 PICTURE_NOT_GOOD_ENOUGH = ("no_face", "poor_quality", "face_too_small")
 """Right answers to some altered copies of small photographs; any other refusal is a failure."""
@@ -35,8 +38,10 @@ class Record:
     erased: int = 0
     unanswered: int = 0
     refused: list[str] = field(default_factory=list)
+    batches: int = 0
+    """pairs that came in one"""
     spreads_s: list[float] = field(default_factory=list)
-    """between the two copies of a pair being sent"""
+    """between the two copies of any other pair being sent"""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -66,7 +71,25 @@ class Planting:
         replicas = self.rng.sample(range(len(self.urls)), 2)
         erase = self.policy == "reject" and self.rng.random() < 0.5
         names = [f"{self.name}-{turn}-{i}" for i in range(2)]
-        bodies = [self._body(name, self.copy(photograph, self.rng)) for name in names]  # whole before the two of them start
+        images = [self.copy(photograph, self.rng) for _ in names]
+        if self.rng.random() < BATCHED:
+            living = self._enrol_batch(http, names, images, replicas[0], group)
+        else:
+            living = self._race(http, pool, names, images, replicas, group)
+        if erase and living:
+            self._erase(http, living[0])
+
+    def _race(
+        self,
+        http: httpx.Client,
+        pool: ThreadPoolExecutor,
+        names: Sequence[str],
+        images: Sequence[bytes],
+        replicas: Sequence[int],
+        group: int,
+    ) -> list[str]:
+        """To different replicas at the same moment; the new subjects."""
+        bodies = [json.dumps(self._subject(*one)).encode() for one in zip(names, images, strict=True)]  # whole before they start
         start, sent = threading.Barrier(2), [0.0, 0.0]
 
         def send(i: int) -> str | None:
@@ -77,27 +100,55 @@ class Planting:
         living = [found for found in pool.map(send, range(2)) if found is not None]
         with self.record.lock:
             self.record.spreads_s.append(abs(sent[0] - sent[1]))
-        if erase and living:
-            self._erase(http, living[0])
+        return living
 
-    def _body(self, name: str, image: bytes) -> bytes:
+    def _enrol_batch(
+        self, http: httpx.Client, names: Sequence[str], images: Sequence[bytes], start: int, group: int
+    ) -> list[str]:
+        """In one request; the new subjects. Repeated until each has its result."""
+        subjects = [self._subject(name, image) | {"idempotency_key": name} for name, image in zip(names, images, strict=True)]
+        body, until = json.dumps({"subjects": subjects}).encode(), time.monotonic() + GIVE_UP_S
+        while time.monotonic() < until:
+            answer = self._answered(http, "POST", "/v1/subjects/batch", start, content=body)
+            if answer is None:
+                break
+            if answer.status_code != 200:
+                self._noted(answer.status_code, answer.json(), group)
+                return []
+            results = answer.json()["results"]
+            if all(result["status"] != 503 for result in results):
+                with self.record.lock:
+                    self.record.batches += 1
+                noted = [self._noted(one["status"], one["enrolment"] or one["problem"], group) for one in results]
+                return [found for found in noted if found is not None]
+        with self.record.lock:
+            self.record.unanswered += len(names)
+        return []
+
+    def _subject(self, name: str, image: bytes) -> dict[str, object]:
         encoded = base64.b64encode(image).decode()
-        return json.dumps({"images": [encoded], "external_id": name, "face": "largest", "on_duplicate": self.policy}).encode()
+        return {"images": [encoded], "external_id": name, "face": "largest", "on_duplicate": self.policy}
 
     def _enrol(self, http: httpx.Client, name: str, body: bytes, start: int, group: int) -> str | None:
         """The new subject, where there is one."""
         answer = self._answered(http, "POST", "/v1/subjects", start, content=body, headers={"Idempotency-Key": name})
+        if answer is not None:
+            return self._noted(answer.status_code, answer.json(), group)
         with self.record.lock:
-            if answer is None:
-                self.record.unanswered += 1
-            elif answer.status_code == 201:
-                subject: str = answer.json()["subject_id"]
+            self.record.unanswered += 1
+        return None
+
+    def _noted(self, status: int, told: Mapping[str, Any], group: int) -> str | None:
+        """The new subject, where there is one."""
+        with self.record.lock:
+            if status == 201:
+                subject: str = told["subject_id"]
                 self.record.acknowledged[subject] = group
                 return subject
-            elif answer.status_code == 409 and answer.json().get("state") == "rejected" and self.policy == "reject":
+            if status == 409 and told.get("state") == "rejected" and self.policy == "reject":
                 self.record.rejected += 1
-            elif answer.json().get("code") not in PICTURE_NOT_GOOD_ENOUGH:
-                self.record.refused.append(f"{answer.status_code} {answer.json().get('code')}")
+            elif told.get("code") not in PICTURE_NOT_GOOD_ENOUGH:
+                self.record.refused.append(f"{status} {told.get('code')}")
         return None
 
     def _erase(self, http: httpx.Client, subject: str) -> None:
