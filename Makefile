@@ -40,7 +40,7 @@ check: install ## ruff, mypy --strict, the import contracts
 test: install ## every test; a part with ARGS="tests/ledger -k merge"
 	$(VENV)/python -m pytest $(ARGS)
 
-bench: install ## measure, and write docs/benchmarks.json (ARGS="--quick", ARGS="--only search")
+bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)
 
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)

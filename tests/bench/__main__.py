@@ -1,4 +1,4 @@
-"""`make bench`: measure, and write docs/benchmarks.json and docs/benchmarks.md."""
+"""`make bench`: measure, and write docs/benchmarks.json and docs/benchmarks.md. Exit status 1 where an aim is missed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def main() -> int:
         rows = json.dumps([benchmark.row() for benchmark in found], indent=2, ensure_ascii=False)
         (options.out / "benchmarks.json").write_text(rows + "\n")
         (options.out / "benchmarks.md").write_text(as_markdown(found))
-    return 0
+    aimed = [benchmark for benchmark in found if benchmark.holds is not None]
+    missed = [benchmark.name for benchmark in aimed if not benchmark.holds]
+    print(f"benchmarks={len(found)} aims={len(aimed)} missed={len(missed)}", *missed, sep="\n  ")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +14,8 @@ from pathlib import Path
 
 ROUNDS = 7
 QUICK_ROUNDS = 3
+AIM = re.compile(r"(?P<relation>[≤≥<]) (?P<bound>[\d.]+)(?P<unit> \w+)?")
+RELATIONS = {"≤": operator.le, "≥": operator.ge, "<": operator.lt}
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,19 @@ class Benchmark:
     aim: str
     machine: str
 
+    @property
+    def holds(self) -> bool | None:
+        """Whether the aim is met: of the ratio, or of our own figure where the aim has a unit; None where there is no aim."""
+        told = AIM.fullmatch(self.aim)
+        if told is None:
+            return None
+        figure = self.value if told["unit"] else self.ratio
+        return RELATIONS[told["relation"]](figure, float(told["bound"]))
+
     def line(self) -> str:
         return (
             f"{self.name}: {self.value:g} {self.unit}, {self.ratio:g} ± {self.spread:g} × {self.peer}"
-            f" ({self.peer_value:g} {self.unit}); aim {self.aim}"
+            f" ({self.peer_value:g} {self.unit}); aim {self.aim}{'' if self.holds is not False else ' MISSED'}"
         )
 
     def row(self) -> dict[str, object]:
@@ -94,6 +107,10 @@ def _round(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+def _aim(benchmark: Benchmark) -> str:
+    return {True: f"{benchmark.aim} ✓", False: f"{benchmark.aim}: **missed**", None: benchmark.aim}[benchmark.holds]
+
+
 def as_markdown(benchmarks: Sequence[Benchmark]) -> str:
     """The page of `docs/benchmarks.md`."""
     lines = [
@@ -106,7 +123,7 @@ def as_markdown(benchmarks: Sequence[Benchmark]) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {b.name} | {b.value:g} {b.unit} | {b.peer_value:g} {b.unit} ({b.peer}) | {b.ratio:g} ± {b.spread:g} | {b.aim} |"
+        f"| {b.name} | {b.value:g} {b.unit} | {b.peer_value:g} {b.unit} ({b.peer}) | {b.ratio:g} ± {b.spread:g} | {_aim(b)} |"
         for b in benchmarks
     ]
     return "\n".join(lines) + "\n"
