@@ -22,7 +22,7 @@ from backend.store.scans import Fence
 from backend.store.sealing import Profile
 from backend.store.tables.base import Table
 from backend.wire import OnDuplicate, SubjectState, Verdict
-from tests.ledger.world import ANNA, CARD, CLIENT, SUSI, THRESHOLDS, Node, People, World, face
+from tests.ledger.world import ANNA, CARD, CLIENT, SUSI, THRESHOLDS, Node, People, World, face, unit
 
 WHERE_IDS_MAY_STAY = {"audit_event", "gallery_change", "decision"}
 
@@ -38,10 +38,11 @@ def begun(node: Node, vector: Vector, *, policy: OnDuplicate = OnDuplicate.flag,
 
 def searched(node: Node, enrolment_id: str) -> Findings:
     """What the search between the two transactions finds."""
-    work = node.enrolments._load(enrolment_id)
+    with node.store.read() as session:
+        work = node.enrolments.search.load(session, enrolment_id)
     assert not isinstance(work, Outcome)
-    node.replica.wait_for(work.enrolment.last_seq, timeout_s=10, epoch=work.epoch)
-    return node.enrolments._findings(work)
+    (findings,) = node.enrolments.search.findings([work])
+    return findings
 
 
 def concluded(node: Node, enrolment_id: str, findings: Findings) -> tuple[int, wire.Enrolment]:
@@ -206,9 +207,9 @@ def test_people_who_are_erased_while_lookalikes_are_enrolled_elsewhere_leave_not
 
 def test_who_is_erased_between_a_scans_look_and_its_writing_is_in_no_pair(world: World, people: People) -> None:
     scanning, erasing = world.node(), world.node()
-    one, two, three, apart = people.strangers(4)
+    one, two, three, apart, side = people.strangers(5)
     a, b = scanning.enrol(one), scanning.enrol(people.like(one, 0.5))
-    c, d = scanning.enrol(apart, two), scanning.enrol(people.like(two, 0.5))
+    c, d = scanning.enrol(unit(0.6 * two + 0.8 * apart), two), scanning.enrol(unit(0.5 * two + 0.866 * side))
     e, f = scanning.enrol(three), scanning.enrol(people.like(three, 0.5))
     Scans(scanning.store, CARD, THRESHOLDS).start(wire.ScanRequest(threshold=0.45), SUSI)
     job = ScanJob(scanning.store, scanning.replica, CARD, THRESHOLDS, holder="b1")
