@@ -35,7 +35,7 @@ def upgrade(url: str) -> Upgrade:
     database.prepare()
     head = known_revisions()[-1]
     try:
-        with translated(database), database.writing() as connection:
+        with translated(database), database.writing(bounded=False) as connection:
             before = MigrationContext.configure(connection).get_current_revision()
             if before is not None and before not in known_revisions():
                 raise MigrationError(f"the database is at {before}, which this program does not know: use the newer program")

@@ -24,6 +24,7 @@ from backend.store.backup import (
     read_keys,
     read_manifest,
     read_rows,
+    self_references,
     tables,
 )
 from backend.store.caller import SYSTEM
@@ -74,7 +75,7 @@ def restore(store: Store, file: Path, *, keys_file: Path | None = None, replace:
     try:
         with closing(_opened(file)) as reading:
             check_rows(reading, manifest)
-            with store.write() as session:
+            with store.write(bounded=False) as session:
                 return _replace(store, session, reading, manifest, keys, replace=replace)
     finally:
         source.engine.dispose()
@@ -155,11 +156,13 @@ def _before(store: Store, session: Session) -> _Before:
 
 
 def _clear(writing: Connection) -> None:
-    """Everything, also what a backup leaves out: leases and snapshots of another gallery's life."""
+    """Everything, also what a backup leaves out: leases and snapshots of another gallery's life.
+
+    Not TRUNCATE, which would be at once: it shuts readers out until this transaction ends, and replicas read meanwhile.
+    """
     for table in Base.metadata.sorted_tables:
-        for column in table.columns:
-            if any(key.column.table is table for key in column.foreign_keys):
-                writing.execute(table.update().values({column.name: None}))
+        for column in self_references(table):
+            writing.execute(table.update().where(column.is_not(None)).values({column.name: None}))
     for table in reversed(Base.metadata.sorted_tables):
         writing.execute(table.delete())
 
