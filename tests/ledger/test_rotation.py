@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
 from backend.errors import NotReady
+from backend.gallery.candidates import best_comparison
 from backend.store.backup import back_up
 from backend.store.database import Store
 from backend.store.key_file import KeyFileWatch, add_key, keep_newest
@@ -180,7 +182,7 @@ def test_a_backup_from_before_is_restored_with_both_keys(world: World, node: Nod
     world.key_file.write_text(old_line + world.key_file.read_text())
     KeyFileWatch(node.store, world.key_file).look()
 
-    restore(node.store, tmp_path / "before.backup", replace=True)
+    restore(node.store, tmp_path / "before.backup", compare=partial(best_comparison, world.card.metric), replace=True)
 
     assert found(node, "E-1") == subject_id
     assert rotate(node.store).subjects == 1
