@@ -1,12 +1,13 @@
 """What must not come back with a backup: people and samples that were erased, keys that were revoked. Opaque ids alone.
 
-Only the audit trail of the ledger that is replaced knows of those who left no row.
+Only the audit trail knows of those who left no row. A restore puts the backup's trail in the place of the present one, so what
+this one knew beyond it is carried over: a later restore finds it there, however many came in between, and in whatever order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from backend.store.database import Store
 
 ERASED, SAMPLE_ERASED, REVOKED = "subject.erase", "sample.erase", "key.revoke"
+CARRIED = "ledger.carry"
+"""Its detail has ids in lists named as the fields of `Gone` are, at most 500 in one event."""
 REASON = {"reason": "restore"}
 
 
@@ -38,6 +41,10 @@ class Gone:
 
     def with_records(self, more: Set[str]) -> Gone:
         return replace(self, records=self.records | more)
+
+    def beyond(self, other: Gone) -> Gone:
+        """What `other` lacks."""
+        return Gone(self.records - other.records, self.samples - other.samples, self.keys - other.keys)
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,19 @@ def known(store: Store, session: Session) -> Gone:
     """By the ledger as it stands."""
     records, samples = set[str](), set[str]()
     keys = set(session.exec(select(ApiKey.id).where(col(ApiKey.revoked_at).is_not(None))))
-    told = select(AuditRow.detail).where(col(AuditRow.action).in_((ERASED, SAMPLE_ERASED)))
+    told = select(AuditRow.detail).where(col(AuditRow.action).in_((ERASED, SAMPLE_ERASED, CARRIED)))
     told = told.where(AuditRow.gallery_id == store.gallery_id).execution_options(yield_per=1000)
     for detail in session.exec(told):
         records.update(detail.get("records", ()))
-        samples.update(filter(None, [detail.get("sample")]))
+        samples.update(detail.get("samples", ()), filter(None, [detail.get("sample")]))
+        keys.update(detail.get("keys", ()))
     return Gone(records, samples, keys)
+
+
+def carry_over(store: Store, session: Session, gone: Gone) -> None:
+    for kind in fields(gone):
+        for some in chunks(getattr(gone, kind.name)):
+            Audit(store).append(session, SYSTEM, CARRIED, None, {kind.name: some})
 
 
 def take_out(store: Store, session: Session, gone: Gone, *, compare: Compare) -> TakenOut:

@@ -129,7 +129,9 @@ def _replace(
     for name, highest in before.numbers.items():
         store.continue_numbering(session, name, "seq", above=highest)
     epoch = _begin_anew(store, session)
+    beyond = before.gone.beyond(gone.known(store, session))
     out = gone.take_out(store, session, before.gone.with_records(without_key), compare=compare)
+    gone.carry_over(store, session, beyond)
     detail = {
         "backup_position": manifest.position,
         "replaced_position": before.position,

@@ -1,4 +1,4 @@
-"""What was erased or revoked does not come back with a backup."""
+"""What was erased or revoked does not come back with a backup, whichever backups are restored and in whatever order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from sqlmodel import select, update
 
 from backend import wire
 from backend.errors import SampleNotFound, SubjectNotFound
-from backend.store import forest
+from backend.store import forest, gone
+from backend.store.api_keys import Keys
 from backend.store.tables import AuditRow, Sample, Subject
 from backend.wire import SubjectState
 from tests.ledger.test_backup import load, save, sealed
@@ -107,7 +108,54 @@ def test_one_whose_enrolment_the_backup_caught_midway_is_erased_and_that_enrolme
     assert (shown.state, len(shown.samples)) == (SubjectState.active, 1 if further else 0)
 
 
-# --- people -------------------------------------------------------------------------------------------------------
+# --- one restore after another ------------------------------------------------------------------------------------
+
+
+def test_the_wrong_backup_restored_first_does_not_make_the_next_one_forget(
+    world: World, node: Node, people: People, tmp_path: Path
+) -> None:
+    stays, goes = people.strangers(2)
+    kept = node.enrol(stays)
+    save(world, tmp_path / "one.backup")
+    erased = node.enrol(goes)
+    sample = add(node, kept.subject_id, people.like(stays, 0.8))
+    key = Keys(node.store).create("turnstile", [wire.Scope.client])
+    save(world, tmp_path / "two.backup")
+    node.subjects.erase(erased.subject_id, caller=CLIENT)
+    node.subjects.erase_sample(kept.subject_id, sample, caller=CLIENT)
+    Keys(node.store).revoke(key.id)
+
+    first = load(world, tmp_path / "one.backup", replace=True)
+    assert (first.erased_again, first.samples_erased_again, first.revoked_again) == (0, 0, 0)
+    load(world, tmp_path / "one.backup", replace=True)  # twice, as somebody in a hurry does
+    second = load(world, tmp_path / "two.backup", replace=True)
+
+    assert (second.erased_again, second.samples_erased_again, second.revoked_again) == (1, 1, 1)
+    with pytest.raises(SubjectNotFound):
+        node.subjects.get(erased.subject_id)
+    assert [one.id for one in node.subjects.get(kept.subject_id).samples] == kept.sample_ids
+    assert Keys(node.store).authenticate(key.secret) is None
+    assert {action: object_id for action, object_id, _ in gone_again(node)} == {
+        "subject.erase": erased.subject_id,
+        "sample.erase": kept.subject_id,
+        "key.revoke": key.id,
+    }
+
+
+def test_what_the_trail_of_the_backup_knows_is_not_carried_a_second_time(
+    world: World, node: Node, people: People, tmp_path: Path
+) -> None:
+    vectors = people.strangers(3)
+    ids = [node.enrol(vector).subject_id for vector in vectors]
+    node.subjects.erase(ids[0], caller=CLIENT)
+    save(world, tmp_path / "one.backup")
+    node.subjects.erase(ids[1], caller=CLIENT)
+    for _ in range(2):
+        load(world, tmp_path / "one.backup", replace=True)
+    with node.store.read() as session:
+        carried = session.exec(select(AuditRow.detail).where(AuditRow.action == gone.CARRIED)).all()
+        assert gone.known(node.store, session).records == set(ids[:2])
+    assert carried == [{"records": [ids[1]]}]
 
 
 @ON_SQLITE
