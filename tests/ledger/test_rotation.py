@@ -15,6 +15,7 @@ from sqlmodel import select
 
 from backend.errors import NotReady
 from backend.gallery.candidates import best_comparison
+from backend.store import schema
 from backend.store.backup import back_up
 from backend.store.database import Store
 from backend.store.key_file import KeyFileWatch, add_key, keep_newest
@@ -143,6 +144,23 @@ def test_a_replica_without_the_new_key_admits_nobody_once_the_gallery_names_it(w
     KeyFileWatch(late.store, world.key_file).look()
     admitted = late.enrol(people.stranger(), external_id="E-1").subject_id
     assert found(late, "E-1") == admitted
+
+
+def test_a_program_that_knows_one_key_alone_is_shut_out_when_a_rotation_begins(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given the new key alone it would look external ids up in an index of its own, and take one twice."""
+    add_key(world.key_file)
+    KeyFileWatch(node.store, world.key_file).look()
+    for rotating in (False, True):
+        if rotating:
+            rotate(node.store)
+        with monkeypatch.context() as first_release:
+            first_release.setattr(schema, "APP_LEVEL", 1)
+            state = node.store.schema_state()
+        assert state.ok is not rotating
+    assert "needs a newer program (level 2" in state.sentence
+    assert node.store.schema_state().ok
 
 
 def test_a_rotation_killed_between_batches_is_taken_up_again(world: World, node: Node, people: People) -> None:
