@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 from sqlmodel import Session, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -10,7 +10,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from backend import wire
 from backend.errors import PreconditionFailed, SampleNotFound, SubjectNotFound
 from backend.faces.engine import Metric
-from backend.gallery.candidates import scored
+from backend.gallery.candidates import best_comparison
 from backend.store import erasure, sample_erasure, scrubbing
 from backend.store.admission import claim_external_id, to_come
 from backend.store.audit import Audit
@@ -18,11 +18,9 @@ from backend.store.caller import Caller
 from backend.store.database import Store
 from backend.store.forest import roots, tree
 from backend.store.paging import decode_cursor, encode_cursor, total_of
-from backend.store.sample_erasure import Comparison
 from backend.store.sealing import Profile, key_of, open_crop, open_profile, seal_profile
 from backend.store.subject_view import views
 from backend.store.tables import Sample, SampleState, Subject
-from backend.store.templates import StoredTemplate
 from backend.wire import SubjectState
 
 LISTED = (SubjectState.active, SubjectState.merged)
@@ -127,13 +125,10 @@ class Subjects:
             sample = session.get(Sample, sample_id)
             if sample is None or sample.state == SampleState.pending or sample.subject_id not in tree(session, subject.id):
                 raise SampleNotFound()
-            sample_erasure.erase_sample(self._store, session, sample, compare=self._compare, at=self._store.now(session))
+            compare, at = partial(best_comparison, self._metric), self._store.now(session)
+            sample_erasure.erase_sample(self._store, session, sample, compare=compare, at=at)
             self._audit.append(session, caller, "sample.erase", sample.subject_id, {"sample": sample_id})
         scrubbing.settle(self._store)
-
-    def _compare(self, a: Sequence[StoredTemplate], b: Sequence[StoredTemplate]) -> Comparison | None:
-        best = max(scored(self._metric, a, b), key=lambda match: match.score, default=None)
-        return None if best is None else Comparison((best.new.sample_id, best.old.sample_id), best.score)
 
     def sample_image(self, subject_id: str, sample_id: str, caller: Caller) -> bytes:
         """The face crop as JPEG; every look is audited. The sample may be on any record of the subject's set.

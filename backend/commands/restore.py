@@ -7,15 +7,20 @@ import json
 import sys
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from backend import settings
 from backend.errors import FaceAuthError
-from backend.store.backup import BackupError
+from backend.faces.load import EngineError, load_engine
+from backend.gallery.candidates import best_comparison
+from backend.settings import Settings
+from backend.store.backup import BackupError, read_manifest
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.restore import Restored, restore
+from backend.store.sample_erasure import Compare
 
 FAILED = 1
 
@@ -30,15 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     chosen = settings.load()
     try:
-        keyring = Keyring.load(chosen.master_key_file)
+        keyring, compare = Keyring.load(chosen.master_key_file), _comparing(chosen, args.file)
         with closing(Store.open(chosen.database_url.get_secret_value(), keyring=keyring)) as store:
-            done = restore(store, args.file, keys_file=args.keys, replace=args.replace)
+            done = restore(store, args.file, compare=compare, keys_file=args.keys, replace=args.replace)
             store.scrub()
-    except (FaceAuthError, KeyringError, UnsafeDatabase, BackupError, OSError) as error:
+    except (FaceAuthError, KeyringError, UnsafeDatabase, EngineError, BackupError, OSError) as error:
         print(error, file=sys.stderr)
         return FAILED
     print(json.dumps(asdict(done), indent=2) if args.json else _sentences(done))
     return 0
+
+
+def _comparing(chosen: Settings, file: Path) -> Compare:
+    """Pairs may have to be judged anew, on the scale of the model that the backup's templates are of."""
+    card = load_engine(chosen.engine, model_pack=chosen.model_pack).card
+    model_id = read_manifest(file).model_id
+    if model_id not in (None, card.model_id):
+        raise BackupError(f"the backup's templates are of {model_id}, the engine here is {card.model_id}: choose theirs")
+    return partial(best_comparison, card.metric)
 
 
 def _sentences(done: Restored) -> str:
@@ -47,4 +61,10 @@ def _sentences(done: Restored) -> str:
         told.append(f"what was there before, up to place {done.replaced_position} of the audit trail, is gone")
     if done.erased_again:
         told.append(f"{done.erased_again} people who were erased since, here or from the file of keys, are erased again")
+    if done.samples_erased_again:
+        told.append(f"{done.samples_erased_again} samples that were erased since are erased again")
+    if done.left_bare:
+        told.append(f"{len(done.left_bare)} subjects have no sample left, add one to each: {', '.join(done.left_bare)}")
+    if done.revoked_again:
+        told.append(f"{done.revoked_again} API keys that were revoked since are revoked again")
     return "\n".join(told)

@@ -12,6 +12,7 @@ from backend.faces.score import scores
 from backend.gallery.replica import Replica
 from backend.store import templates
 from backend.store.database import Store
+from backend.store.sample_erasure import Comparison
 from backend.store.templates import StoredTemplate
 
 MARGIN = 1e-3
@@ -58,6 +59,12 @@ def matches(store: Store, replica: Replica, metric: Metric, wanted: Sequence[Wan
 
 def _reaching(metric: Metric, one: Wanted, old: Sequence[StoredTemplate]) -> list[Match]:
     return [match for match in scored(metric, one.new, old) if match.score >= one.threshold]
+
+
+def best_comparison(metric: Metric, a: Sequence[StoredTemplate], b: Sequence[StoredTemplate]) -> Comparison | None:
+    """Of one side's templates with the other's; None where a side is empty."""
+    found = max(scored(metric, a, b), key=lambda match: match.score, default=None)
+    return None if found is None else Comparison((found.new.sample_id, found.old.sample_id), found.score)
 
 
 def scored(metric: Metric, new: Sequence[StoredTemplate], old: Sequence[StoredTemplate]) -> list[Match]:

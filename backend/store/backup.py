@@ -163,13 +163,13 @@ def read_rows(reading: Connection, table: Table) -> Iterator[list[dict[str, Any]
 
 def insert_rows(writing: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Without what refers to rows of the same table, which may come later: `fill_self_references`."""
-    later = {column.name: None for column in _self_references(table)}
+    later = {column.name: None for column in self_references(table)}
     if rows:
         writing.execute(table.insert(), [row | later for row in rows])
 
 
 def fill_self_references(reading: Connection, writing: Connection, table: Table) -> None:
-    for column in _self_references(table):
+    for column in self_references(table):
         (key,) = table.primary_key.columns
         update = table.update().where(key == sa.bindparam("row")).values({column.name: sa.bindparam("referred")})
         query = sa.select(key, column).where(column.is_not(None)).execution_options(yield_per=CHUNK)
@@ -178,7 +178,7 @@ def fill_self_references(reading: Connection, writing: Connection, table: Table)
                 writing.execute(update, [{"row": row, "referred": referred} for row, referred in part])
 
 
-def _self_references(table: Table) -> list[sa.Column[Any]]:
+def self_references(table: Table) -> list[sa.Column[Any]]:
     return [column for column in table.columns if any(key.column.table is table for key in column.foreign_keys)]
 
 

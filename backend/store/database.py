@@ -97,14 +97,16 @@ class Store:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, bounded: bool = True) -> Iterator[Session]:
         """A transaction under the ledger lock, durable when this returns. No inference and no search inside.
+
+        `bounded`: see `Database.writing`; False only for commands that work on whole tables.
 
         Raises as `read`, and NotReady for a program too old for the schema; nothing is kept of a transaction that raised.
         """
         with (
             translated(self._database),
-            self._database.writing() as connection,
+            self._database.writing(bounded=bounded) as connection,
             Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
         ):
             refuse_if_too_old(session, self.gallery_id)

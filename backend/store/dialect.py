@@ -38,8 +38,11 @@ class Database(Protocol):
         """Before the first migration: make what a migration cannot."""
         ...
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """A connection in a transaction that holds the ledger lock; commits at the end, durably."""
+    def writing(self, *, bounded: bool = True) -> AbstractContextManager[Connection]:
+        """A connection in a transaction that holds the ledger lock; commits at the end, durably.
+
+        `bounded`: no statement of it runs longer than a request may wait; for what works on whole tables it is False.
+        """
         ...
 
     def now(self, connection: Connection) -> datetime:

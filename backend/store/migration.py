@@ -8,6 +8,8 @@ from alembic import command
 from alembic.runtime.migration import MigrationContext
 from sqlmodel import select
 
+from backend.store.audit import Audit
+from backend.store.caller import SYSTEM
 from backend.store.database import MAIN, Store, database_of, translated
 from backend.store.keyring import Keyring
 from backend.store.schema import known_revisions, migration_config, range_trouble
@@ -35,7 +37,7 @@ def upgrade(url: str) -> Upgrade:
     database.prepare()
     head = known_revisions()[-1]
     try:
-        with translated(database), database.writing() as connection:
+        with translated(database), database.writing(bounded=False) as connection:
             before = MigrationContext.configure(connection).get_current_revision()
             if before is not None and before not in known_revisions():
                 raise MigrationError(f"the database is at {before}, which this program does not know: use the newer program")
@@ -59,7 +61,7 @@ def key_is_pinned(url: str, *, gallery_id: str = MAIN) -> bool:
 
 
 def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) -> bool:
-    """Pin the gallery to a model and a key file; True where that is new, False where it was so already.
+    """Pin the gallery to a model and a key file, and tell so in the audit trail; True where that is new, False where it was so.
 
     Raises:
         MigrationError: it is pinned to others. Another model is a migration of its own (`re-embed`), never an accident.
@@ -70,7 +72,11 @@ def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) ->
             gallery = store.gallery(session)
             if trouble := range_trouble(known_revisions()[-1], gallery.min_app_level):
                 raise MigrationError(trouble)
-            return _pin(gallery, keyring, model_id)
+            fresh = _pin(gallery, keyring, model_id)
+            if fresh:
+                detail = {"model": gallery.model_id, "key": gallery.key_check}
+                Audit(store).append(session, SYSTEM, "gallery.pin", gallery.id, detail)
+            return fresh
     finally:
         store.close()
 

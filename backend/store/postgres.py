@@ -26,6 +26,7 @@ CONNECT_TIMEOUT_S = 2
 SILENCE_S = 5
 """A server that acknowledges nothing for so long is away."""
 STATEMENT_TIMEOUT_S = 30
+"""For requests and jobs; what works on whole tables asks for a transaction without it."""
 SAFE = {"fsync": {"on"}, "full_page_writes": {"on"}, "synchronous_commit": {"on", "remote_apply"}}
 LISTEN_AGAIN_S = (0.2, 5.0)
 AWAY = ("08", "53", "57P", "58")
@@ -83,7 +84,7 @@ class PostgresDatabase:
         """Nothing: the database itself is made by whoever runs the server."""
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, bounded: bool = True) -> Iterator[Connection]:
         """READ COMMITTED, so that each statement after the lock sees what its last holder committed.
 
         The mutex makes threads of this process queue without a connection each.
@@ -93,6 +94,8 @@ class PostgresDatabase:
         try:
             with self.engine.begin() as connection:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LEDGER_LOCK})
+                if not bounded:
+                    connection.execute(text("SET LOCAL statement_timeout = 0"))
                 yield connection
         finally:
             self._writer.release()

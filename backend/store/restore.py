@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlmodel import Session, col, select, update
 
-from backend.store import audit_chain, erasure
+from backend.store import audit_chain, gone
 from backend.store.audit import Audit
 from backend.store.backup import (
-    CHUNK,
     BackupError,
     Manifest,
     check_rows,
@@ -24,17 +23,18 @@ from backend.store.backup import (
     read_keys,
     read_manifest,
     read_rows,
+    self_references,
     tables,
 )
 from backend.store.caller import SYSTEM
 from backend.store.database import Store, database_of
 from backend.store.gallery_log import LENGTHENED
+from backend.store.gone import Gone
+from backend.store.sample_erasure import Compare
 from backend.store.schema import known_revisions
-from backend.store.tables import ApiKey, AuditRow, DuplicateCase, Enrolment, EnrolmentState, GalleryChange, Subject
+from backend.store.tables import DuplicateCase, Enrolment, EnrolmentState, GalleryChange
 from backend.store.tables.base import Table as Base
 from backend.wire import SubjectState
-
-ERASED = "subject.erase"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Restored:
     rows: int
     epoch: str
     erased_again: int
+    samples_erased_again: int
+    revoked_again: int
+    left_bare: tuple[str, ...]
+    """records without a picture: the backup had none of them but one that was erased since"""
     replaced_position: int
 
 
@@ -55,13 +59,14 @@ class _Before:
     """the highest number ever given, by table"""
     position: int
     head: str
-    erased: frozenset[str]
-    revoked: frozenset[str]
+    gone: Gone
     is_empty: bool
 
 
-def restore(store: Store, file: Path, *, keys_file: Path | None = None, replace: bool = False) -> Restored:
+def restore(store: Store, file: Path, *, compare: Compare, keys_file: Path | None = None, replace: bool = False) -> Restored:
     """Replicas may run: they are refused the ledger lock meanwhile, then see the new epoch and read the gallery anew.
+
+    `compare`: of the model that the backup's templates are of, for pairs that rested on a sample which was erased since.
 
     Raises:
         BackupError: the backup does not fit this database, program or key file, is damaged, or would replace data unasked.
@@ -74,8 +79,8 @@ def restore(store: Store, file: Path, *, keys_file: Path | None = None, replace:
     try:
         with closing(_opened(file)) as reading:
             check_rows(reading, manifest)
-            with store.write() as session:
-                return _replace(store, session, reading, manifest, keys, replace=replace)
+            with store.write(bounded=False) as session:
+                return _replace(store, session, reading, manifest, keys, compare=compare, replace=replace)
     finally:
         source.engine.dispose()
 
@@ -106,37 +111,55 @@ def _refuse_unfit(store: Store, manifest: Manifest, keys_file: Path | None) -> N
 
 
 def _replace(
-    store: Store, session: Session, reading: Connection, manifest: Manifest, keys: dict[str, bytes] | None, *, replace: bool
+    store: Store,
+    session: Session,
+    reading: Connection,
+    manifest: Manifest,
+    keys: dict[str, bytes] | None,
+    *,
+    compare: Compare,
+    replace: bool,
 ) -> Restored:
     before = _before(store, session)
     if not before.is_empty and not replace:
         raise BackupError("the database holds subjects already: --replace puts the backup in their place")
-    writing, erased = session.connection(), set(before.erased)
-    _clear(writing)
-    for table in tables():
-        for chunk in read_rows(reading, table):
-            if keys is not None and table.name == "subject":
-                erased.update(row["id"] for row in chunk if row["id"] not in keys and row["state"] != SubjectState.rejected)
-                chunk = [row | {"wrapped_key": keys.get(row["id"])} for row in chunk]
-            insert_rows(writing, table, chunk)
-        fill_self_references(reading, writing, table)
+    _clear(session.connection())
+    without_key = _fill(session.connection(), reading, keys)
     session.expire_all()
     for name, highest in before.numbers.items():
         store.continue_numbering(session, name, "seq", above=highest)
     epoch = _begin_anew(store, session)
-    erased_again = _erase_again(store, session, erased)
-    session.exec(update(ApiKey).where(col(ApiKey.id).in_(before.revoked), col(ApiKey.revoked_at).is_(None)).values(
-        revoked_at=store.now(session)
-    ))  # fmt: skip
+    beyond = before.gone.beyond(gone.known(store, session))
+    out = gone.take_out(store, session, before.gone.with_records(without_key), compare=compare)
+    gone.carry_over(store, session, beyond)
     detail = {
         "backup_position": manifest.position,
         "replaced_position": before.position,
         "replaced_hash": before.head,
-        "erased_again": erased_again,
+        "erased_again": out.records,
+        "samples_erased_again": out.samples,
+        "revoked_again": out.keys,
     }
     Audit(store).append(session, SYSTEM, audit_chain.RESTORED, None, detail)
     session.info[LENGTHENED] = True  # wakes those who follow, also where no row was added
-    return Restored(sum(manifest.rows.values()), epoch, erased_again, before.position)
+    return Restored(
+        rows=sum(manifest.rows.values()), epoch=epoch, erased_again=out.records, samples_erased_again=out.samples,
+        revoked_again=out.keys, left_bare=out.bare, replaced_position=before.position,
+    )  # fmt: skip
+
+
+def _fill(writing: Connection, reading: Connection, keys: dict[str, bytes] | None) -> set[str]:
+    """Every row; with `keys` those of the subjects, and ids of people who are not among them: they were erased there."""
+    without_key = set[str]()
+    for table in tables():
+        for chunk in read_rows(reading, table):
+            if keys is not None and table.name == "subject":
+                theirs = (row["id"] for row in chunk if row["state"] != SubjectState.rejected)
+                without_key.update(id_ for id_ in theirs if id_ not in keys)
+                chunk = [row | {"wrapped_key": keys.get(row["id"])} for row in chunk]
+            insert_rows(writing, table, chunk)
+        fill_self_references(reading, writing, table)
+    return without_key
 
 
 def _before(store: Store, session: Session) -> _Before:
@@ -146,20 +169,18 @@ def _before(store: Store, session: Session) -> _Before:
         table.name: session.connection().execute(sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0))).scalar_one()
         for table in numbered
     }
-    erased: set[str] = set()
-    for detail in session.exec(select(AuditRow.detail).where(AuditRow.action == ERASED)):
-        erased.update(detail.get("records", ()))
-    revoked = session.exec(select(ApiKey.id).where(col(ApiKey.revoked_at).is_not(None)))
     empty = session.exec(select(GalleryChange.seq).limit(1)).first() is None
-    return _Before(numbers, position, head, frozenset(erased), frozenset(revoked), empty)
+    return _Before(numbers, position, head, gone.known(store, session), empty)
 
 
 def _clear(writing: Connection) -> None:
-    """Everything, also what a backup leaves out: leases and snapshots of another gallery's life."""
+    """Everything, also what a backup leaves out: leases and snapshots of another gallery's life.
+
+    Not TRUNCATE, which would be at once: it shuts readers out until this transaction ends, and replicas read meanwhile.
+    """
     for table in Base.metadata.sorted_tables:
-        for column in table.columns:
-            if any(key.column.table is table for key in column.foreign_keys):
-                writing.execute(table.update().values({column.name: None}))
+        for column in self_references(table):
+            writing.execute(table.update().where(column.is_not(None)).values({column.name: None}))
     for table in reversed(Base.metadata.sorted_tables):
         writing.execute(table.delete())
 
@@ -173,16 +194,3 @@ def _begin_anew(store: Store, session: Session) -> str:
     session.exec(pending.values(lease_holder="", lease_until=store.now(session)))
     session.flush()
     return gallery.epoch
-
-
-def _erase_again(store: Store, session: Session, erased: Set[str]) -> int:
-    """Who is in the backup and was erased since; the audit trail that is replaced is the only one that knows."""
-    there = sorted(erased & set(session.exec(select(Subject.id)).all()))
-    for start in range(0, len(there), CHUNK):
-        some = there[start : start + CHUNK]
-        # A merge into one of them may have been undone since: who is left stands alone again.
-        left = update(Subject).where(col(Subject.merged_into).in_(some), col(Subject.id).not_in(erased))
-        session.exec(left.values(merged_into=None, merged_by=None, state=SubjectState.active))
-        erasure.erase(store, session, some, at=store.now(session))
-        Audit(store).append(session, SYSTEM, ERASED, some[0], {"records": some, "reason": "restore"})
-    return len(there)

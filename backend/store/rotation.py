@@ -20,6 +20,8 @@ from backend.store.keyring import Keyring
 from backend.store.tables import IndexSnapshot, Subject
 
 BATCH = 500
+KNOWS_TWO_KEYS = 2
+"""The least level of a program that finds external ids by the kept index: an older one would make another of the new key."""
 
 
 class RotationError(Exception):
@@ -71,7 +73,7 @@ def retire(store: Store) -> int:
 
 
 def _begin(store: Store) -> bool:
-    """Name the newest key, and keep the index of external ids as it is; False where that was done before."""
+    """Name the newest key, keep the index of external ids as it is, shut out who knows neither; False where that was done."""
     newest = store.keyring.check_values[-1]
     with store.write() as session:
         gallery, old = store.gallery(session), store.keyring_of(session)
@@ -84,6 +86,7 @@ def _begin(store: Store) -> bool:
         new = store.keyring.wrapping_with(newest)
         gallery.sealed_index_key = new.seal_index_key(gallery.id, old, gallery.sealed_index_key)
         gallery.key_check = newest
+        gallery.min_app_level = max(gallery.min_app_level, KNOWS_TWO_KEYS)
         Audit(store).append(session, SYSTEM, "key.rotate", None, {"old": old.check_value, "new": newest})
     return True
 

@@ -39,6 +39,11 @@ def erase_sample(store: Store, session: Session, sample: Sample, *, compare: Com
     """
     if sample.state == SampleState.active:
         _refuse_last(session, sample)
+    erase_even_the_last(store, session, sample, compare=compare, at=at)
+
+
+def erase_even_the_last(store: Store, session: Session, sample: Sample, *, compare: Compare, at: datetime) -> None:
+    """As `erase_sample`, of any state and whatever is left: for a restore, as it was erased once and must not come back."""
     _leave_gallery(store, session, sample, at=at)
     session.exec(delete(Template).where(col(Template.sample_id) == sample.id))
     session.exec(delete(Sample).where(col(Sample.id) == sample.id))
@@ -56,12 +61,13 @@ def _refuse_last(session: Session, sample: Sample) -> None:
 
 
 def _leave_gallery(store: Store, session: Session, sample: Sample, *, at: datetime) -> None:
-    """A held or refused one left it before."""
-    if sample.state == SampleState.active:
+    """A held or refused one left it before; a pending one is in the log and not yet counted."""
+    if sample.state in (SampleState.active, SampleState.pending):
         for template in session.exec(select(Template).where(Template.sample_id == sample.id)).all():
             gallery_log.append_remove(session, template, at=at)
+    if sample.state == SampleState.active:
         store.gallery(session).active_templates -= 1
-        session.flush()
+    session.flush()
 
 
 def _judge_anew(store: Store, session: Session, sample: Sample, compare: Compare) -> set[str]:

@@ -1,7 +1,7 @@
 """Which programs run on which schema: compared in both directions, so that old and new replicas can run side by side.
 
 A revision writes `min_app_level`, the least level of a program that may run on it; a program states the lowest revision
-that it runs on. Expand first (level stays), contract a release later (level rises).
+that it runs on. Expand first (level stays), contract a release later (level rises). A rotation of the file key raises it, too.
 """
 
 from __future__ import annotations

@@ -125,8 +125,8 @@ class SqliteDatabase:
             return False
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A connection in a transaction that holds the ledger lock; commits at the end.
+    def writing(self, *, bounded: bool = True) -> Iterator[Connection]:
+        """A connection in a transaction that holds the ledger lock; commits at the end. SQLite bounds no statement.
 
         `BEGIN IMMEDIATE` is the lock between processes. The mutex before it makes threads of this one queue in order
         instead of polling for it.

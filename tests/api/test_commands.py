@@ -1,9 +1,11 @@
-"""`python -m backend keys` and `enrol`, as an operator runs them."""
+"""`python -m backend keys`, `enrol` and `restore`, as an operator runs them."""
 
 from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,29 @@ def test_what_cannot_be_done_with_keys_is_a_sentence_and_not_success(fresh_site:
     away = fresh_site.command("keys", "list", BACKEND_DATABASE_URL=f"sqlite:///{fresh_site.folder}/nowhere.db")
     assert away.returncode == 1
     assert len(away.stderr.splitlines()) == 1
+
+
+def test_a_backup_is_restored_and_what_was_undone_since_is_told(fresh_site: Site, tmp_path: Path) -> None:
+    file = str(tmp_path / "one.backup")
+    key = json.loads(fresh_site.command("keys", "create", "--name", "till 4", "--scope", "client", "--json").stdout)
+    assert fresh_site.command("backup", file).returncode == 0
+    fresh_site.command("keys", "revoke", key["id"])
+    told = fresh_site.command("restore", file, "--replace")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "1 API keys that were revoked since are revoked again" in told.stdout
+    again = json.loads(fresh_site.command("restore", file, "--replace", "--json").stdout)
+    assert (again["revoked_again"], again["erased_again"], again["samples_erased_again"]) == (1, 0, 0)
+
+
+def test_a_backup_of_another_model_is_not_restored(fresh_site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "one.backup"
+    assert fresh_site.command("backup", str(file)).returncode == 0
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE backup_manifest SET content = replace(content, 'dlib-resnet', 'other')")
+        connection.commit()
+    refused = fresh_site.command("restore", str(file), "--replace")
+    assert refused.returncode == 1
+    assert "the engine here is dlib-resnet" in refused.stderr
 
 
 @pytest.fixture

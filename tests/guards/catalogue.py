@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guards import durability, enrolment, erasure, galleries, service
+from tests.guards import durability, enrolment, erasure, galleries, restoring, service, trail
 from tests.guards.guard import Guard
 
 GUARDS: tuple[Guard, ...] = (
@@ -11,4 +11,6 @@ GUARDS: tuple[Guard, ...] = (
     *galleries.GUARDS,
     *service.GUARDS,
     *erasure.GUARDS,
+    *restoring.GUARDS,
+    *trail.GUARDS,
 )

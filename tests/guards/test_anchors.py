@@ -12,7 +12,7 @@ import pytest
 from tests.guards.catalogue import GUARDS
 from tests.guards.guard import ROOT, Guard
 
-SENTENCES = range(1, 8)
+SENTENCES = range(1, 9)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)

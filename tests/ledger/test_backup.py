@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from sqlmodel import select, update
 
 from backend import wire
 from backend.errors import SubjectNotFound
+from backend.gallery.candidates import best_comparison
 from backend.store import audit_chain
+from backend.store.api_keys import Keys
 from backend.store.backup import BackupError, Manifest, back_up, read_manifest
 from backend.store.database import Store
 from backend.store.keyring import Keyring
@@ -51,7 +54,7 @@ def save(world: World, file: Path, keys: Path | None = None) -> Manifest:
 
 def load(world: World, file: Path, **options: object) -> Restored:
     with closing(Store.open(world.url, keyring=Keyring.load(world.key_file))) as store:
-        return restore(store, file, **options)  # type: ignore[arg-type]
+        return restore(store, file, compare=partial(best_comparison, world.card.metric), **options)  # type: ignore[arg-type]
 
 
 def sealed(node: Node) -> tuple[int, str]:
@@ -199,8 +202,6 @@ def test_going_back_is_a_new_epoch_that_running_replicas_notice_and_whose_number
 
 
 def test_who_was_erased_since_stays_erased_and_a_revoked_key_revoked(world: World, people: People, tmp_path: Path) -> None:
-    from backend.store.api_keys import Keys
-
     node = world.node()
     made = filled(node, people)
     key = Keys(node.store).create("turnstile", [wire.Scope.client])
@@ -238,10 +239,10 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(
     kept = node.enrol(people.stranger())
     before = node.subjects.list(limit=100)
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the power fails")
 
-    monkeypatch.setattr("backend.store.restore._erase_again", fail)
+    monkeypatch.setattr("backend.store.gone.take_out", fail)
     with pytest.raises(RuntimeError, match="power"):
         load(world, tmp_path / "one.backup", replace=True)
     assert node.subjects.list(limit=100) == before

@@ -7,9 +7,11 @@ from sqlmodel import select
 
 from backend.errors import KeyNotFound
 from backend.store.api_keys import Keys
+from backend.store.keyring import Keyring
+from backend.store.migration import pin
 from backend.store.tables import ApiKey
 from backend.wire import Scope
-from tests.ledger.world import CLIENT, Node, People, wait_until
+from tests.ledger.world import CLIENT, MODEL, Node, People, World, wait_until
 
 
 @pytest.fixture
@@ -66,14 +68,22 @@ def test_the_last_use_of_a_key_is_noted_at_most_once_a_minute(keys: Keys) -> Non
 def test_making_and_revoking_a_key_is_audited(keys: Keys, node: Node) -> None:
     made = keys.create("turnstile", [Scope.client], caller=CLIENT)
     keys.revoke(made.id, caller=CLIENT)
-    assert [(e.action, e.actor, e.object_id) for e in node.audit.list().items] == [
+    assert [(e.action, e.actor, e.object_id) for e in node.audit.list().items[:2]] == [
         ("key.revoke", CLIENT.id, made.id),
         ("key.create", CLIENT.id, made.id),
     ]
 
 
+def test_to_what_a_gallery_is_pinned_is_its_first_event_and_repeating_it_is_none(world: World, node: Node) -> None:
+    keyring = Keyring.load(world.key_file)
+    assert not pin(world.url, keyring=keyring, model_id=MODEL)
+    (event,) = node.audit.list().items
+    assert (event.action, event.actor, event.object_id) == ("gallery.pin", "system", "main")
+    assert event.detail == {"model": MODEL, "key": keyring.check_value}
+
+
 def test_the_audit_trail_pages_newest_first(node: Node, people: People) -> None:
-    for _ in range(5):
+    for _ in range(4):
         node.enrol(people.stranger())
     first = node.audit.list(limit=3)
     second = node.audit.list(limit=3, cursor=first.next)
@@ -83,7 +93,7 @@ def test_the_audit_trail_pages_newest_first(node: Node, people: People) -> None:
 
 def test_no_name_external_id_or_metadata_stands_in_the_audit_trail(node: Node, people: People) -> None:
     node.enrol(people.stranger(), external_id="E-secret", metadata={"name": "Mary"})
-    (event,) = node.audit.list().items
+    event = node.audit.list().items[0]
     assert "secret" not in str(event)
     assert "Mary" not in str(event)
     assert event.action == "subject.enrol"

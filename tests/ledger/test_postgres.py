@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -12,10 +13,13 @@ import pytest
 from sqlalchemy import text
 
 from backend.errors import DatabaseAway, NotReady
-from backend.store import gallery_log
+from backend.gallery.candidates import best_comparison
+from backend.store import gallery_log, postgres, schema
+from backend.store.backup import back_up
 from backend.store.database import Store
 from backend.store.keyring import Keyring
 from backend.store.migration import upgrade
+from backend.store.restore import restore
 from tests.ledger.world import MODEL, ON_POSTGRESQL, Node, People, World, wait_until
 from tests.postgres import PostgresServer, postgres_server
 
@@ -139,6 +143,45 @@ def test_what_rolls_back_leaves_a_gap_in_the_log_and_nothing_else(node: Node, pe
     assert after.seq == 3
     node.replica.catch_up()
     assert node.replica.size == 2
+
+
+# --- how long a statement may take --------------------------------------------------------------------------------
+
+SLEEPY = "CREATE FUNCTION slow() RETURNS {kind} LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.5); {end} END $$"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections made from now on cancel a statement after a fifth of a second."""
+    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 0.2)
+
+
+@ON_POSTGRESQL
+def test_a_restore_takes_its_time_where_a_request_is_cut_off(
+    world: World, node: Node, people: People, tmp_path: Path, impatient: None
+) -> None:
+    kept = node.enrol(people.stranger()).subject_id
+    back_up(node.store, tmp_path / "one.backup")
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        connection.execute(SLEEPY.format(kind="trigger", end="RETURN NULL;"))
+        for event in ("DELETE", "INSERT"):
+            connection.execute(f"CREATE TRIGGER {event} AFTER {event} ON subject FOR EACH STATEMENT EXECUTE FUNCTION slow()")
+    hurried = Store.open(world.url, keyring=Keyring.load(world.key_file))
+    with pytest.raises(DatabaseAway), hurried.write() as session:
+        session.connection().execute(text("DELETE FROM subject WHERE false"))
+    restore(hurried, tmp_path / "one.backup", compare=partial(best_comparison, world.card.metric), replace=True)
+    with pytest.raises(DatabaseAway), hurried.write() as session:  # over the same connection: it is cut off again
+        session.connection().execute(text("SELECT pg_sleep(0.5)"))
+    hurried.close()
+    assert node.subjects.get(kept).id == kept
+
+
+@ON_POSTGRESQL
+def test_a_migration_takes_its_time(database_url: str, impatient: None) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(SLEEPY.format(kind="event_trigger", end=""))
+        connection.execute("CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION slow()")
+    assert upgrade(database_url).after == schema.known_revisions()[-1]
 
 
 # --- away and back ------------------------------------------------------------------------------------------------

@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
 from backend.errors import NotReady
+from backend.gallery.candidates import best_comparison
+from backend.store import schema
 from backend.store.backup import back_up
 from backend.store.database import Store
 from backend.store.key_file import KeyFileWatch, add_key, keep_newest
@@ -143,6 +146,23 @@ def test_a_replica_without_the_new_key_admits_nobody_once_the_gallery_names_it(w
     assert found(late, "E-1") == admitted
 
 
+def test_a_program_that_knows_one_key_alone_is_shut_out_when_a_rotation_begins(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given the new key alone it would look external ids up in an index of its own, and take one twice."""
+    add_key(world.key_file)
+    KeyFileWatch(node.store, world.key_file).look()
+    for rotating in (False, True):
+        if rotating:
+            rotate(node.store)
+        with monkeypatch.context() as first_release:
+            first_release.setattr(schema, "APP_LEVEL", 1)
+            state = node.store.schema_state()
+        assert state.ok is not rotating
+    assert "needs a newer program (level 2" in state.sentence
+    assert node.store.schema_state().ok
+
+
 def test_a_rotation_killed_between_batches_is_taken_up_again(world: World, node: Node, people: People) -> None:
     ids = [node.enrol(look).subject_id for look in people.strangers(5)]
     add_key(world.key_file)
@@ -180,7 +200,7 @@ def test_a_backup_from_before_is_restored_with_both_keys(world: World, node: Nod
     world.key_file.write_text(old_line + world.key_file.read_text())
     KeyFileWatch(node.store, world.key_file).look()
 
-    restore(node.store, tmp_path / "before.backup", replace=True)
+    restore(node.store, tmp_path / "before.backup", compare=partial(best_comparison, world.card.metric), replace=True)
 
     assert found(node, "E-1") == subject_id
     assert rotate(node.store).subjects == 1
