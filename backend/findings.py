@@ -24,6 +24,8 @@ from backend.store.tables import Enrolment, EnrolmentKind, EnrolmentState, Sampl
 from backend.store.templates import StoredTemplate
 
 GALLERY_WAIT_S = 10.0
+DOUBT_WAIT_S = 1.0
+"""before anything is begun: what is in doubt for longer is for another replica"""
 PENDING_LOOK_S = 0.02
 LEAST_PENDING_WAIT_S = 5.0
 PENDING_WAIT_LEASES = 1.5
@@ -73,7 +75,7 @@ class Search:
 
     def refuse_in_doubt(self) -> None:
         """Raise GalleryBehind where nothing could be searched: what is begun then is left to others, and begun again."""
-        self._replica.wait_for(0, timeout_s=GALLERY_WAIT_S)
+        self._replica.wait_for(0, timeout_s=DOUBT_WAIT_S)
 
     def load(self, session: Session, enrolment_id: str) -> Work | Outcome:
         """What is left of an enrolment, or its answer where nothing is; raises SubjectNotFound where it is gone."""

@@ -50,7 +50,7 @@ GUARDS = (
         name="nothing-begun-in-doubt",
         keeps=2,
         file="backend/findings.py",
-        old="        self._replica.wait_for(0, timeout_s=GALLERY_WAIT_S)",
+        old="        self._replica.wait_for(0, timeout_s=DOUBT_WAIT_S)",
         new="        return",
         test=ENROLMENT + "test_nothing_is_begun_by_a_replica_that_could_not_finish_it[sqlite]",
     ),

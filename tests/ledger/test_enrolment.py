@@ -298,7 +298,7 @@ def test_an_enrolment_whose_gallery_cannot_catch_up_is_finished_later_and_answer
 def test_nothing_is_begun_by_a_replica_that_could_not_finish_it(
     world: World, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.findings.GALLERY_WAIT_S", 0.0)
+    monkeypatch.setattr("backend.findings.DOUBT_WAIT_S", 0.0)
     known = world.node().enrol(people.stranger())
     doubtful = world.node()
     doubtful.replica._room = Room(bytes_per_template=1, limit=0)

@@ -136,6 +136,7 @@ def test_the_old_key_opens_nothing_after_the_rotation(world: World, node: Node, 
 
 def test_a_replica_without_the_new_key_admits_nobody_once_the_gallery_names_it(world: World, people: People) -> None:
     late = world.node()
+    late.replica.catch_up()  # it knows nothing of the rotation yet
     add_key(world.key_file)
     rotate(world.node().store)
 
