@@ -18,7 +18,7 @@ class CaseKind(StrEnum):
 
 class PairState(StrEnum):
     open = "open"
-    closed = "closed"  # one side was rejected
+    closed = "closed"  # one side was rejected, or the evidence was erased
 
 
 class DuplicatePair(Table, table=True):
@@ -71,7 +71,7 @@ class DuplicateCase(Table, table=True):
     lease_holder: str | None = None
     lease_holder_name: str | None = None
     lease_until: datetime | None = maybe_moment()
-    joined_into: str | None = Field(default=None, foreign_key="duplicate_case.id")
+    joined_into: str | None = Field(default=None, foreign_key="duplicate_case.id", index=True)
     closed_reason: str | None = None
     created_at: datetime = moment()
     changed_at: datetime = moment()

@@ -36,6 +36,7 @@ def upgrade() -> None:
     )
     op.add_column("subject", sa.Column("retain_until", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_subject_retain_until"), "subject", ["retain_until"], unique=False)
+    op.create_index(op.f("ix_duplicate_case_joined_into"), "duplicate_case", ["joined_into"], unique=False)  # a restore empties it
     _give_audit_rows_their_places()
     _let_scans_go_on()
 
