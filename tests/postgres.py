@@ -21,6 +21,7 @@ listen_addresses = '127.0.0.1'
 max_connections = 200
 shared_buffers = 64MB
 log_min_messages = warning
+max_prepared_transactions = 4
 """
 """fsync, full_page_writes and synchronous_commit stay on: the ledger refuses a server without them."""
 
