@@ -108,7 +108,7 @@ class Subjects:
             records = tree(session, subject.id)
             erasure.erase(self._store, session, records, at=self._store.now(session))
             self._audit.append(session, caller, "subject.erase", subject_id, {"records": records})
-        scrubbing.settle(self._store)
+        scrubbing.settle_soon(self._store)
 
     def erase_sample(self, subject_id: str, sample_id: str, *, caller: Caller, if_match: int | None = None) -> None:
         """One picture and its template; the sample may be on any record of the subject's set.
@@ -129,7 +129,7 @@ class Subjects:
                 raise SampleNotFound()
             sample_erasure.erase_sample(self._store, session, sample, compare=self._compare, at=self._store.now(session))
             self._audit.append(session, caller, "sample.erase", sample.subject_id, {"sample": sample_id})
-        scrubbing.settle(self._store)
+        scrubbing.settle_soon(self._store)
 
     def _compare(self, a: Sequence[StoredTemplate], b: Sequence[StoredTemplate]) -> Comparison | None:
         best = max(scored(self._metric, a, b), key=lambda match: match.score, default=None)

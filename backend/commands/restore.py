@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from backend import settings
-from backend.errors import FaceAuthError
+from backend.errors import FaceAuthError, Unavailable
+from backend.store import scrubbing
 from backend.store.backup import BackupError
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
@@ -33,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
         keyring = Keyring.load(chosen.master_key_file)
         with closing(Store.open(chosen.database_url.get_secret_value(), keyring=keyring)) as store:
             done = restore(store, args.file, keys_file=args.keys, replace=args.replace)
-            store.scrub()
+            with suppress(Unavailable):  # it is restored all the same, and a replica's sweep does what is left
+                scrubbing.settle(store)
     except (FaceAuthError, KeyringError, UnsafeDatabase, BackupError, OSError) as error:
         print(error, file=sys.stderr)
         return FAILED

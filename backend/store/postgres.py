@@ -46,6 +46,7 @@ class PostgresDatabase:
 
     folder = None
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    scrubs_quickly = False
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url).set(drivername="postgresql+psycopg")

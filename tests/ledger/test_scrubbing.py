@@ -10,15 +10,61 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from backend.errors import DatabaseAway
+from backend.errors import DatabaseAway, SubjectNotFound
 from backend.store import postgres, vacuum
+from backend.store.backup import back_up
 from backend.store.database import Store
 from backend.store.key_file import KeyFileWatch, add_key
 from backend.store.keyring import Keyring
+from backend.store.restore import restore
 from backend.store.rotation import RotationError, retire, rotate
+from backend.wire import OnDuplicate
 from tests.ledger.test_erasure import enrol_mary, stored_bytes, waiting
-from tests.ledger.world import CLIENT, ON_POSTGRESQL, Node, People, World
+from tests.ledger.world import CLIENT, ON_POSTGRESQL, Node, People, World, face
 from tests.postgres_pages import rows_with
+
+
+def away() -> bool:
+    raise DatabaseAway()
+
+
+def test_an_erasure_that_was_committed_succeeds_though_the_database_goes_away_before_the_scrub(
+    world: World, node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = people.stranger()
+    mary = enrol_mary(node, look)
+    (second,) = node.enrolments.add_samples(mary.subject_id, [face(look)], caller=CLIENT).answer.sample_ids
+    with monkeypatch.context() as patched:
+        patched.setattr(node.store, "scrub", away)
+        assert node.outcome(look, on_duplicate=OnDuplicate.reject).status == 409
+        node.subjects.erase_sample(mary.subject_id, second, caller=CLIENT)
+        node.subjects.erase(mary.subject_id, caller=CLIENT)
+    with pytest.raises(SubjectNotFound):
+        node.subjects.get(mary.subject_id)
+    assert waiting(node) == 3
+    node.enrolments.sweep()
+    assert waiting(node) == 0
+
+
+@ON_POSTGRESQL
+def test_who_asks_for_an_erasure_does_not_wait_for_a_vacuum(world: World, node: Node, people: People) -> None:
+    mary, before = enrol_mary(node, people.stranger()), vacuums(world)
+    node.subjects.erase(mary.subject_id, caller=CLIENT)
+    assert (waiting(node), vacuums(world)) == (1, before)
+    node.enrolments.sweep()
+    assert waiting(node) == 0
+
+
+def test_after_a_restore_what_was_there_before_is_scrubbed(
+    world: World, node: Node, people: People, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    backup = tmp_path_factory.mktemp("backup") / "ledger.backup"
+    back_up(node.store, backup)
+    enrol_mary(node, people.stranger())
+    restore(node.store, backup, replace=True)
+    assert waiting(node) == 1
+    node.enrolments.sweep()
+    assert waiting(node) == 0
 
 
 @contextmanager
