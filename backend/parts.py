@@ -56,7 +56,7 @@ SNAPSHOT_LOOK_S = 15.0
 """How often it is asked whether a snapshot is due, or holds what was erased."""
 SEAL_EVERY_S = 2.0
 SCAN_LOOK_S = 2.0
-LEAVE_THREADS_S = 5.0
+LEAVE_THREADS_S, LEAVE_GALLERY_S = 3.0, 2.0
 """How long the end waits for what is under way: requests had their time before, and a kill at any point is safe."""
 
 
@@ -116,7 +116,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             start_from=snapshots.load if snapshots else lambda _: None,
         )
         replica.start()
-        stack.callback(replica.stop)
+        stack.callback(replica.stop, LEAVE_GALLERY_S)
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
         scans = Scans(store, card, thresholds)

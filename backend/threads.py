@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
@@ -80,5 +81,7 @@ class Threads:
 
     def close(self, within_s: float) -> bool:
         """Before what they use is taken apart; False where a thread hangs, which is left behind."""
-        closed = [lane.close(within_s) for lane in (self._background, self._ledger, self._bodies)]  # each of them, in any case
+        deadline = time.monotonic() + within_s
+        lanes = (self._background, self._ledger, self._bodies)
+        closed = [lane.close(max(0.0, deadline - time.monotonic())) for lane in lanes]  # each of them, in any case
         return all(closed)

@@ -53,7 +53,7 @@ class Snapshots:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """What is being written is given up soon."""
+        """What is being written or read is given up soon."""
         self._stopping.set()
 
     # --- starting from one ----------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ class Snapshots:
     def load(self, room: Room) -> Position | None:
         """The index as of the snapshot; None where there is none to trust, with a line in the log that says why.
 
-        Raises as `Store.read`, and GalleryTooLarge where it does not fit into `room`.
+        Raises as `Store.read`, GalleryTooLarge where it does not fit into `room`, GalleryBehind where it is told to stop.
         """
         with self._store.read() as session:
             row = index_snapshots.of(self._store, session, self._place.holder)
@@ -99,6 +99,8 @@ class Snapshots:
         position = Position(FlatIndex(self._card.dimension, self._card.metric), row.epoch, seq=row.seq)
         position.index.reserve(row.count)
         for ids, half in snapshot_file.read(self._folder.file(row.id), self._header_of(row), key):
+            if self._stopping.is_set():
+                raise GalleryBehind("The service is shutting down")
             gone = np.isnan(half[:, 0])
             vectors = half.astype(np.float32)
             position.index.add(*((ids[~gone], vectors[~gone]) if gone.any() else (ids, vectors)))

@@ -14,8 +14,10 @@ import httpx
 import trustme
 from cryptography import x509
 
+from backend.parts import LEAVE_GALLERY_S, LEAVE_THREADS_S
 from tests.api.pictures import woman
-from tests.api.service import Site, problem_of, serving, wait_until
+from tests.api.service import Site, make_site, problem_of, serving, wait_until
+from tests.postgres import PostgresServer
 
 
 def test_on_sigterm_it_leaves_the_balancer_first_and_goes_on_serving_before_it_ends(fresh_site: Site) -> None:
@@ -63,6 +65,17 @@ def test_what_exceeds_the_graceful_timeout_is_cut_off(fresh_site: Site) -> None:
         wait_until(lambda: "http_requests_in_flight 1.0" in service.get("/metrics").text, what="the request")
         service.terminate()
         assert service.exit_code(within_s=10) == 1
+
+
+def test_it_ends_in_time_though_the_database_server_is_frozen(tmp_path: Path, postgres: PostgresServer) -> None:
+    """The thread that follows the gallery hangs in a driver that waits for an answer."""
+    site = make_site(tmp_path / "site", BACKEND_DATABASE_URL=postgres.new_database())
+    with serving(site, BACKEND_DRAIN_S="1", BACKEND_GRACEFUL_TIMEOUT_S="1") as service, postgres.frozen():
+        wait_until(lambda: service.get("/health").status_code == 503, within_s=10, what="/health being 503")
+        sent = time.monotonic()
+        service.terminate()
+        assert service.exit_code(within_s=30) == 0
+        assert time.monotonic() - sent <= 1 + 1 + LEAVE_THREADS_S + LEAVE_GALLERY_S + 1
 
 
 def test_an_operator_drains_a_replica_which_goes_on_serving(fresh_site: Site) -> None:
