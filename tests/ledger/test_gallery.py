@@ -19,7 +19,7 @@ from backend.gallery.batcher import Batcher
 from backend.gallery.flat import FlatIndex
 from backend.gallery.follow import Position
 from backend.gallery.gate import Gate
-from backend.gallery.memory import Room, memory_total, room_for
+from backend.gallery.memory import Room, room_for
 from backend.gallery.replica import Replica
 from backend.store.gallery_log import checksum_of
 from backend.store.keyring import Keyring
@@ -404,17 +404,6 @@ def test_the_plan_counts_what_an_index_really_takes() -> None:
     index.add(np.arange(n, dtype=np.int64), RNG.standard_normal((n, card.dimension), dtype=np.float32))
     really = index._stored().nbytes + index.ids().nbytes + index._digests[:n].nbytes
     assert room_for(card, 1).needed(n) == really
-
-
-def test_the_memory_limit_of_the_control_group_counts(tmp_path: Path) -> None:
-    assert memory_total(tmp_path) > 2**28
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory_total(tmp_path) > 2**28
-    (tmp_path / "memory.max").write_text("268435456\n")
-    assert memory_total(tmp_path) == 2**28
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("134217728\n")
-    assert memory_total(tmp_path) == 2**27
 
 
 # --- many at once -------------------------------------------------------------------------------------------------
