@@ -86,7 +86,7 @@ class Replica:
         self._poll_s = poll_s
         self._room = room or room_for(card)
         self._start_from = start_from
-        self._begun = False
+        self._begun = self._planned = False
         self._gate = Gate()
         self._following = threading.Lock()
         self._position = Position(FlatIndex(card.dimension, card.metric), epoch="")
@@ -208,11 +208,18 @@ class Replica:
             epoch = self._store.gallery(session).epoch
             head = gallery_log.head(session, self._store.gallery_id)
         self._head_seq = (head.seq or 0) if head else 0
+        self._show_plan(head.count if head else 0)
         position = self._position
         if position.epoch != epoch or position.seq > self._head_seq:
             return True
         in_step = head is not None and head.seq == position.seq
         return in_step and head is not None and position.count_and_checksum() != (head.count, head.checksum)
+
+    def _show_plan(self, templates: int) -> None:
+        """Once, before the memory is taken: also of a gallery that will not fit."""
+        if not self._planned:
+            self._planned = True
+            log.info("memory planned for the gallery", extra={"fields": self._room.plan(templates)})
 
     def _swap(self) -> None:
         self._problem = "The gallery is being built anew"  # nobody searches the old one meanwhile
