@@ -227,7 +227,7 @@ class Enrolments:
                 results = [self._concluded(session, one, next(found)) if isinstance(one, Work) else one for one in results]
         finished = [one for one in results if not isinstance(one, Work)]
         if any(isinstance(one, Outcome) and one.answer.state is wire.SubjectState.rejected for one in finished):
-            scrubbing.settle(self._store)
+            scrubbing.settle_soon(self._store)
         return finished
 
     def _concluded(self, session: Session, work: Work, found: Findings) -> Result:

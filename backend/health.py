@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 
+from backend.cgroup import OURS, ControlGroup
 from backend.wire import Check, CheckStatus
 
 STUCK_AFTER_S = 30.0
 WARN_FACTOR = 5
 """free disk and memory warn below this many times the hard limit"""
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,12 @@ class Resources:
     """bytes that this process can still get, by the machine or by its container's limit"""
 
 
-def read_resources(folders: list[Path]) -> Resources:
+def read_resources(folders: list[Path], group: ControlGroup = OURS) -> Resources:
     """Touches the file system and /proc: call it in a thread."""
     free = min(shutil.disk_usage(folder).free for folder in folders)
-    return Resources(disk_free=free, memory_available=min(psutil.virtual_memory().available, _cgroup_room()))
-
-
-def _cgroup_room() -> int:
-    """Bytes below the memory limit of this cgroup (v2), page cache not counted; very many where there is no limit."""
-    try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
-        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return 1 << 62
-    return (1 << 62) if limit == "max" else int(limit) - used + int(stat.get("inactive_file", 0))
+    available: int = psutil.virtual_memory().available
+    room = group.memory_room()
+    return Resources(disk_free=free, memory_available=available if room is None else min(available, room))
 
 
 def database(problem: str | None, latency_ms: float) -> Check:

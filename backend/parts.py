@@ -35,6 +35,7 @@ from backend.scan_job import ScanJob
 from backend.scans import Scans
 from backend.server import is_loopback
 from backend.settings import Settings
+from backend.store import index_snapshots
 from backend.store.api_keys import Keys
 from backend.store.audit import Audit
 from backend.store.audit_chain import Sealer, unsealed
@@ -56,7 +57,7 @@ SNAPSHOT_LOOK_S = 15.0
 """How often it is asked whether a snapshot is due, or holds what was erased."""
 SEAL_EVERY_S = 2.0
 SCAN_LOOK_S = 2.0
-LEAVE_THREADS_S = 5.0
+LEAVE_THREADS_S, LEAVE_GALLERY_S = 3.0, 2.0
 """How long the end waits for what is under way: requests had their time before, and a kill at any point is safe."""
 
 
@@ -116,7 +117,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             start_from=snapshots.load if snapshots else lambda _: None,
         )
         replica.start()
-        stack.callback(replica.stop)
+        stack.callback(replica.stop, LEAVE_GALLERY_S)
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
         scans = Scans(store, card, thresholds)
@@ -178,7 +179,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
                 Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics)),
                 Job("retention", RETENTION_EVERY_S, partial(_retain, retention, metrics)),
-                *_snapshot_jobs(settings, snapshots, replica),
+                *_snapshot_jobs(settings, store, snapshots, replica),
                 Job("scan", SCAN_LOOK_S, scan_job.work),
                 Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, settings.instance), metrics)),
             ),
@@ -194,10 +195,11 @@ def _snapshots(settings: Settings, store: Store, card: ModelCard) -> Snapshots |
     return Snapshots(store, card, place)
 
 
-def _snapshot_jobs(settings: Settings, snapshots: Snapshots | None, replica: Replica) -> list[Job]:
-    if snapshots is None:
-        return []
-    return [Job("index snapshot", min(SNAPSHOT_LOOK_S, settings.snapshot_every_s), partial(snapshots.keep, replica))]
+def _snapshot_jobs(settings: Settings, store: Store, snapshots: Snapshots | None, replica: Replica) -> list[Job]:
+    """Every replica destroys the keys of old ones, whoever wrote them; some keep one of their own."""
+    look_s = min(SNAPSHOT_LOOK_S, settings.snapshot_every_s)
+    jobs = [Job("outdated index snapshots", look_s, partial(index_snapshots.destroy_outdated, store))]
+    return jobs if snapshots is None else [*jobs, Job("index snapshot", look_s, partial(snapshots.keep, replica))]
 
 
 def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:

@@ -106,7 +106,7 @@ class Subjects:
             records = tree(session, subject.id)
             erasure.erase(self._store, session, records, at=self._store.now(session))
             self._audit.append(session, caller, "subject.erase", subject_id, {"records": records})
-        scrubbing.settle(self._store)
+        scrubbing.settle_soon(self._store)
 
     def erase_sample(self, subject_id: str, sample_id: str, *, caller: Caller, if_match: int | None = None) -> None:
         """One picture and its template; the sample may be on any record of the subject's set.
@@ -128,7 +128,7 @@ class Subjects:
             compare, at = partial(best_comparison, self._metric), self._store.now(session)
             sample_erasure.erase_sample(self._store, session, sample, compare=compare, at=at)
             self._audit.append(session, caller, "sample.erase", sample.subject_id, {"sample": sample_id})
-        scrubbing.settle(self._store)
+        scrubbing.settle_soon(self._store)
 
     def sample_image(self, subject_id: str, sample_id: str, caller: Caller) -> bytes:
         """The face crop as JPEG; every look is audited. The sample may be on any record of the subject's set.

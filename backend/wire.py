@@ -431,6 +431,10 @@ class Self(Answer):
     review_threshold: float
     certain_threshold: float
     gallery_size: int
+    gallery_memory_bytes: int | None = None
+    """planned for a gallery of this size; None of a replica that is older than this field"""
+    gallery_memory_limit_bytes: int | None = None
+    """allowed"""
     seq: int
     lag_s: float
     checksum: str

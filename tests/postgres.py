@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 
 BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
@@ -21,13 +23,14 @@ listen_addresses = '127.0.0.1'
 max_connections = 200
 shared_buffers = 64MB
 log_min_messages = warning
+max_prepared_transactions = 4
 """
 """fsync, full_page_writes and synchronous_commit stay on: the ledger refuses a server without them."""
 
 
 @dataclass
 class PostgresServer:
-    """`stop`, `start` and `kill` act on this server alone, by its own data folder and process id."""
+    """`stop`, `start` and `frozen` act on this server alone, by its own data folder and process id."""
 
     folder: Path
     port: int
@@ -59,6 +62,19 @@ class PostgresServer:
 
     def stop(self, how: str = "fast") -> None:
         self._run("pg_ctl", "-D", str(self.data), "-w", "-t", "60", "-m", how, "stop")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of it halted: connections are accepted, and nothing is ever answered."""
+        postmaster = psutil.Process(self.pid)
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.send_signal(signal.SIGCONT)
 
     @property
     def pid(self) -> int:

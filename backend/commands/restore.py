@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from backend import settings
-from backend.errors import FaceAuthError
+from backend.errors import FaceAuthError, Unavailable
 from backend.faces.load import EngineError, load_engine
 from backend.gallery.candidates import best_comparison
 from backend.settings import Settings
+from backend.store import scrubbing
 from backend.store.backup import BackupError, read_manifest
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
         keyring, compare = Keyring.load(chosen.master_key_file), _comparing(chosen, args.file)
         with closing(Store.open(chosen.database_url.get_secret_value(), keyring=keyring)) as store:
             done = restore(store, args.file, compare=compare, keys_file=args.keys, replace=args.replace)
-            store.scrub()
+            with suppress(Unavailable):  # it is restored all the same, and a replica's sweep does what is left
+                scrubbing.settle(store)
     except (FaceAuthError, KeyringError, UnsafeDatabase, EngineError, BackupError, OSError) as error:
         print(error, file=sys.stderr)
         return FAILED

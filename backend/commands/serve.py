@@ -36,8 +36,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _leave_stuck_threads(status: int) -> None:
-    """The interpreter would wait for ever for a thread that hangs in a native call; everything of ours is closed by now."""
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    """The interpreter would wait for ever for a thread that hangs in a native call, or crash when a daemon returns from one.
+
+    Everything of ours is closed by now.
+    """
+    if threading.active_count() > 1:
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

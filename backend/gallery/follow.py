@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlmodel import Session, col, select
 
+from backend.errors import GalleryBehind
 from backend.faces.engine import ModelCard
 from backend.gallery.flat import FlatIndex
 from backend.gallery.gate import Gate
@@ -82,10 +85,11 @@ def apply(position: Position, batch: Batch, *, gate: Gate, room: Room) -> None:
         position.seq = batch.last.seq or 0
 
 
-def rebuild(store: Store, card: ModelCard, room: Room) -> Position:
+def rebuild(store: Store, card: ModelCard, room: Room, *, stopping: threading.Event | None = None) -> Position:
     """A new index beside the old one, from the templates themselves, in one snapshot.
 
     Raises:
+        GalleryBehind: `stopping` was set meanwhile.
         GalleryDisagrees: templates and log disagree in the database itself.
         GalleryTooLarge: it does not fit into the memory that the plan allows.
     """
@@ -98,8 +102,11 @@ def rebuild(store: Store, card: ModelCard, room: Room) -> Position:
         room.refuse(head.count)
         index.reserve(head.count)
         live = live_seqs(session, store.gallery_id)
-        for some in _some(templates.all_of(session, store.keyring, gallery_id=store.gallery_id), lambda t: t.seq in live):
-            index.add(*_stacked(some))
+        with closing(templates.all_of(session, store.keyring, gallery_id=store.gallery_id)) as stored:
+            for some in _some(stored, lambda template: template.seq in live):
+                if stopping is not None and stopping.is_set():
+                    raise GalleryBehind("The service is shutting down")
+                index.add(*_stacked(some))
     position = Position(index, epoch, seq=head.seq or 0)
     position.compare(head)
     return position

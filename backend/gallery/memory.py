@@ -6,13 +6,12 @@ Better not ready, with a sentence, than killed by the kernel in the middle of a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
+from backend.cgroup import OURS, ControlGroup
 from backend.faces.engine import ModelCard
 
-CGROUP = Path("/sys/fs/cgroup")
 SHARE = 0.7
 """of the machine's or the container's memory, where no setting says otherwise: the rest is for models, images and Python"""
 BESIDE = 2
@@ -67,15 +66,11 @@ def room_for(card: ModelCard, allowed_bytes: int = 0) -> Room:
     return Room(bytes_per_template=4 * card.dimension + ID_AND_DIGEST_BYTES, limit=limit)
 
 
-def memory_total(cgroup: Path = CGROUP) -> int:
-    """Bytes of the machine, or of the control group (v2, v1) where that allows less."""
-    limits: list[int] = [psutil.virtual_memory().total]
-    for file in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
-        try:
-            limits.append(int(file.read_text()))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return min(limits)
+def memory_total(group: ControlGroup = OURS) -> int:
+    """Bytes of the machine, or of the control group where that allows less."""
+    total: int = psutil.virtual_memory().total
+    limit = group.memory_limit()
+    return total if limit is None else min(total, limit)
 
 
 def _mib(count: int) -> str:

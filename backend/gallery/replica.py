@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 PATROL_S = 30.0
 """In so long all of the index's memory is looked at once, a slice at a time."""
 PATROL_LEAST = 8_192
+STOP_S = 2.0
 SHARED_FROM = 25_000 * 512
 """components of all vectors together"""
 
@@ -85,7 +86,7 @@ class Replica:
         self._poll_s = poll_s
         self._room = room or room_for(card)
         self._start_from = start_from
-        self._begun = False
+        self._begun = self._planned = False
         self._gate = Gate()
         self._following = threading.Lock()
         self._position = Position(FlatIndex(card.dimension, card.metric), epoch="")
@@ -112,11 +113,14 @@ class Replica:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = STOP_S) -> bool:
+        """False where a thread hangs, in a driver that a frozen server does not answer: it is left behind, and ends with us."""
         self._stopping.set()
         self._wake.set()
+        deadline = time.monotonic() + within_s
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -185,6 +189,8 @@ class Replica:
         if self._must_rebuild():
             self._swap()
         while True:
+            if self._stopping.is_set():
+                raise GalleryBehind("The service is shutting down")
             with self._store.read() as session:
                 batch = read_batch(self._store, session, after=self._position.seq)
             if batch is None:
@@ -202,15 +208,23 @@ class Replica:
             epoch = self._store.gallery(session).epoch
             head = gallery_log.head(session, self._store.gallery_id)
         self._head_seq = (head.seq or 0) if head else 0
+        self._show_plan(head.count if head else 0)
         position = self._position
         if position.epoch != epoch or position.seq > self._head_seq:
             return True
         in_step = head is not None and head.seq == position.seq
         return in_step and head is not None and position.count_and_checksum() != (head.count, head.checksum)
 
+    def _show_plan(self, templates: int) -> None:
+        """Once, before the memory is taken: also of a gallery that will not fit."""
+        if not self._planned:
+            self._planned = True
+            log.info("memory planned for the gallery", extra={"fields": self._room.plan(templates)})
+
     def _swap(self) -> None:
         self._problem = "The gallery is being built anew"  # nobody searches the old one meanwhile
-        fresh = (None if self._begun else self._start_from(self._room)) or rebuild(self._store, self._card, self._room)
+        fresh = None if self._begun else self._start_from(self._room)
+        fresh = fresh or rebuild(self._store, self._card, self._room, stopping=self._stopping)
         with self._gate.change():
             self._position = fresh
         self._begun = True

@@ -29,13 +29,11 @@ from backend.gallery.snapshot_folder import Place, SnapshotFolder, SnapshotNotKe
 from backend.store import gallery_log, index_snapshots
 from backend.store.database import Store
 from backend.store.ids import new_id
-from backend.store.keyring import KeyringError
+from backend.store.keyring import DataKey, KeyringError, fresh_key
 from backend.store.tables import GalleryChange, IndexSnapshot
 
 log = logging.getLogger(__name__)
 
-KEPT_AFTER_REMOVAL = timedelta(minutes=14)
-"""Then the key of a snapshot is destroyed, whoever's it is and whether or not there is a new one: the promise is 15 minutes."""
 LARGEST_NORM = 1.6
 """Half precision rounds a component x by at most 2⁻¹¹·|x|, or 2⁻²⁵ where x is tiny. So a vector moves by at most
 2⁻¹¹·1.6 + 2⁻²⁵·√d < 8·10⁻⁴, and so does its distance to any other, and its inner product with any unit vector: less than
@@ -53,7 +51,7 @@ class Snapshots:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """What is being written is given up soon."""
+        """What is being written or read is given up soon."""
         self._stopping.set()
 
     # --- starting from one ----------------------------------------------------------------------------------------
@@ -61,7 +59,7 @@ class Snapshots:
     def load(self, room: Room) -> Position | None:
         """The index as of the snapshot; None where there is none to trust, with a line in the log that says why.
 
-        Raises as `Store.read`, and GalleryTooLarge where it does not fit into `room`.
+        Raises as `Store.read`, GalleryTooLarge where it does not fit into `room`, GalleryBehind where it is told to stop.
         """
         with self._store.read() as session:
             row = index_snapshots.of(self._store, session, self._place.holder)
@@ -99,6 +97,8 @@ class Snapshots:
         position = Position(FlatIndex(self._card.dimension, self._card.metric), row.epoch, seq=row.seq)
         position.index.reserve(row.count)
         for ids, half in snapshot_file.read(self._folder.file(row.id), self._header_of(row), key):
+            if self._stopping.is_set():
+                raise GalleryBehind("The service is shutting down")
             gone = np.isnan(half[:, 0])
             vectors = half.astype(np.float32)
             position.index.add(*((ids[~gone], vectors[~gone]) if gone.any() else (ids, vectors)))
@@ -130,10 +130,9 @@ class Snapshots:
     # --- keeping one ----------------------------------------------------------------------------------------------
 
     def keep(self, replica: Replica) -> None:
-        """The background job: destroy what holds erased templates for too long, and renew this replica's own when it is due."""
+        """The background job: renew this replica's own when it is due."""
         if not self._asked:
             return  # the start comes first, and may use the old one
-        self._destroy_outdated()
         if time.monotonic() < self._not_before or not self._is_due(replica):
             return
         try:
@@ -143,17 +142,6 @@ class Snapshots:
         except BaseException:
             self._not_before = time.monotonic() + self._place.every_s  # a full disk is not helped by trying at once
             raise
-
-    def _destroy_outdated(self) -> None:
-        with self._store.read() as session:
-            before = self._store.now(session) - KEPT_AFTER_REMOVAL
-            outdated = index_snapshots.holding_removed(self._store, session, before=before)
-        if outdated:
-            with self._store.write() as session:
-                index_snapshots.destroy(self._store, session, outdated)
-            log.info(
-                "keys of index snapshots destroyed: they held erased templates", extra={"fields": {"snapshots": len(outdated)}}
-            )
 
     def _is_due(self, replica: Replica) -> bool:
         status = replica.status()
@@ -179,11 +167,9 @@ class Snapshots:
             checksum=gallery_log.checksum_of(standing.ids),
         )
         self._folder.prepare(header.file_bytes)
-        with self._store.read() as session:
-            keyring = self._store.keyring_of(session)
-        wrapped, key = index_snapshots.new_key(keyring, header.id)
-        snapshot_file.write(self._folder.file(header.id), header, key, self._chunks(replica, standing, header))
-        row = self._put(header, wrapped)
+        key = fresh_key()
+        snapshot_file.write(self._folder.file(header.id), header, DataKey(key), self._chunks(replica, standing, header))
+        row = self._put(header, key)
         self._folder.tidy(keep=row.id)
         fields = {"seq": row.seq, "templates": row.count, "seconds": round(time.monotonic() - started, 2)}
         log.info("index snapshot written", extra={"fields": fields})
@@ -199,7 +185,7 @@ class Snapshots:
                 raise SnapshotNotKept(f"vectors longer than {LARGEST_NORM} would lose too much in an index snapshot")
             yield ids, vectors.astype(np.float16)
 
-    def _put(self, header: Header, wrapped: bytes) -> IndexSnapshot:
+    def _put(self, header: Header, key: bytes) -> IndexSnapshot:
         with self._store.write() as session:
             row = IndexSnapshot(
                 gallery_id=header.gallery_id,
@@ -210,7 +196,7 @@ class Snapshots:
                 seq=header.seq,
                 count=header.count,
                 checksum=header.checksum,
-                wrapped_key=wrapped,
+                wrapped_key=index_snapshots.wrapped(self._store, session, header.id, key),
                 created_at=self._store.now(session),
             )
             index_snapshots.put(self._store, session, row)

@@ -52,6 +52,8 @@ def _self(parts: Parts) -> wire.Self:
         review_threshold=parts.thresholds.review,
         certain_threshold=parts.thresholds.certain,
         gallery_size=gallery.size,
+        gallery_memory_bytes=gallery.memory_bytes,
+        gallery_memory_limit_bytes=gallery.memory_limit_bytes,
         seq=gallery.seq,
         lag_s=gallery.lag_s,
         checksum=gallery.checksum,

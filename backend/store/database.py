@@ -161,8 +161,12 @@ class Store:
         with self.read() as session:
             return self.gallery(session).model_id
 
+    @property
+    def scrubs_quickly(self) -> bool:
+        return self._database.scrubs_quickly
+
     def scrub(self) -> bool:
-        """Leave no erased byte in the database's log; False while somebody reads: try again."""
+        """Leave no erased byte where the database itself would keep it; False while somebody reads: try again."""
         try:
             with translated(self._database):
                 return self._database.scrub()

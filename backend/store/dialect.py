@@ -28,6 +28,8 @@ class Database(Protocol):
     engine: Engine
     snapshot_options: Mapping[str, Any]
     """execution options of a transaction that sees one moment throughout"""
+    scrubs_quickly: bool
+    """whether somebody who waits for an answer may wait for `scrub` as well"""
 
     @property
     def folder(self) -> Path | None:

@@ -5,11 +5,12 @@ A file opens for nobody without its row. So overwriting or deleting the row dest
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlmodel import Session, col, delete, exists, select
+from sqlmodel import Session, col, delete, exists, or_, select
 
 from backend.store import scrubbing
 from backend.store.keyring import DataKey, Keyring
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
     from backend.store.database import Store
 
 
+KEPT_AFTER_REMOVAL = timedelta(minutes=14)
+"""Then the key of a snapshot is destroyed, whoever's it is and whether or not there is a new one: the promise is 15 minutes."""
+
+log = logging.getLogger(__name__)
+
+
 def of(store: Store, session: Session, holder: str) -> IndexSnapshot | None:
     return session.get(IndexSnapshot, (store.gallery_id, holder))
 
 
-def new_key(keyring: Keyring, snapshot_id: str) -> tuple[bytes, DataKey]:
-    """The wrapped form, for the row, and the key."""
-    return keyring.new_key(context_of(snapshot_id))
+def wrapped(store: Store, session: Session, snapshot_id: str, key: bytes) -> bytes:
+    """For the row, within the write transaction that stores it: the gallery may name another key since the file was begun."""
+    return store.keyring_of(session).wrapped(context_of(snapshot_id), key)
 
 
 def key_of(keyring: Keyring, row: IndexSnapshot) -> DataKey:
@@ -49,15 +56,29 @@ def destroy(store: Store, session: Session, ids: Collection[str]) -> None:
         scrubbing.ask(session, gallery_id=store.gallery_id, at=store.now(session))
 
 
+def destroy_outdated(store: Store) -> None:
+    """The background job of every replica, also of one that keeps none: who wrote it may be down, its disk out of reach."""
+    with store.read() as session:
+        outdated = holding_removed(store, session, before=store.now(session) - KEPT_AFTER_REMOVAL)
+    if outdated:
+        with store.write() as session:
+            destroy(store, session, outdated)
+        log.info("keys of index snapshots destroyed: they held erased templates", extra={"fields": {"snapshots": len(outdated)}})
+
+
 def holding_removed(store: Store, session: Session, *, before: datetime) -> list[str]:
-    """Ids of snapshots, of whatever replica, with a template in them that left the gallery before `before`."""
+    """Ids of snapshots, of whatever replica, with a template in them that left the gallery before `before`.
+
+    What one of another epoch holds (begun before a restore, finished after it) this log does not tell: it may be anybody.
+    """
     removed = exists().where(
         col(GalleryChange.gallery_id) == store.gallery_id,
         col(GalleryChange.seq) > col(IndexSnapshot.seq),
         col(GalleryChange.kind) == Change.remove,
         col(GalleryChange.at) < before,
     )
-    return list(session.exec(select(IndexSnapshot.id).where(IndexSnapshot.gallery_id == store.gallery_id, removed)))
+    outdated = or_(removed, col(IndexSnapshot.epoch) != store.gallery(session).epoch)
+    return list(session.exec(select(IndexSnapshot.id).where(IndexSnapshot.gallery_id == store.gallery_id, outdated)))
 
 
 def context_of(snapshot_id: str) -> str:

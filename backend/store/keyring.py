@@ -51,6 +51,10 @@ class DataKey:
         return _open(self._aead, sealed, context)
 
 
+def fresh_key() -> bytes:
+    return secrets.token_bytes(KEY_BYTES)
+
+
 class SubjectKey(DataKey):
     """The data key of one subject."""
 
@@ -111,7 +115,7 @@ class Keyring:
     @classmethod
     def create(cls, path: Path) -> Keyring:
         """A new key in a file that only its owner reads; an existing file is never overwritten (FileExistsError)."""
-        key = secrets.token_bytes(KEY_BYTES)
+        key = fresh_key()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -122,24 +126,19 @@ class Keyring:
 
     def new_subject_key(self, subject_id: str) -> tuple[bytes, SubjectKey]:
         """The wrapped form, to be stored, and the key."""
-        wrapped, key = self._new(subject_id)
-        return wrapped, SubjectKey(key)
+        key = fresh_key()
+        return self._sealed(key, subject_id), SubjectKey(key)
 
     def subject_key(self, subject_id: str, wrapped: bytes) -> SubjectKey:
         return SubjectKey(self._unwrap(wrapped, subject_id))
 
-    def new_key(self, context: str) -> tuple[bytes, DataKey]:
-        """As `new_subject_key`, for what belongs to no one subject; the wrapped form opens for the same `context` only."""
-        wrapped, key = self._new(context)
-        return wrapped, DataKey(key)
+    def wrapped(self, context: str, key: bytes) -> bytes:
+        """A key that belongs to no one subject (see `fresh_key`), to be stored; it opens for the same `context` only."""
+        return self._sealed(key, context)
 
     def key(self, context: str, wrapped: bytes) -> DataKey:
         """Raises KeyringError where the key file or the context is another, or a byte was changed."""
         return DataKey(self._unwrap(wrapped, context))
-
-    def _new(self, context: str) -> tuple[bytes, bytes]:
-        key = secrets.token_bytes(KEY_BYTES)
-        return self._sealed(key, context), key
 
     def wrapped_anew(self, context: str, wrapped: bytes) -> bytes | None:
         """The same key, wrapped by the one that wraps now; None where it is so already. Raises KeyringError where none opens."""

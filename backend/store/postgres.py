@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from backend.errors import DatabaseAway, NotReady, Unavailable
+from backend.store import vacuum
 from backend.store.dialect import BUSY_TIMEOUT_S, NO_SCHEMA, UnsafeDatabase
 
 LEDGER_LOCK = int.from_bytes(b"faceauth")
@@ -37,9 +38,6 @@ REFUSALS = ("authentication failed", "no password supplied", "no pg_hba.conf ent
 """Of an attempt to connect psycopg has no SQLSTATE, only the server's words; in another language the general sentence stands."""
 READ_ONLY = "25006"
 NO_TABLE_OR_COLUMN = ("42P01", "42703")
-REWRITTEN = "index_snapshot"
-"""A row for each replica: in so small a table a destroyed key would lie in a gap of its page for long."""
-SCRUBBED = ("subject", "sample", "template", "idempotency", "enrolment", "decision", "outbox", "gallery")
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +47,7 @@ class PostgresDatabase:
 
     folder = None
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    scrubs_quickly = False
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url).set(drivername="postgresql+psycopg")
@@ -134,11 +133,9 @@ class PostgresDatabase:
         return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def scrub(self) -> bool:
-        """Dead rows are taken out of the tables' pages. The server's own log (WAL) keeps ciphertext until it is recycled."""
+        """The server's own log (WAL) keeps ciphertext until it is recycled, the gaps in pages until they are used again."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {', '.join(SCRUBBED)}")
-            connection.exec_driver_sql(f"VACUUM (FULL, SKIP_LOCKED) {REWRITTEN}")
-        return True
+            return vacuum.scrub(connection)
 
     def translate(self, error: Exception) -> Unavailable | None:
         if isinstance(error, PoolTimeout):

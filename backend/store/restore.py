@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlmodel import Session, col, select, update
 
-from backend.store import audit_chain, gone
+from backend.store import audit_chain, gone, scrubbing
 from backend.store.audit import Audit
 from backend.store.backup import (
     BackupError,
@@ -192,5 +192,6 @@ def _begin_anew(store: Store, session: Session) -> str:
     session.exec(update(DuplicateCase).values(lease_holder=None, lease_holder_name=None, lease_until=None))
     pending = update(Enrolment).where(col(Enrolment.state) == EnrolmentState.pending)
     session.exec(pending.values(lease_holder="", lease_until=store.now(session)))
+    scrubbing.ask(session, gallery_id=store.gallery_id, at=store.now(session))  # of what was there before
     session.flush()
     return gallery.epoch

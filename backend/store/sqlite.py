@@ -54,6 +54,7 @@ class SqliteDatabase:
     """One file, reached through a pool of connections; `path` is absolute."""
 
     snapshot_options: Mapping[str, Any] = {}  # every read transaction sees one moment
+    scrubs_quickly = True
 
     def __init__(self, url: str) -> None:
         name = make_url(url).database

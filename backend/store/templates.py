@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +57,11 @@ def of_enrolment(session: Session, keyring: Keyring, *, gallery_id: str, enrolme
     return sorted(_opened(session, keyring, rows), key=lambda template: template.seq)
 
 
-def all_of(session: Session, keyring: Keyring, *, gallery_id: str) -> Iterator[StoredTemplate]:
-    """Every template whose subject still has its key, a few thousand rows in memory at a time, by seq."""
+def all_of(session: Session, keyring: Keyring, *, gallery_id: str) -> Generator[StoredTemplate, None, None]:
+    """Every template whose subject still has its key, a few thousand rows in memory at a time, by seq.
+
+    Who may not read it to its end closes it before the session ends.
+    """
     query = _select(gallery_id).order_by(col(Template.seq)).execution_options(yield_per=2000)
     return _opened(session, keyring, query)
 
@@ -75,8 +78,13 @@ def _select(gallery_id: str) -> Rows:
     return query.where(Template.gallery_id == gallery_id, col(Subject.wrapped_key).is_not(None))
 
 
-def _opened(session: Session, keyring: Keyring, query: Rows) -> Iterator[StoredTemplate]:
-    for template, sample_state, enrolment_id, subject in session.exec(query):
+def _opened(session: Session, keyring: Keyring, query: Rows) -> Generator[StoredTemplate, None, None]:
+    with session.exec(query) as rows:
+        yield from _each(keyring, rows)
+
+
+def _each(keyring: Keyring, rows: Iterable[tuple[Template, str, str, Subject]]) -> Iterator[StoredTemplate]:
+    for template, sample_state, enrolment_id, subject in rows:
         key = key_of(keyring, subject)
         if key is None:  # excluded by the query
             continue

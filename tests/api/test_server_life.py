@@ -14,8 +14,10 @@ import httpx
 import trustme
 from cryptography import x509
 
+from backend.parts import LEAVE_GALLERY_S, LEAVE_THREADS_S
 from tests.api.pictures import woman
-from tests.api.service import Site, problem_of, serving, wait_until
+from tests.api.service import Service, Site, make_site, problem_of, serving, wait_until
+from tests.postgres import PostgresServer
 
 
 def test_on_sigterm_it_leaves_the_balancer_first_and_goes_on_serving_before_it_ends(fresh_site: Site) -> None:
@@ -65,6 +67,17 @@ def test_what_exceeds_the_graceful_timeout_is_cut_off(fresh_site: Site) -> None:
         assert service.exit_code(within_s=10) == 1
 
 
+def test_it_ends_in_time_though_the_database_server_is_frozen(tmp_path: Path, postgres: PostgresServer) -> None:
+    """The thread that follows the gallery hangs in a driver that waits for an answer."""
+    site = make_site(tmp_path / "site", BACKEND_DATABASE_URL=postgres.new_database())
+    with serving(site, BACKEND_DRAIN_S="1", BACKEND_GRACEFUL_TIMEOUT_S="1") as service, postgres.frozen():
+        wait_until(lambda: service.get("/health").status_code == 503, within_s=10, what="/health being 503")
+        sent = time.monotonic()
+        service.terminate()
+        assert service.exit_code(within_s=30) == 0
+        assert time.monotonic() - sent <= 1 + 1 + LEAVE_THREADS_S + LEAVE_GALLERY_S + 1
+
+
 def test_an_operator_drains_a_replica_which_goes_on_serving(fresh_site: Site) -> None:
     with serving(fresh_site) as service:
         with service.client(fresh_site.key("operator")) as client:
@@ -74,6 +87,26 @@ def test_an_operator_drains_a_replica_which_goes_on_serving(fresh_site: Site) ->
             assert client.subjects().total == 0
         service.terminate()
         assert service.exit_code() == 0
+
+
+def test_the_memory_that_is_planned_and_allowed_for_the_gallery_is_told_at_the_start_and_when_asked(fresh_site: Site) -> None:
+    each, allowed = 128 * 4 + 16, 1_000_000
+    limit = {"BACKEND_GALLERY_MEMORY_BYTES": str(allowed)}
+    with serving(fresh_site, name="b1", **limit) as service:
+        body = {"images": [b64encode(woman()).decode()]}
+        assert service.request("POST", "/v1/subjects", fresh_site.key("client"), body).status_code == 201
+        assert "templates=0" in _planned(service)
+    with serving(fresh_site, name="b2", **limit) as service:
+        planned = {"templates": 1, "bytes_per_template": each, "needed_bytes": each, "while_built_anew_bytes": 2 * each}
+        planned |= {"limit_bytes": allowed, "most_templates": allowed // each}
+        assert _planned(service).endswith(" ".join(f"{name}={value}" for name, value in planned.items()))
+        told = service.client(fresh_site.key("viewer")).self()
+        assert (told.gallery_memory_bytes, told.gallery_memory_limit_bytes) == (each, allowed)
+
+
+def _planned(service: Service) -> str:
+    (line,) = [line for line in service.log("app.log").splitlines() if "memory planned for the gallery" in line]
+    return line
 
 
 def test_without_keys_and_signers_only_loopback_is_listened_on(fresh_site: Site) -> None:

@@ -8,13 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backend.errors import DeadlineExceeded, Overloaded
-from backend.faces.cores import usable_cores
 from backend.faces.pool import InferencePool
 
 Within = 10.0
@@ -185,24 +183,3 @@ def test_a_closed_pool_refuses_with_503() -> None:
     with pytest.raises(Overloaded):
         asyncio.run(here.run(lambda: None))
     assert here.waiting == 0
-
-
-@pytest.mark.parametrize(
-    ("files", "at_most"),
-    [
-        ({"cpu.max": "100000 100000\n"}, 1),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
-    ],
-)
-def test_the_quota_of_the_control_group_bounds_the_cores(tmp_path: Path, files: dict[str, str], at_most: int) -> None:
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content)
-    assert usable_cores(tmp_path) == at_most
-
-
-@pytest.mark.parametrize("content", ["max 100000\n", "", "nonsense", "0 0"])
-def test_without_a_quota_the_affinity_counts(tmp_path: Path, content: str) -> None:
-    (tmp_path / "cpu.max").write_text(content)
-    assert usable_cores(tmp_path) == usable_cores(tmp_path / "no such folder") >= 1

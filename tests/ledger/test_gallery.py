@@ -14,10 +14,12 @@ from sqlmodel import col, delete, update
 
 from backend.errors import GalleryBehind
 from backend.faces.engine import Metric
+from backend.gallery import follow
 from backend.gallery.batcher import Batcher
 from backend.gallery.flat import FlatIndex
+from backend.gallery.follow import Position
 from backend.gallery.gate import Gate
-from backend.gallery.memory import Room, memory_total, room_for
+from backend.gallery.memory import Room, room_for
 from backend.gallery.replica import Replica
 from backend.store.gallery_log import checksum_of
 from backend.store.keyring import Keyring
@@ -142,7 +144,7 @@ def test_an_add_is_skipped_also_where_its_removal_lies_in_a_later_batch(
     writer.subjects.erase(ids[0], caller=CLIENT)
     monkeypatch.setattr(follow, "BATCH", 2)
     rebuilt: list[int] = []
-    monkeypatch.setattr("backend.gallery.replica.rebuild", lambda *_: rebuilt.append(1))
+    monkeypatch.setattr("backend.gallery.replica.rebuild", lambda *_, **__: rebuilt.append(1))
     late.replica.catch_up()
     assert late.replica.size == 3
     assert rebuilt == []
@@ -310,10 +312,10 @@ def test_nobody_is_answered_from_an_index_in_doubt_while_it_is_built_anew(
     answers: list[object] = []
     real = module.rebuild
 
-    def slow(*given: object) -> object:
+    def slow(*given: object, **more: object) -> object:
         with pytest.raises(GalleryBehind, match="built anew"):
             answers.append(node.replica.within(person, 0.9))
-        return real(*given)  # type: ignore[arg-type]
+        return real(*given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "rebuild", slow)
     node.replica._position.index._stored()[0, 0] = 9.0  # type: ignore[attr-defined]
@@ -337,6 +339,31 @@ def test_after_a_restore_no_number_of_the_old_gallery_stands_for_one_of_the_new(
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("while_it", ["builds", "follows"])
+def test_a_replica_stops_at_once_in_the_midst_of_a_long_gallery(
+    world: World, people: People, monkeypatch: pytest.MonkeyPatch, while_it: str
+) -> None:
+    node, begun = world.node(), threading.Event()
+    slow = Replica(node.store, CARD)
+    if while_it == "follows":
+        slow.catch_up()
+    for person in people.strangers(20):
+        node.enrol(person)
+
+    def add_slowly(self: FlatIndex, ids: object, vectors: object) -> None:
+        begun.set()
+        time.sleep(0.3)
+
+    monkeypatch.setattr(follow, "BATCH", 1)
+    monkeypatch.setattr(FlatIndex, "add", add_slowly)
+    monkeypatch.setattr(Position, "compare", lambda *_: None)
+    slow.start()
+    assert begun.wait(10)
+    began = time.monotonic()
+    assert slow.stop(within_s=5.0)
+    assert time.monotonic() - began < 2.0
 
 
 def test_a_gallery_that_cannot_fit_is_refused_with_what_to_change_and_taken_once_it_fits(world: World, people: People) -> None:
@@ -377,17 +404,6 @@ def test_the_plan_counts_what_an_index_really_takes() -> None:
     index.add(np.arange(n, dtype=np.int64), RNG.standard_normal((n, card.dimension), dtype=np.float32))
     really = index._stored().nbytes + index.ids().nbytes + index._digests[:n].nbytes
     assert room_for(card, 1).needed(n) == really
-
-
-def test_the_memory_limit_of_the_control_group_counts(tmp_path: Path) -> None:
-    assert memory_total(tmp_path) > 2**28
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory_total(tmp_path) > 2**28
-    (tmp_path / "memory.max").write_text("268435456\n")
-    assert memory_total(tmp_path) == 2**28
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("134217728\n")
-    assert memory_total(tmp_path) == 2**27
 
 
 # --- many at once -------------------------------------------------------------------------------------------------

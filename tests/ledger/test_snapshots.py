@@ -23,12 +23,14 @@ from backend.gallery.candidates import MARGIN
 from backend.gallery.flat import FlatIndex
 from backend.gallery.memory import Room, room_for
 from backend.gallery.replica import Replica, Standing
-from backend.gallery.snapshot import KEPT_AFTER_REMOVAL, LARGEST_NORM, Snapshots
+from backend.gallery.snapshot import LARGEST_NORM, Snapshots
 from backend.gallery.snapshot_file import Header, Unusable
 from backend.gallery.snapshot_folder import Place, SnapshotNotKept
 from backend.recognition import LEAST_FETCHED
 from backend.store import index_snapshots
-from backend.store.keyring import SEALED_MORE, DataKey, Keyring, KeyringError
+from backend.store.key_file import KeyFileWatch, add_key, keep_newest
+from backend.store.keyring import SEALED_MORE, DataKey, Keyring, KeyringError, fresh_key
+from backend.store.rotation import retire, rotate
 from backend.store.tables import GalleryChange, IndexSnapshot, Subject
 from tests.ledger.world import CARD, CLIENT, DIMENSION, ON_SQLITE, Node, People, World, probe
 
@@ -246,7 +248,7 @@ def test_the_same_replicas_older_file_is_refused(
 
 
 def test_a_chunk_of_another_file_is_refused_though_the_key_is_the_same(tmp_path: Path) -> None:
-    _, key = Keyring(bytes(32)).new_key("test")
+    key = DataKey(bytes(32))
     headers = [Header(f"snp_{n}", "main", "model", DIMENSION, "epoch", 9, 4, 0) for n in (1, 2)]
     ids, vectors = np.arange(4, dtype=np.int64), np.zeros((4, DIMENSION), np.float16)
     for header in headers:
@@ -301,7 +303,7 @@ def test_the_key_of_another_snapshot_opens_nothing(
     """As it would be where somebody put a wrapped key of the right form into the row."""
     vectors = filled(world, node, people)
     (row,) = rows(node)
-    wrapped, _ = index_snapshots.new_key(node.store.keyring, row.id)
+    wrapped = node.store.keyring.wrapped(index_snapshots.context_of(row.id), fresh_key())
     with node.store.write() as session:
         in_row(wrapped_key=wrapped)(session)
     refused(world, node, vectors, lines, "does not open")
@@ -689,18 +691,60 @@ def test_no_vector_stands_readable_in_a_snapshot(world: World, node: Node, peopl
 def test_whoever_is_up_destroys_the_key_of_a_snapshot_that_holds_an_erased_person_for_too_long(
     world: World, node: Node, people: People
 ) -> None:
-    """The replica that made it may be down, and its disk out of reach."""
+    """The replica that made it may be down, and its disk out of reach; who is up may keep no snapshots."""
     mary = node.enrol(people.stranger())
     filled(world, node, people)
     node.subjects.erase(mary.subject_id, caller=CLIENT)
     other, kept = started(world, node, holder="b2")
     kept.keep(other)
+    index_snapshots.destroy_outdated(node.store)
     assert [row.holder for row in rows(node)] == ["b1", "b2"]  # b1 has its time to write a new one
     with node.store.write() as session:
         removal = session.exec(select(GalleryChange).where(GalleryChange.kind == "remove")).one()
-        removal.at -= KEPT_AFTER_REMOVAL
-    kept.keep(other)
+        removal.at -= index_snapshots.KEPT_AFTER_REMOVAL
+    index_snapshots.destroy_outdated(node.store)
     assert [row.holder for row in rows(node)] == ["b2"]  # and b2's own was made after the removal
+
+
+def test_a_snapshot_that_was_begun_before_a_restore_loses_its_key(world: World, node: Node, people: People) -> None:
+    """The new log does not tell whom it holds."""
+    for person in people.strangers(8):
+        node.enrol(person)
+
+    def restored() -> None:
+        with node.store.write() as session:
+            node.store.gallery(session).epoch = "restored"
+
+    kept = snapshots(world, node)
+    replica = Disturbed(node.store, CARD, start_from=kept.load)
+    replica.catch_up()
+    replica.between = restored
+    kept.keep(replica)
+    assert [row.epoch for row in rows(node)] != ["restored"]
+    index_snapshots.destroy_outdated(node.store)
+    assert rows(node) == []
+
+
+def test_a_key_that_was_replaced_while_a_snapshot_was_written_wraps_none(world: World, node: Node, people: People) -> None:
+    for person in people.strangers(8):
+        node.enrol(person)
+
+    def replaced() -> None:
+        replica.between = lambda: None
+        add_key(world.key_file)
+        KeyFileWatch(node.store, world.key_file).look()
+        rotate(node.store)
+        assert retire(node.store) == 1
+        keep_newest(world.key_file)
+        KeyFileWatch(node.store, world.key_file).look()
+
+    kept = snapshots(world, node)
+    replica = Disturbed(node.store, CARD, start_from=kept.load)
+    replica.catch_up()
+    replica.between = replaced
+    kept.keep(replica)
+    (row,) = rows(node)
+    assert index_snapshots.key_of(Keyring.load(world.key_file), row), "the old key is in no file any more"
 
 
 @pytest.mark.parametrize("how", ["renewed", "destroyed"])

@@ -12,7 +12,7 @@ from backend.errors import DatabaseAway, NotReady
 from backend.store import schema, sqlite
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
-from backend.store.keyring import Keyring, KeyringError
+from backend.store.keyring import DataKey, Keyring, KeyringError, fresh_key
 from backend.store.migration import MigrationError, Upgrade, pin, upgrade
 from backend.store.tables.base import Table
 from tests.ledger.world import CARD, MODEL, ON_SQLITE, Node, People, World
@@ -176,10 +176,11 @@ def test_a_ciphertext_opens_only_in_its_own_place_and_unchanged() -> None:
 
 def test_a_data_key_of_no_subject_is_bound_to_what_it_is_for() -> None:
     keyring = Keyring(bytes(32))
-    wrapped, key = keyring.new_key("index-snapshot:snap_1")
+    fresh = fresh_key()
+    wrapped, key = keyring.wrapped("index-snapshot:snap_1", fresh), DataKey(fresh)
     sealed = key.seal(b"vectors", context="chunk 1")
     assert keyring.key("index-snapshot:snap_1", wrapped).open(sealed, context="chunk 1") == b"vectors"
-    assert keyring.new_key("index-snapshot:snap_1")[0] != wrapped
+    assert keyring.wrapped("index-snapshot:snap_1", fresh) != wrapped
     for attempt in (
         lambda: keyring.key("index-snapshot:snap_2", wrapped),
         lambda: Keyring(bytes(range(32))).key("index-snapshot:snap_1", wrapped),

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import base64
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -25,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import psutil
 
 from tests.api.service import Service, Site, make_site, serving
 from tests.postgres import PostgresServer, postgres_server
@@ -124,15 +122,8 @@ def _away(server: PostgresServer, how: str) -> Iterator[None]:
         yield
         server.start()
         return
-    postmaster = psutil.Process(server.pid)
-    frozen = [postmaster, *postmaster.children(recursive=True)]
-    for process in frozen:
-        process.send_signal(signal.SIGSTOP)
-    try:
+    with server.frozen():
         yield
-    finally:
-        for process in frozen:
-            process.send_signal(signal.SIGCONT)
 
 
 def _until_unhealthy(services: Sequence[Service]) -> None:

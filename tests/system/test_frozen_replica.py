@@ -23,6 +23,7 @@ def test_a_replica_that_was_frozen_while_others_enrolled_and_erased_serves_nothi
     assert outcome.answers.wrong == []
     assert outcome.answers.erased_returned == 0
     assert outcome.answers.right > 0
+    assert outcome.answers.older > 0, "it was in step before anybody asked, so nobody had to be kept waiting"
     assert outcome.erased > 0
     assert outcome.missed == 0
     assert not outcome.twice
