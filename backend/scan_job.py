@@ -28,7 +28,7 @@ from backend.store import job_leases, scans, templates
 from backend.store.audit import Audit
 from backend.store.caller import SYSTEM
 from backend.store.database import Store
-from backend.store.pairs import Circumstances, FoundPair
+from backend.store.pairs import Circumstances, FoundPair, band_of
 from backend.store.scans import JOB, Fence, Options
 from backend.store.tables import CalibrationRow, Scan, ScanState
 from backend.store.templates import StoredTemplate
@@ -151,7 +151,7 @@ class ScanJob:
             score = float(scores(self._card.metric, one.vector[None], other.vector[None])[0, 0])
             if score < threshold:
                 continue
-            band = scans.band_of(score, self._thresholds.certain)
+            band = band_of(score, self._thresholds.certain)
             pair = FoundPair((one.subject_id, other.subject_id), (one.sample_id, other.sample_id), score, band).ordered()
             if (known := best.get(pair.subject_ids)) is None or pair.score > known.score:
                 best[pair.subject_ids] = pair

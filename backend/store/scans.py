@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session, col, delete, func, or_, select
 
@@ -167,7 +167,3 @@ def _forget(session: Session, ours: Iterable[str], theirs: Iterable[str]) -> Non
         col(DistinctPair.a_subject_id).in_(b) & col(DistinctPair.b_subject_id).in_(a),
     )
     session.exec(delete(DistinctPair).where(either))
-
-
-def band_of(score: float, certain_threshold: float) -> Literal["review", "certain"]:
-    return "certain" if score >= certain_threshold else "review"
