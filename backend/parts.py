@@ -40,6 +40,7 @@ from backend.store.audit import Audit
 from backend.store.audit_chain import Sealer, unsealed
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
+from backend.store.job_leases import new_holder
 from backend.store.key_file import KeyFileWatch
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.stats import stats
@@ -120,7 +121,8 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
         scans = Scans(store, card, thresholds)
-        scan_job = ScanJob(store, replica, card, thresholds, holder=settings.instance)
+        holder = new_holder(settings.instance)
+        scan_job = ScanJob(store, replica, card, thresholds, holder=holder)
         threads = Threads()
         stack.callback(threads.close, LEAVE_THREADS_S)
         stack.callback(scan_job.stop)
@@ -133,13 +135,13 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             replica,
             card,
             thresholds,
-            instance=settings.instance,
+            holder=holder,
             lease_s=settings.enrolment_lease_s,
             store_images=settings.store_images,
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
-        retention = Retention(store, _periods(settings), holder=settings.instance)
+        retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         yield Parts(
             settings=settings,
@@ -180,7 +182,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 Job("retention", RETENTION_EVERY_S, partial(_retain, retention, metrics)),
                 *_snapshot_jobs(settings, snapshots, replica),
                 Job("scan", SCAN_LOOK_S, scan_job.work),
-                Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, settings.instance), metrics)),
+                Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, holder), metrics)),
             ),
         )
 
