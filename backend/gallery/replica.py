@@ -122,6 +122,7 @@ class Replica:
         while not self._stopping.is_set():
             try:
                 self.catch_up()
+                self.patrol()
             except Unavailable:
                 pass  # the database is away: `status` tells the lag, and the next round tries again
             except Exception as error:  # the follower must outlive whatever it meets; /ready fails meanwhile
@@ -135,13 +136,15 @@ class Replica:
         if not self._following.acquire(timeout=-1 if within_s is None else max(0.0, within_s)):
             raise GalleryBehind(self._problem)
         try:
-            self._problem = self._follow_to_the_end()
-            self._patrol()
-            self._tell()
-            if self._problem is None:
-                self._in_step_at = time.monotonic()
+            self._follow_once()
         finally:
             self._following.release()
+
+    def _follow_once(self) -> None:
+        self._problem = self._follow_to_the_end()
+        self._tell()
+        if self._problem is None:
+            self._in_step_at = time.monotonic()
 
     def _follow_to_the_end(self) -> str | None:
         """What stands in the way, as a sentence for /ready."""
@@ -156,21 +159,26 @@ class Replica:
         except KeyringError:
             return "Stored templates do not open: the key file is not the one that they were encrypted with"
 
-    def _patrol(self) -> None:
-        """Only the thread that follows changes the index, so it may read it here, beside the searches."""
-        index = self._position.index
-        if self._patrolled >= index.size:
-            self._patrolled = 0
-        until = self._patrolled + max(PATROL_LEAST, round(index.size * self._poll_s / PATROL_S))
-        if not index.is_sound(slice(self._patrolled, until)):
-            log.error("the gallery's memory changed by itself: building it anew", extra={"fields": {"seq": self._position.seq}})
-            self._problem = self._built_anew()
-        self._patrolled = until
+    def patrol(self) -> None:
+        """Look at the next slice of the index's memory, and build it anew where that changed by itself.
 
-    def _built_anew(self) -> str | None:
+        For the follower's thread: whoever waits for the log does not wait for this. Nobody changes the index meanwhile.
+        """
+        with self._following:
+            index = self._position.index
+            if self._patrolled >= index.size:
+                self._patrolled = 0
+            until = self._patrolled + max(PATROL_LEAST, round(index.size * self._poll_s / PATROL_S))
+            if not index.is_sound(slice(self._patrolled, until)):
+                fields = {"seq": self._position.seq}
+                log.error("the gallery's memory changed by itself: building it anew", extra={"fields": fields})
+                self._build_anew()
+            self._patrolled = until
+
+    def _build_anew(self) -> None:
         self._position.epoch = ""  # no epoch at all: it must be built anew, also where that fails now and is tried again
         self._problem = "The gallery is being built anew"
-        return self._follow_to_the_end()
+        self._follow_once()
 
     def _trouble(self) -> str | None:
         with self._store.read() as session:

@@ -263,6 +263,7 @@ def test_a_probe_never_waits_for_a_search_or_a_change(world: World, people: Peop
 def asked_anew(node: Node, person: np.ndarray) -> list[int]:
     """What a search for them finds once the replica has looked after itself."""
     node.replica.catch_up()
+    node.replica.patrol()
     return node.replica.within(person, 0.9).ids.tolist()
 
 
@@ -281,6 +282,20 @@ def test_memory_that_changed_by_itself_is_noticed_and_the_index_built_anew(node:
         spoil(index)
         assert asked_anew(node, persons[1]) == [seqs[1]]
         assert node.replica._position.index is not index
+
+
+def test_the_follower_looks_after_the_memory_and_nobody_who_waits_for_the_log_does(node: Node, people: People) -> None:
+    person = people.stranger()
+    seq = node.enrol(person).seq
+    index = node.replica._position.index
+    index._stored()[0, 0] = 9.0  # type: ignore[attr-defined]
+    node.replica.catch_up()
+    newcomer = node.enrol(people.stranger())
+    assert node.replica.wait_for(newcomer.seq, 5)
+    assert node.replica._position.index is index
+    node.replica.start()
+    wait_until(lambda: node.replica._position.index is not index and node.replica.status().problem is None)
+    assert node.replica.within(person, 0.9).ids.tolist() == [seq]
 
 
 def test_another_replicas_index_in_its_place_is_noticed(tmp_path: Path, world: World, people: People) -> None:
