@@ -129,8 +129,9 @@ class ScanJob:
         found: list[FoundPair] = []
         if new:
             queries, ids = np.stack([one.vector for one in new]), np.array([one.seq for one in new], dtype=np.int64)
-            hits = self._replica.block_within(queries, ids, (scan.threshold or 0.0) - MARGIN)
-            found = self._scored(new, hits.rows.tolist(), hits.ids.tolist(), scan.threshold or 0.0)
+            hits = list(self._replica.block_within(queries, ids, (scan.threshold or 0.0) - MARGIN))
+            rows, old = [row for one in hits for row in one.rows.tolist()], [seq for one in hits for seq in one.ids.tolist()]
+            found = self._scored(new, rows, old, scan.threshold or 0.0)
         return _Block(seqs[-1], len(seqs), found)
 
     def _opened(self, session: Session, seqs: Sequence[int]) -> list[StoredTemplate]:

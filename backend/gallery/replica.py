@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -261,10 +261,22 @@ class Replica:
         asked = (query, k)
         return self._nearest.ask(asked) if self._is_worth_sharing else self._search_nearest([asked])[0]
 
-    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
-        """As `Index.block_within`. Raises as `within`."""
+    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> Iterator[BlockHits]:
+        """As `Index.block_within`: changes, and the searches behind them, wait for one part of it and not for all.
+
+        Raises as `within`, and where the index was built anew since the last part.
+        """
         with self._gate.search():
-            return self._trusted().index.block_within(queries, query_ids, least_score)
+            position = self._trusted()
+            parts = position.index.block_within(queries, query_ids, least_score)
+        while True:
+            with self._gate.search():
+                if self._trusted() is not position:
+                    raise GalleryBehind()
+                hits = next(parts, None)
+            if hits is None:
+                return
+            yield hits
 
     @property
     def _is_worth_sharing(self) -> bool:

@@ -447,11 +447,72 @@ def test_blocks_find_every_pair_once_that_brute_force_finds(metric: Metric) -> N
     found: list[tuple[int, int]] = []
     for start in range(0, 701, 64):
         block = np.array([id_ for id_ in range(start, start + 64) if id_ in set(ids[kept].tolist())], dtype=np.int64)
-        hits = index.block_within(index.vectors(block), block, least)
-        found += zip(block[hits.rows].tolist(), hits.ids.tolist(), strict=True)
+        for hits in index.block_within(index.vectors(block), block, least):
+            found += zip(block[hits.rows].tolist(), hits.ids.tolist(), strict=True)
     assert len(found) == len(set(found))
     assert set(found) == truth
     assert len(truth) > 100
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("metric", Metric)
+def test_a_block_misses_nothing_that_stays_while_others_leave_and_come_between_its_parts(
+    metric: Metric, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removal moves the last templates into the gaps: from parts that are to be compared into parts that were."""
+    monkeypatch.setattr("backend.gallery.flat.TILE", 40)
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((600, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index, ids = FlatIndex(8, metric), rng.permutation(np.arange(1, 601, dtype=np.int64))
+    index.add(ids, vectors)
+    block = rng.choice(ids, 32, replace=False)
+    queries, gone, newest = index.vectors(block), set[int](), 601
+    table = np.stack([true_scores(metric, query, vectors) for query in queries])
+    least = float(np.sort(table, axis=None)[-2_001:-1_999].mean())
+    found: set[tuple[int, int]] = set()
+    for hits in index.block_within(queries, block, least):
+        found |= set(zip(block[hits.rows].tolist(), hits.ids.tolist(), strict=True))
+        going = rng.choice(index.ids(), int(rng.integers(0, 25)), replace=False)
+        index.remove(going)
+        gone |= set(going.tolist())
+        coming = np.arange(newest, newest + int(rng.integers(0, 30)), dtype=np.int64)
+        index.add(coming, np.ones((len(coming), 8), np.float32))
+        newest += len(coming)
+    truth = {(int(block[i]), int(ids[j])) for i, j in zip(*np.nonzero(table >= least), strict=True) if ids[j] < block[i]}
+    stays = {(one, other) for one, other in truth if other not in gone}
+    assert stays <= found <= truth
+    assert len(gone) > 50
+    assert len(stays) > 200
+
+
+def test_changes_come_between_the_parts_of_a_block(node: Node, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.gallery.flat.TILE", 2)
+    vectors = people.strangers(7)
+    seqs = np.array([node.enrol(vector).seq for vector in vectors], dtype=np.int64)
+    newer = np.full(1, 10**9, dtype=np.int64)
+    parts = 0
+    for _ in node.replica.block_within(vectors[0][None], newer, -2.0):
+        parts += 1
+        with node.replica._gate.change():  # it would wait for ever inside the pass
+            assert node.replica.size == len(seqs)
+    assert parts == 4
+
+
+def test_a_block_does_not_go_on_in_an_index_that_was_built_anew(
+    node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.gallery.flat.TILE", 2)
+    vectors = people.strangers(5)
+    for vector in vectors:
+        node.enrol(vector)
+    parts = node.replica.block_within(vectors[0][None], np.full(1, 10**9, dtype=np.int64), -2.0)
+    next(parts)
+    with node.store.write() as session:
+        node.store.gallery(session).epoch = "restored"
+    node.replica.catch_up()
+    with pytest.raises(GalleryBehind):
+        next(parts)
 
 
 def test_vectors_come_in_the_order_asked_for_and_unknown_ones_as_nan() -> None:
