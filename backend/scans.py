@@ -16,7 +16,7 @@ from backend.store.caller import Caller
 from backend.store.database import Store
 from backend.store.ids import new_id
 from backend.store.paging import decode_cursor, encode_cursor, total_of
-from backend.store.scans import REST, Options
+from backend.store.scans import Options
 from backend.store.tables import Scan, ScanState
 
 LOWEST_SHARE = 0.5
@@ -140,5 +140,5 @@ def _estimate(scan: Scan) -> float | None:
     def work(templates_done: int) -> float:
         return (before + templates_done) ** 2 - before**2
 
-    left = (1 + REST) * scan.busy_s * (work(scan.templates_total) / work(scan.templates_done) - 1)
+    left = scan.busy_s * (work(scan.templates_total) / work(scan.templates_done) - 1)
     return round(max(0.0, left), 1)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from backend.store.database import Store
 
 JOB = "scan"
-REST = 0.25
-"""How long the work rests after a block, as a share of what that took: requests come first."""
 UNDER_WAY = (ScanState.waiting, ScanState.running)
 
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 from sqlmodel import select, update
 
-from backend import scan_job, wire
+from backend import scan_block, scan_job, scan_turn, wire
 from backend.errors import InvalidThreshold, ScanNotFound, ScanStateConflict, ScanUnderWay
+from backend.gallery import flat
 from backend.scan_job import ScanJob
+from backend.scan_turn import Turn
 from backend.scans import Scans
 from backend.store import job_leases
 from backend.store.scans import JOB
@@ -106,7 +110,10 @@ def test_an_interrupted_scan_goes_on_from_its_last_block_in_another_replica(worl
         return steps <= 2 and real(*given)  # type: ignore[arg-type]
 
     dying._step = two_steps  # type: ignore[method-assign]
-    dying.work()
+    turn = dying._turn()
+    assert turn is not None
+    while dying._step(turn):
+        pass
     assert taking_over.work() == 0, "the lease of the first still runs"
     half = scans_of(first).read(scan.id)
     assert (half.state, half.templates_done) == (wire.ScanState.running, 8)
@@ -132,8 +139,8 @@ def test_what_a_frozen_worker_still_wants_to_write_is_refused(world: World, peop
     frozen = job_of(first, "b1")
     real = frozen._compared
 
-    def freeze(scan: Scan) -> object:
-        block = real(scan)
+    def freeze(scan: Scan, turn: Turn) -> object:
+        block = real(scan, turn)
         expire(first)
         assert job_of(second, "b2").work() == 1  # the other does all of it meanwhile
         return block
@@ -221,9 +228,9 @@ def test_one_scan_at_a_time_and_a_cancelled_one_writes_no_more(world: World, peo
         scans.start(wire.ScanRequest(), SUSI)
     real = job._compared
 
-    def cancelled_meanwhile(row: Scan) -> object:
+    def cancelled_meanwhile(row: Scan, turn: Turn) -> object:
         scans.cancel(scan.id, SUSI)
-        return real(row)
+        return real(row, turn)
 
     job._compared = cancelled_meanwhile  # type: ignore[method-assign,assignment]
     job.work()
@@ -251,7 +258,7 @@ def test_a_restore_meanwhile_ends_the_scan_with_what_to_do(node: Node, people: P
 def test_a_threshold_that_finds_nearly_everybody_is_refused(node: Node, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidThreshold, match="half of the review threshold"):
         scans_of(node).start(wire.ScanRequest(threshold=0.29), SUSI)
-    monkeypatch.setattr(scan_job, "MOST_PAIRS", 2)
+    monkeypatch.setattr(scan_block, "MOST_PAIRS", 2)
     vector = people.stranger()
     for score in (1.0, 0.5, 0.5, 0.5):
         node.enrol(people.like(vector, score) if score < 1 else vector)
@@ -268,14 +275,115 @@ def test_stopping_lets_another_replica_go_on_at_once(world: World, people: Peopl
     stopped = job_of(first, "b1")
     real = stopped._compared
 
-    def then_stop(scan: Scan) -> object:
+    def then_stop(scan: Scan, turn: Turn) -> object:
         stopped.stop()
-        return real(scan)
+        return real(scan, turn)
 
     stopped._compared = then_stop  # type: ignore[method-assign,assignment]
-    assert stopped.work() == 1
+    assert stopped.work() == 0, "it did not give up the block under way"
     assert job_leases.is_free(first.store, JOB)
-    assert job_of(second, "b2").work() == 2
+    assert job_of(second, "b2").work() == 3
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "TILE", 2)
+    monkeypatch.setattr(scan_turn, "KEEP_EVERY", 0.0)
+
+
+def between_tiles(node: Node, monkeypatch: pytest.MonkeyPatch, do: Callable[[int], None]) -> list[int]:
+    """`do` is called after each tile of a block, with its number; those numbers."""
+    real, tiles = node.replica.block_within, list[int]()
+
+    def watched(*given: object) -> Iterator[object]:
+        for hits in real(*given):  # type: ignore[arg-type]
+            tiles.append(len(tiles))
+            do(tiles[-1])
+            yield hits
+
+    monkeypatch.setattr(node.replica, "block_within", watched)
+    return tiles
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_the_lease_is_kept_however_long_a_block_takes(world: World, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, other = world.node(), world.node()
+    for vector in people.strangers(9):
+        node.enrol(vector)
+    scans_of(node).start(wire.ScanRequest(), SUSI)
+
+    def nearly_over(_: int) -> None:
+        with node.store.write() as session:
+            lease = session.exec(select(JobLease).where(JobLease.name == JOB)).one()
+            now = node.store.now(session)
+            assert lease.until > now + timedelta(seconds=10), "it was not renewed since the last tile"
+            lease.until = now + timedelta(seconds=5)
+        assert job_of(other, "b2").work() == 0
+
+    tiles = between_tiles(node, monkeypatch, nearly_over)
+    assert job_of(node, "b1").work() == 1
+    assert len(tiles) == 4
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_who_lost_the_lease_in_the_midst_of_a_block_gives_it_up(
+    world: World, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, other = world.node(), world.node()
+    for vector in people.strangers(9):
+        node.enrol(vector)
+    scan = scans_of(node).start(wire.ScanRequest(), SUSI)
+    blocks: list[int] = []
+
+    def lose(tile: int) -> None:
+        if tile == 1:
+            expire(node)
+            blocks.append(job_of(other, "b2").work())
+
+    tiles = between_tiles(node, monkeypatch, lose)
+    assert job_of(node, "b1").work() == 0
+    assert (blocks, len(tiles)) == ([1], 2)
+    assert scans_of(node).read(scan.id).templates_done == 9
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_a_stop_is_heard_in_the_midst_of_a_block(node: Node, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    for vector in people.strangers(9):
+        node.enrol(vector)
+    scans_of(node).start(wire.ScanRequest(), SUSI)
+    job = job_of(node)
+    tiles = between_tiles(node, monkeypatch, lambda _: job.stop())
+    assert (job.work(), len(tiles)) == (0, 1)
+    assert job_leases.is_free(node.store, JOB)
+
+
+def test_no_pair_is_lost_behind_the_many_samples_of_one_person(
+    node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_block, "MOST_PAIRS", 2)
+    person, other = people.strangers(2)
+    looks = [people.like(person, 0.97) for _ in range(9)]
+    node.enrol(*looks)
+    node.enrol(other)
+    late = node.enrol(people.like(other, 0.5))
+    scan = run(node, threshold=0.45)
+    assert (scan.state, scan.pairs_found) == (wire.ScanState.done, 1)
+    assert any(late.subject_id in pair for pair in pairs(node))
+
+
+def test_two_people_of_many_samples_are_one_pair_with_the_best_of_them(node: Node, people: People) -> None:
+    person = people.stranger()
+    one = [people.like(person, 0.9) for _ in range(6)]
+    a = node.enrol(*one)
+    far = people.like(person, 0.45)
+    other = [people.like(far, 0.97) for _ in range(6)]
+    b = node.enrol(*other)
+    run(node, threshold=0.3)
+    best = max(float(np.dot(v, w)) for v in one for w in other)
+    with node.store.read() as session:
+        (pair,) = session.exec(select(DuplicatePair).where(DuplicatePair.kind == "duplicate")).all()
+    assert {pair.a_subject_id, pair.b_subject_id} == {a.subject_id, b.subject_id}
+    assert pair.score == pytest.approx(best, abs=1e-5)
 
 
 def test_progress_is_told_while_a_scan_is_under_way(node: Node, people: People) -> None:
