@@ -20,6 +20,7 @@ from backend.faces.engine import ModelCard
 from backend.faces.image import ImageLimits
 from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
+from backend.fitness import where_schema_fits
 from backend.gallery.memory import room_for
 from backend.gallery.replica import Replica
 from backend.gallery.snapshot import Snapshots
@@ -177,12 +178,16 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             audit=Audit(store),
             jobs=(
                 Job("key file", KEY_FILE_LOOK_S, KeyFileWatch(store, settings.master_key_file).look),
-                Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
+                Job("sweep", SWEEP_EVERY_S, where_schema_fits(store, enrolments.sweep)),
                 Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics)),
-                Job("retention", RETENTION_EVERY_S, partial(_retain, retention, metrics)),
+                Job("retention", RETENTION_EVERY_S, where_schema_fits(store, partial(_retain, retention, metrics))),
                 *_snapshot_jobs(settings, snapshots, replica),
                 Job("scan", SCAN_LOOK_S, scan_job.work),
-                Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, holder), metrics)),
+                Job(
+                    "audit-seal",
+                    SEAL_EVERY_S,
+                    where_schema_fits(store, partial(_seal_audit, store, Sealer(store, holder), metrics)),
+                ),
             ),
         )
 

@@ -50,7 +50,10 @@ def test_a_released_lease_is_free_at_once_and_only_its_holder_releases_it(node: 
 
 def test_one_replica_keeps_house_in_each_term(world: World) -> None:
     one, other = world.node(), world.node()
-    sweeps = [Sweep(node.store, lambda _: None, holder=f"b{i}", lease_s=20) for i, node in enumerate((one, other))]
+    sweeps = [
+        Sweep(node.store, lambda _: None, is_fit_for=lambda _: True, holder=f"b{i}", lease_s=20)
+        for i, node in enumerate((one, other))
+    ]
     sweeps[0].run()
     put_old_message(one)
     for sweep in sweeps:
