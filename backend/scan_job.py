@@ -19,6 +19,7 @@ from backend.calibrations import calibration_row
 from backend.errors import GalleryBehind
 from backend.faces.calibration import expected_fpir
 from backend.faces.engine import ModelCard
+from backend.fitness import Fitness
 from backend.gallery.replica import Replica
 from backend.recognition import Thresholds
 from backend.scan_block import MOST_PAIRS, Asked, BlockSearch, TooManyPairs
@@ -57,6 +58,7 @@ class ScanJob:
     ) -> None:
         self._store, self._replica, self._card, self._thresholds = store, replica, card, thresholds
         self._holder, self._lease_s = holder, lease_s
+        self._fitness = Fitness(store, replica)
         self._search = BlockSearch(store, replica, card.metric)
         self._audit = Audit(store)
         self._stopping = threading.Event()
@@ -80,8 +82,9 @@ class ScanJob:
         return blocks
 
     def _turn(self) -> Turn | None:
-        """Idle replicas only look."""
-        if self._stopping.is_set() or self._under_way() is None:
+        """Whoever has nothing to do, or could not do it, only looks."""
+        scan = None if self._stopping.is_set() else self._under_way()
+        if scan is None or not self._is_fit_for(scan):
             return None
         epoch = job_leases.hold(self._store, JOB, holder=self._holder, seconds=self._lease_s)
         fence = None if epoch is None else Fence(self._holder, epoch)
@@ -97,7 +100,7 @@ class ScanJob:
         scan = self._under_way()  # read under the lease: nobody else moves it on
         if scan is None:
             return False
-        if problem := self._misfit(scan):
+        if problem := self._outlived(scan):
             return self._fail(scan, turn, problem)
         self._replica.wait_for(scan.last_seq, timeout_s=WAIT_S, epoch=scan.epoch)
         try:
@@ -106,12 +109,19 @@ class ScanJob:
             return self._fail(scan, turn, f"more than {MOST_PAIRS} pairs in {BLOCK} templates: raise the threshold")
         return self._finish(scan, turn) if block is None else self._write(scan, turn, block)
 
-    def _misfit(self, scan: Scan) -> str | None:
+    def _is_fit_for(self, scan: Scan) -> bool:
+        """Of one that was outlived all that is left is to say so: for that no numbers of its gallery have to be reached."""
+        if self._outlived(scan):
+            return self._fitness.trouble() is None
+        return scan.model_id == self._card.model_id and self._fitness.trouble(reaching=scan.last_seq) is None
+
+    def _outlived(self, scan: Scan) -> str | None:
+        """By what the gallery is now, in SQL; what this replica has is no reason to end a scan for all."""
         with self._store.read() as session:
-            epoch = self._store.gallery(session).epoch
-        if scan.epoch != epoch:
+            gallery = self._store.gallery(session)
+        if scan.epoch != gallery.epoch:
             return "the database was restored since: start a new scan"
-        return None if scan.model_id == self._card.model_id else "the gallery's model changed since: start a new scan"
+        return None if scan.model_id == gallery.model_id else "the gallery's model changed since: start a new scan"
 
     def _compared(self, scan: Scan, turn: Turn) -> _Block | None:
         started = time.monotonic()

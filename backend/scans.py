@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlmodel import Session, col, func, select
 
 from backend import wire
-from backend.errors import InvalidThreshold, ScanNotFound, ScanStateConflict, ScanUnderWay
+from backend.errors import InvalidThreshold, ModelMismatch, ScanNotFound, ScanStateConflict, ScanUnderWay
 from backend.faces.engine import ModelCard
 from backend.recognition import Thresholds
 from backend.store import gallery_log, scans
@@ -29,13 +29,15 @@ class Scans:
         self._audit = Audit(store)
 
     def start(self, request: wire.ScanRequest, caller: Caller) -> wire.Scan:
-        """Raises ScanUnderWay, InvalidThreshold."""
+        """Raises ScanUnderWay, InvalidThreshold, and ModelMismatch where this replica's model is not the gallery's."""
         threshold = self._thresholds.review if request.threshold is None else request.threshold
         lowest = LOWEST_SHARE * self._thresholds.review
         if not lowest <= threshold <= 1.0:
             raise InvalidThreshold(f"threshold must be between {lowest:g}, half of the review threshold, and 1")
         options = Options(reopen_distinct=request.reopen_distinct, dry_run=request.dry_run)
         with self._store.write() as session:
+            if self._store.gallery(session).model_id != self._card.model_id:
+                raise ModelMismatch()
             if (other := scans.under_way(self._store, session)) is not None:
                 raise ScanUnderWay(f"{other.id} is under way: wait for it, or cancel it")
             scan = self._made(session, threshold, options, whole=request.whole or options.reopen_distinct)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
@@ -16,13 +17,17 @@ import pytest
 from sqlmodel import select, update
 
 from backend import scan_block, scan_job, scan_turn, wire
-from backend.errors import InvalidThreshold, ScanNotFound, ScanStateConflict, ScanUnderWay
+from backend.errors import InvalidThreshold, ModelMismatch, ScanNotFound, ScanStateConflict, ScanUnderWay
+from backend.faces.engine import ModelCard
 from backend.gallery import flat
+from backend.gallery.memory import Room
+from backend.gallery.replica import Replica
 from backend.scan_job import ScanJob
 from backend.scan_turn import Turn
 from backend.scans import Scans
 from backend.store import job_leases
 from backend.store.scans import JOB
+from backend.store.schema import APP_LEVEL
 from backend.store.tables import DuplicatePair, JobLease, Scan
 from tests.ledger.world import ANNA, CARD, CLIENT, SUSI, THRESHOLDS, Node, People, World, wait_until
 
@@ -384,6 +389,82 @@ def test_two_people_of_many_samples_are_one_pair_with_the_best_of_them(node: Nod
         (pair,) = session.exec(select(DuplicatePair).where(DuplicatePair.kind == "duplicate")).all()
     assert {pair.a_subject_id, pair.b_subject_id} == {a.subject_id, b.subject_id}
     assert pair.score == pytest.approx(best, abs=1e-5)
+
+
+# --- who may work on a scan ---------------------------------------------------------------------------------------
+
+NEWER = replace(CARD, model_id="newer-model")
+
+
+def of_card(node: Node, card: ModelCard, room: Room | None = None) -> ScanJob:
+    """A replica of its own over the same ledger, with another model or less room."""
+    replica = Replica(node.store, card, room=room)
+    return ScanJob(node.store, replica, card, THRESHOLDS, holder="b9")
+
+
+def assert_left_alone(node: Node, scan_id: str) -> None:
+    assert scans_of(node).read(scan_id).state is wire.ScanState.waiting
+    assert job_leases.is_free(node.store, JOB)
+
+
+def test_a_replica_with_the_wrong_model_leaves_the_scan_to_the_others(node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    scan = scans_of(node).start(wire.ScanRequest(), SUSI)
+    assert of_card(node, NEWER).work() == 0
+    assert_left_alone(node, scan.id)
+    assert job_of(node).work() == 1
+    assert scans_of(node).read(scan.id).state is wire.ScanState.done
+
+
+def test_a_scan_of_a_model_that_the_gallery_had_before_ends_with_what_to_do(node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    scan = scans_of(node).start(wire.ScanRequest(), SUSI)
+    with node.store.write() as session:
+        node.store.gallery(session).model_id = NEWER.model_id
+    node.replica.catch_up()
+    assert job_of(node).work() == 0
+    assert_left_alone(node, scan.id)
+    of_card(node, NEWER).work()
+    ended = scans_of(node).read(scan.id)
+    assert (ended.state, ended.problem) == (wire.ScanState.failed, "the gallery's model changed since: start a new scan")
+
+
+def test_nobody_starts_a_scan_with_another_model_than_the_gallerys(node: Node) -> None:
+    with pytest.raises(ModelMismatch):
+        Scans(node.store, NEWER, THRESHOLDS).start(wire.ScanRequest(), SUSI)
+
+
+def test_a_replica_that_cannot_hold_the_gallery_leaves_the_scan_to_the_others(node: Node, people: People) -> None:
+    for vector in people.strangers(3):
+        node.enrol(vector)
+    scan = scans_of(node).start(wire.ScanRequest(), SUSI)
+    assert of_card(node, CARD, room=Room(bytes_per_template=272, limit=2 * 272)).work() == 0
+    assert_left_alone(node, scan.id)
+
+
+def test_a_program_too_old_for_the_schema_leaves_the_scan_to_the_others(node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    scan = scans_of(node).start(wire.ScanRequest(), SUSI)
+    with node.store.write() as session:
+        node.store.gallery(session).min_app_level = APP_LEVEL + 1
+    assert job_of(node).work() == 0
+    assert_left_alone(node, scan.id)
+
+
+@pytest.mark.usefixtures("small_tiles")
+def test_a_replica_that_comes_into_doubt_in_the_midst_of_a_block_gives_the_lease_back(
+    world: World, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, other = world.node(), world.node()
+    for vector in people.strangers(9):
+        node.enrol(vector)
+    scan = scans_of(node).start(wire.ScanRequest(), SUSI)
+    tiles = between_tiles(node, monkeypatch, lambda _: setattr(node.replica, "_problem", "in doubt"))
+    assert job_of(node, "b1").work() == 0
+    assert len(tiles) == 1
+    assert job_leases.is_free(node.store, JOB)
+    assert job_of(other, "b2").work() == 1
+    assert scans_of(node).read(scan.id).state is wire.ScanState.done
 
 
 def test_progress_is_told_while_a_scan_is_under_way(node: Node, people: People) -> None:
