@@ -44,7 +44,7 @@ from backend.store.dialect import UnsafeDatabase
 from backend.store.job_leases import new_holder
 from backend.store.key_file import KeyFileWatch
 from backend.store.keyring import Keyring, KeyringError
-from backend.store.stats import stats
+from backend.store.stats import pending_enrolments, stats
 from backend.subjects import Subjects
 from backend.threads import Threads
 from backend.version import version
@@ -215,6 +215,7 @@ def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
 def _count(store: Store, scans: Scans, metrics: Metrics) -> None:
     metrics.cases({str(state): count for state, count in stats(store).cases.items()})
     metrics.scan(*scans.progress())
+    metrics.enrolments(*pending_enrolments(store))
 
 
 def _periods(settings: Settings) -> Periods:

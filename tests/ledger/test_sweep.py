@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select, update
 
 from backend.enrolment import Enrolments
 from backend.errors import GalleryBehind
@@ -15,9 +16,14 @@ from backend.faces.engine import ModelCard
 from backend.fitness import where_schema_fits
 from backend.gallery.memory import Room
 from backend.gallery.replica import Replica
+from backend.lifecycle import Lifecycle
+from backend.metrics import Metrics
+from backend.parts import _count
+from backend.scans import Scans
 from backend.store import job_leases
 from backend.store.keyring import KeyringError
 from backend.store.schema import APP_LEVEL
+from backend.store.stats import pending_enrolments
 from backend.store.tables import Enrolment, EnrolmentState
 from backend.sweep import HOUSEKEEPING
 from tests.ledger.test_races import begin, expire_leases
@@ -86,6 +92,24 @@ def test_one_damaged_enrolment_keeps_neither_the_others_nor_the_housekeeping_fro
     assert "Anna" not in caplog.text
     assert not job_leases.is_free(node.store, HOUSEKEEPING), "the house was not kept"
     assert node.enrolments.sweep() == 0, "its lease is the pause until the next try"
+
+
+def test_the_age_of_the_oldest_pending_enrolment_is_told(node: Node, people: People) -> None:
+    assert pending_enrolments(node.store) == (0, 0.0)
+    stuck, _ = begin(node, people.stranger()), begin(node, people.stranger())
+    with node.store.write() as session:
+        hour_ago = node.store.now(session) - timedelta(hours=1)
+        session.exec(update(Enrolment).where(col(Enrolment.id) == stuck).values(created_at=hour_ago))
+    count, age_s = pending_enrolments(node.store)
+    assert (count, age_s) == (2, pytest.approx(3600, abs=60))
+    metrics = Metrics(life=Lifecycle())
+    _count(node.store, Scans(node.store, CARD, THRESHOLDS), metrics)
+    told = dict(line.rsplit(" ", 1) for line in metrics.exposition().decode().splitlines() if line.startswith("face_auth_enrol"))
+    assert told["face_auth_enrolments_pending"] == "2.0"
+    assert float(told["face_auth_enrolments_pending_age_seconds"]) == pytest.approx(3600, abs=60)
+    expire_leases(node)
+    node.enrolments.sweep()
+    assert pending_enrolments(node.store) == (0, 0.0)
 
 
 def test_a_program_too_old_for_the_schema_does_no_background_work(node: Node) -> None:
