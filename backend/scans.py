@@ -49,15 +49,15 @@ class Scans:
 
     def _made(self, session: Session, threshold: float, options: Options, *, whole: bool) -> Scan:
         epoch, model = self._store.gallery(session).epoch, self._card.model_id
-        before = scans.done_before(self._store, session, model_id=model, epoch=epoch, threshold=threshold)
-        from_seq = 0 if whole or before is None else before.last_seq
+        before = scans.done_up_to(self._store, session, model_id=model, epoch=epoch, threshold=threshold)
+        from_seq = 0 if whole else before
         head = gallery_log.head(session, self._store.gallery_id)
         last_seq = (head.seq or 0) if head else 0
         return Scan(
             id=new_id("scan"),
             gallery_id=self._store.gallery_id,
             state=ScanState.waiting,
-            options={**asdict(options), "reopened": 0},
+            options={**asdict(options), "reopened": 0, scans.SETTLED: scans.settled_seq(self._store, session)},
             model_id=model,
             threshold=threshold,
             epoch=epoch,

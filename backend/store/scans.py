@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session, col, delete, func, or_, select
 
-from backend.store import clusters, distinct, job_leases
+from backend.store import clusters, distinct, gallery_log, job_leases
 from backend.store.forest import roots, trees
 from backend.store.pairs import Circumstances, FoundPair
-from backend.store.tables import DistinctPair, DuplicatePair, PairState, Sample, SampleState, Scan, ScanState, Template
+from backend.store.tables import (
+    DistinctPair,
+    DuplicatePair,
+    Enrolment,
+    EnrolmentState,
+    PairState,
+    Sample,
+    SampleState,
+    Scan,
+    ScanState,
+    Template,
+)
 
 if TYPE_CHECKING:
     from backend.store.database import Store
 
 JOB = "scan"
+SETTLED = "settled_seq"
+"""Among a scan's options: what `settled_seq` was when it began."""
 UNDER_WAY = (ScanState.waiting, ScanState.running)
 
 
@@ -42,8 +55,18 @@ def under_way(store: Store, session: Session) -> Scan | None:
     return session.exec(query.order_by(col(Scan.created_at)).limit(1)).first()
 
 
-def done_before(store: Store, session: Session, *, model_id: str, epoch: str, threshold: float) -> Scan | None:
-    """The scan after which only what is newer must be looked at: of this gallery's life, as strict or stricter."""
+def settled_seq(store: Store, session: Session) -> int:
+    """Up to where every enrolment is decided: a scan passes over who is pending, so the next one must begin before them."""
+    pending = select(func.min(Enrolment.first_seq)).where(
+        Enrolment.gallery_id == store.gallery_id, Enrolment.state == EnrolmentState.pending
+    )
+    first = session.exec(pending).one()
+    head = gallery_log.head(session, store.gallery_id)
+    return ((head.seq or 0) if head else 0) if first is None else first - 1
+
+
+def done_up_to(store: Store, session: Session, *, model_id: str, epoch: str, threshold: float) -> int:
+    """After which number there may be pairs that no scan of this gallery's life looked for, at this threshold or a lower one."""
     query = select(Scan).where(
         Scan.gallery_id == store.gallery_id,
         Scan.state == ScanState.done,
@@ -51,8 +74,7 @@ def done_before(store: Store, session: Session, *, model_id: str, epoch: str, th
         Scan.epoch == epoch,
         col(Scan.threshold) <= threshold,
     )
-    found = session.exec(query.order_by(col(Scan.last_seq).desc()))
-    return next((scan for scan in found if not scan.options.get("dry_run")), None)
+    return max((scan.options.get(SETTLED, 0) for scan in session.exec(query) if not scan.options.get("dry_run")), default=0)
 
 
 def lowest_done(store: Store, session: Session, *, model_id: str) -> float:

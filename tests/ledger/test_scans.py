@@ -29,7 +29,8 @@ from backend.store import job_leases
 from backend.store.scans import JOB
 from backend.store.schema import APP_LEVEL
 from backend.store.tables import DuplicatePair, JobLease, Scan
-from tests.ledger.world import ANNA, CARD, CLIENT, SUSI, THRESHOLDS, Node, People, World, wait_until
+from tests.ledger.test_races import begin
+from tests.ledger.world import ANNA, CARD, CLIENT, SUSI, THRESHOLDS, Node, People, World, unit, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +97,25 @@ def test_a_second_scan_finds_nothing_new_and_the_next_looks_at_newcomers_alone(n
     newer = run(node, threshold=0.4)
     assert (newer.since_seq, newer.templates_total, newer.pairs_found >= 1) == (again.up_to_seq, 1, True)
     assert run(node, threshold=0.35).since_seq == 0, "nobody looked so low before"
+
+
+def test_who_is_pending_while_a_scan_passes_is_compared_by_the_next_one_and_keeps_nobody_else_back(
+    node: Node, people: People
+) -> None:
+    late, one, other, third, fourth = people.strangers(5)
+    o = node.enrol(unit(0.5 * late + 0.75**0.5 * one)).subject_id
+    pending = begin(node, late)
+    n = node.enrol(unit(0.5 * late + 0.75**0.5 * other)).subject_id
+    a, b = node.enrol(third).subject_id, node.enrol(unit(0.5 * third + 0.75**0.5 * fourth)).subject_id
+    first = run(node, threshold=0.4)
+    assert first.state is wire.ScanState.done
+    assert frozenset((a, b)) in pairs(node), "the pending one kept the scan from who is newer"
+    p = node.enrolments._finish(pending).answer.subject_id
+    assert not any(p in pair for pair in pairs(node) | pairs(node, "enrolment"))
+    again = run(node, threshold=0.4)
+    assert {frozenset((o, p)), frozenset((p, n))} <= pairs(node)
+    assert 0 < again.since_seq < again.up_to_seq
+    assert run(node, threshold=0.4).templates_total == 0
 
 
 @pytest.mark.usefixtures("small_blocks")
