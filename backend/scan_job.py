@@ -24,7 +24,7 @@ from backend.gallery.replica import Replica
 from backend.recognition import Thresholds
 from backend.scan_block import MOST_PAIRS, Asked, BlockSearch, TooManyPairs
 from backend.scan_turn import Interrupted, Turn
-from backend.store import job_leases, scans, templates
+from backend.store import job_leases, scan_findings, scans, templates
 from backend.store.audit import Audit
 from backend.store.caller import SYSTEM
 from backend.store.database import Store
@@ -145,7 +145,7 @@ class ScanJob:
                 if now is None:
                     return False
                 circumstances = self._circumstances(session, scan)
-                done = scans.write(session, part, gallery_id=self._store.gallery_id, circumstances=circumstances, options=options)
+                done = scan_findings.write(self._store, session, now, part, circumstances=circumstances, options=options)
                 pairs, reopened = pairs + done.pairs, reopened + done.reopened
                 # Also for a part: if this process dies here, those pairs are known, and will not be counted again.
                 now.pairs_found += done.pairs if not options.dry_run else 0
@@ -192,5 +192,5 @@ class ScanJob:
             if now is not None:
                 now.problem = problem
                 scans.end(self._store, session, now, state)
-                self._audit.append(session, SYSTEM, f"scan.{state}", scan.id, {"pairs": now.pairs_found})
+                self._audit.append(session, SYSTEM, f"scan.{state}", scan.id, scans.counts(now))
         return False

@@ -91,7 +91,7 @@ class Scans:
             if scan.state not in scans.UNDER_WAY:
                 raise ScanStateConflict(f"The scan is {scan.state} already")
             scans.end(self._store, session, scan, ScanState.cancelled)
-            self._audit.append(session, caller, "scan.cancel", scan.id)
+            self._audit.append(session, caller, "scan.cancel", scan.id, scans.counts(scan))
         return shown(scan)
 
     def _get(self, session: Session, scan_id: str) -> Scan:

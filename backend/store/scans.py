@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import Session, col, delete, func, or_, select
+from sqlmodel import Session, col, func, select
 
-from backend.store import clusters, distinct, gallery_log, job_leases
-from backend.store.forest import roots, trees
-from backend.store.pairs import Circumstances, FoundPair
+from backend.store import gallery_log, job_leases
 from backend.store.tables import (
-    DistinctPair,
-    DuplicatePair,
     Enrolment,
     EnrolmentState,
-    PairState,
     Sample,
     SampleState,
     Scan,
@@ -125,65 +119,6 @@ def end(store: Store, session: Session, scan: Scan, state: ScanState) -> None:
     session.flush()
 
 
-@dataclass(frozen=True)
-class Written:
-    pairs: int
-    reopened: int
-
-
-def write(
-    session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances, options: Options
-) -> Written:
-    """Pairs that still stand, into their cases; what is known already with as good a score is left alone.
-
-    Doing it twice changes nothing, so a block that was interrupted is simply done again.
-    """
-    pairs = reopened = 0
-    for pair in found:
-        people = _people(session, pair)
-        if people is None:
-            continue
-        records = trees(session, people)
-        theirs = [[record for record, root in records.items() if root == one] for one in people]
-        differs = not distinct.partners(session, gallery_id=gallery_id, records=theirs[0]).isdisjoint(theirs[1])
-        settled = not options.reopen_distinct if differs else _is_known(session, pair.ordered(), gallery_id)
-        if settled:
-            continue
-        pairs, reopened = pairs + 1, reopened + differs
-        if options.dry_run:
-            continue
-        if differs:
-            _forget(session, *theirs)
-        clusters.record(session, [pair], gallery_id=gallery_id, circumstances=circumstances)
-    return Written(pairs, reopened)
-
-
-def _is_known(session: Session, pair: FoundPair, gallery_id: str) -> bool:
-    query = select(DuplicatePair.state, DuplicatePair.score).where(
-        DuplicatePair.gallery_id == gallery_id,
-        DuplicatePair.a_subject_id == pair.subject_ids[0],
-        DuplicatePair.b_subject_id == pair.subject_ids[1],
-        DuplicatePair.held_sample_id == "",
-    )
-    known = session.exec(query).first()
-    return known is not None and known[0] == PairState.open and known[1] >= pair.score
-
-
-def _people(session: Session, pair: FoundPair) -> tuple[str, str] | None:
-    """The two persons; None where they are one by now, or one of the samples has left the gallery."""
-    living = select(func.count()).where(col(Sample.id).in_(pair.sample_ids), Sample.state == SampleState.active)
-    root = roots(session, set(pair.subject_ids))
-    one, other = (root.get(subject) for subject in pair.subject_ids)
-    if one is None or other is None or one == other or session.exec(living).one() != len(set(pair.sample_ids)):
-        return None
-    return one, other
-
-
-def _forget(session: Session, ours: Iterable[str], theirs: Iterable[str]) -> None:
-    """That these two people were decided to be different: the scan was told to ask again."""
-    a, b = list(ours), list(theirs)
-    either = or_(
-        col(DistinctPair.a_subject_id).in_(a) & col(DistinctPair.b_subject_id).in_(b),
-        col(DistinctPair.a_subject_id).in_(b) & col(DistinctPair.b_subject_id).in_(a),
-    )
-    session.exec(delete(DistinctPair).where(either))
+def counts(scan: Scan) -> dict[str, int]:
+    """For the audit trail: the pairs that it found, and how many of them had been decided to be different people."""
+    return {"pairs": scan.pairs_found, "reopened": scan.options.get("reopened", 0)}

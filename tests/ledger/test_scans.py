@@ -80,8 +80,8 @@ def test_a_scan_finds_what_brute_force_finds_and_enrolment_left(world: World, pe
     assert scan.pairs_found == len(pairs(node)) > 3
     assert scan.rate_per_s
     assert scan.estimated_s is None
-    actions = [event.action for event in node.audit.list().items]
-    assert actions[:2] == ["scan.done", "scan.start"]
+    about = [event.action for event in node.audit.list().items if event.object_id == scan.id]
+    assert about == ["scan.done", "scan.start"]
 
 
 def test_a_second_scan_finds_nothing_new_and_the_next_looks_at_newcomers_alone(node: Node, people: People) -> None:
@@ -229,7 +229,41 @@ def test_people_who_were_decided_different_stay_so_unless_the_scan_is_told_to_as
     members = str(node.open_case(reopened.id).model_dump())
     assert a.subject_id in members
     assert b.subject_id in members
+    events = node.audit.list().items
+    (asked_again,) = [event for event in events if event.action == "decision.reopen"]
+    (decided,) = [event for event in events if event.action == "case.decide"]
+    assert (asked_again.actor, asked_again.object_id) == ("system", reopened.id)
+    assert asked_again.detail == {"scan": real.id, "decisions": [decided.detail["decision"]]}
+    assert [event.object_id for event in events if event.action == "case.reopen"] == [reopened.id]
+    (done,) = [event for event in events if event.action == "scan.done" and event.object_id == real.id]
+    assert done.detail == {"pairs": 1, "reopened": 1}
     assert run(node, threshold=0.4, reopen_distinct=True, dry_run=True).reopened == 0
+
+
+def test_each_case_that_a_scan_opens_or_joins_stands_in_the_audit_trail(node: Node, people: People) -> None:
+    a, b, c, d, e, f, g = people.strangers(7)
+    node.enrol(a)
+    first = node.enrol(unit(0.8 * a + 0.6 * e)).case_id
+    node.enrol(b)
+    second = node.enrol(unit(0.8 * b + 0.6 * f)).case_id
+    node.enrol(unit(0.5 * a + 0.5 * b + 0.5**0.5 * c))
+    node.enrol(d)
+    node.enrol(unit(0.5 * d + 0.75**0.5 * g))
+    dry = run(node, threshold=0.45, dry_run=True)
+    assert dry.pairs_found >= 3
+    assert told(node, dry) == []
+    scan = run(node, threshold=0.45)
+    open_cases = {case.id for case in node.cases(wire.CaseState.open)}
+    assert first in open_cases
+    ((_, opened, _),) = [event for event in told(node, scan) if event[0] == "case.open"]
+    assert open_cases == {first, opened}
+    assert [event for event in told(node, scan) if event[0] != "case.open"] == [("case.join", first, [second])]
+
+
+def told(node: Node, scan: wire.Scan) -> list[tuple[str, str | None, object]]:
+    """Of cases, by this scan."""
+    events = [event for event in node.audit.list().items if event.detail.get("scan") == scan.id]
+    return [(event.action, event.object_id, event.detail.get("joined")) for event in events]
 
 
 def test_merged_people_are_one_and_their_parts_are_not_asked_about(node: Node, people: People) -> None:
