@@ -336,6 +336,31 @@ def test_nobody_is_answered_from_an_index_in_doubt_while_it_is_built_anew(
     assert answers == []
 
 
+def test_nobody_is_answered_from_the_gallery_of_before_a_restore_while_the_new_one_is_read(
+    node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.gallery import replica as module
+
+    person = people.stranger()
+    seq = node.enrol(person).seq
+    node.replica.catch_up()
+    doubts: list[str | None] = []
+    real = module.rebuild
+
+    def slow(*given: object) -> object:
+        doubts.append(node.replica.status().problem)
+        with pytest.raises(GalleryBehind, match="built anew"):
+            node.replica.within(person, 0.9)
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "rebuild", slow)
+    with node.store.write() as session:
+        node.store.gallery(session).epoch = "restored"
+    node.replica.catch_up()
+    assert doubts == ["The gallery is being built anew"]
+    assert node.replica.within(person, 0.9).ids.tolist() == [seq]
+
+
 def test_after_a_restore_no_number_of_the_old_gallery_stands_for_one_of_the_new(world: World, people: People) -> None:
     node, other = world.node(), world.node()
     seq = node.enrol(people.stranger()).seq

@@ -26,6 +26,7 @@ from backend.scan_job import ScanJob
 from backend.scan_turn import Turn
 from backend.scans import Scans
 from backend.store import job_leases
+from backend.store.job_leases import new_holder
 from backend.store.scans import JOB
 from backend.store.schema import APP_LEVEL
 from backend.store.tables import DuplicatePair, JobLease, Scan
@@ -174,6 +175,43 @@ def test_what_a_frozen_worker_still_wants_to_write_is_refused(world: World, peop
     frozen.work()
     done = scans_of(first).read(scan.id)
     assert (done.state, done.pairs_found, done.templates_done) == (wire.ScanState.done, 1, 2)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_frozen_worker_never_moves_the_scan_back_before_its_restarted_successor(world: World, people: People) -> None:
+    """Both processes have one instance name; the old one wakes up with a block that the new one did long ago."""
+    first, second = world.node(), world.node()
+    for vector in people.strangers(14):
+        first.enrol(vector)
+    scan = scans_of(first).start(wire.ScanRequest(threshold=0.4), SUSI)
+    frozen, successor = job_of(first, new_holder("b1")), job_of(second, new_holder("b1"))
+    real = frozen._write
+    reached: list[int] = []
+
+    def freeze(row: Scan, turn: Turn, block: object) -> bool:
+        expire(first)
+        later = successor._turn()
+        assert later is not None
+        assert successor._step(later)
+        assert successor._step(later)
+        reached.append(position(first, scan.id))
+        written = real(row, turn, block)  # type: ignore[arg-type]
+        reached.append(position(first, scan.id))
+        assert not written
+        later.end()
+        return written
+
+    frozen._write = freeze  # type: ignore[method-assign,assignment]
+    assert frozen.work() == 0
+    assert reached[0] == reached[1] > 4
+    assert scans_of(first).read(scan.id).templates_done == 8
+    assert job_of(second, "b2").work() == 2
+    assert scans_of(first).read(scan.id).templates_done == 14
+
+
+def position(node: Node, scan_id: str) -> int:
+    with node.store.read() as session:
+        return session.get_one(Scan, scan_id).position_seq
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -458,7 +496,8 @@ def of_card(node: Node, card: ModelCard, room: Room | None = None) -> ScanJob:
 
 def assert_left_alone(node: Node, scan_id: str) -> None:
     assert scans_of(node).read(scan_id).state is wire.ScanState.waiting
-    assert job_leases.is_free(node.store, JOB)
+    with node.store.read() as session:
+        assert session.get(JobLease, (node.store.gallery_id, JOB)) is None, "the lease was taken, if only for a while"
 
 
 def test_a_replica_with_the_wrong_model_leaves_the_scan_to_the_others(node: Node, people: People) -> None:
