@@ -20,6 +20,7 @@ from backend.errors import FaceAuthError, ModelMismatch
 from backend.faces.capture import CapturedFace
 from backend.faces.engine import ModelCard
 from backend.findings import Outcome, Search, Work
+from backend.fitness import Fitness
 from backend.gallery.replica import Replica
 from backend.recognition import Thresholds, quality_of
 from backend.store import admission, answers, scrubbing
@@ -66,7 +67,7 @@ class Enrolments:
         replica: Replica,
         card: ModelCard,
         thresholds: Thresholds,
-        instance: str,
+        holder: str,
         lease_s: float,
         store_images: bool,
         pending_wait_s: float | None = None,
@@ -75,10 +76,17 @@ class Enrolments:
         self._store = store
         self._card = card
         self._thresholds = thresholds
-        self._instance = instance
+        self._holder = holder
         self._lease_s = lease_s
         self._store_images = store_images
-        sweep = Sweep(store, self._finish, holder=instance, lease_s=lease_s)
+        fitness = Fitness(store, replica)
+        sweep = Sweep(
+            store,
+            self._finish,
+            is_fit_for=lambda seq: fitness.trouble(reaching=seq) is None,
+            holder=holder,
+            lease_s=lease_s,
+        )
         self.sweep = sweep.run
         wait_s = findings.pending_wait_s(lease_s) if pending_wait_s is None else pending_wait_s
         self.search = Search(store, replica, card, rescue=sweep.rescue, pending_wait_s=wait_s)
@@ -195,7 +203,7 @@ class Enrolments:
             review_threshold=self._thresholds.review,
             certain_threshold=self._thresholds.certain,
             caller=caller,
-            lease_holder=self._instance,
+            lease_holder=self._holder,
             lease_s=self._lease_s,
         )
 

@@ -47,6 +47,11 @@ class Metrics:
         self._decisions = self._counter("face_auth_decisions", "Decisions by operation.", "operation", "decision")
         self._cases = self._gauge("face_auth_cases", "Review cases by state, at most 15 s old.", "state")
         self._scanned = self._gauge("face_auth_scan_templates", "Templates of the scan under way, at most 15 s old.", "state")
+        self._pending = self._gauge("face_auth_enrolments_pending", "Enrolments begun and not decided, at most 15 s old.")
+        self._pending_age = self._gauge(
+            "face_auth_enrolments_pending_age_seconds",
+            "Age of the oldest of them, at most 15 s old: minutes mean that no replica can finish it.",
+        )
         self._unsealed = self._gauge("face_auth_audit_unsealed", "Audit events that are not sealed into the chain yet.")
         self._unsealed_age = self._gauge("face_auth_audit_unsealed_age_seconds", "Age of the oldest of them.")
         self._due = self._gauge(
@@ -77,6 +82,10 @@ class Metrics:
     def scan(self, done: int, total: int) -> None:
         self._scanned.labels("done").set(done)
         self._scanned.labels("left").set(total - done)
+
+    def enrolments(self, pending: int, oldest_s: float) -> None:
+        self._pending.set(pending)
+        self._pending_age.set(oldest_s)
 
     def audit(self, waiting: int, oldest_s: float) -> None:
         self._unsealed.set(waiting)

@@ -20,6 +20,7 @@ from backend.faces.engine import ModelCard
 from backend.faces.image import ImageLimits
 from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
+from backend.fitness import where_schema_fits
 from backend.gallery.memory import room_for
 from backend.gallery.replica import Replica
 from backend.gallery.snapshot import Snapshots
@@ -41,9 +42,10 @@ from backend.store.audit import Audit
 from backend.store.audit_chain import Sealer, unsealed
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
+from backend.store.job_leases import new_holder
 from backend.store.key_file import KeyFileWatch
 from backend.store.keyring import Keyring, KeyringError
-from backend.store.stats import stats
+from backend.store.stats import pending_enrolments, stats
 from backend.subjects import Subjects
 from backend.threads import Threads
 from backend.version import version
@@ -121,7 +123,8 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
         scans = Scans(store, card, thresholds)
-        scan_job = ScanJob(store, replica, card, thresholds, holder=settings.instance)
+        holder = new_holder(settings.instance)
+        scan_job = ScanJob(store, replica, card, thresholds, holder=holder)
         threads = Threads()
         stack.callback(threads.close, LEAVE_THREADS_S)
         stack.callback(scan_job.stop)
@@ -134,13 +137,13 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             replica,
             card,
             thresholds,
-            instance=settings.instance,
+            holder=holder,
             lease_s=settings.enrolment_lease_s,
             store_images=settings.store_images,
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
-        retention = Retention(store, _periods(settings), holder=settings.instance)
+        retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         yield Parts(
             settings=settings,
@@ -176,12 +179,16 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             audit=Audit(store),
             jobs=(
                 Job("key file", KEY_FILE_LOOK_S, KeyFileWatch(store, settings.master_key_file).look),
-                Job("sweep", SWEEP_EVERY_S, enrolments.sweep),
+                Job("sweep", SWEEP_EVERY_S, where_schema_fits(store, enrolments.sweep)),
                 Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics)),
-                Job("retention", RETENTION_EVERY_S, partial(_retain, retention, metrics)),
+                Job("retention", RETENTION_EVERY_S, where_schema_fits(store, partial(_retain, retention, metrics))),
                 *_snapshot_jobs(settings, store, snapshots, replica),
                 Job("scan", SCAN_LOOK_S, scan_job.work),
-                Job("audit-seal", SEAL_EVERY_S, partial(_seal_audit, store, Sealer(store, settings.instance), metrics)),
+                Job(
+                    "audit-seal",
+                    SEAL_EVERY_S,
+                    where_schema_fits(store, partial(_seal_audit, store, Sealer(store, holder), metrics)),
+                ),
             ),
         )
 
@@ -210,6 +217,7 @@ def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
 def _count(store: Store, scans: Scans, metrics: Metrics) -> None:
     metrics.cases({str(state): count for state, count in stats(store).cases.items()})
     metrics.scan(*scans.progress())
+    metrics.enrolments(*pending_enrolments(store))
 
 
 def _periods(settings: Settings) -> Periods:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlmodel import Session, col, func, select
 
 from backend import wire
-from backend.errors import InvalidThreshold, ScanNotFound, ScanStateConflict, ScanUnderWay
+from backend.errors import InvalidThreshold, ModelMismatch, ScanNotFound, ScanStateConflict, ScanUnderWay
 from backend.faces.engine import ModelCard
 from backend.recognition import Thresholds
 from backend.store import gallery_log, scans
@@ -16,7 +16,7 @@ from backend.store.caller import Caller
 from backend.store.database import Store
 from backend.store.ids import new_id
 from backend.store.paging import decode_cursor, encode_cursor, total_of
-from backend.store.scans import REST, Options
+from backend.store.scans import Options
 from backend.store.tables import Scan, ScanState
 
 LOWEST_SHARE = 0.5
@@ -29,13 +29,15 @@ class Scans:
         self._audit = Audit(store)
 
     def start(self, request: wire.ScanRequest, caller: Caller) -> wire.Scan:
-        """Raises ScanUnderWay, InvalidThreshold."""
+        """Raises ScanUnderWay, InvalidThreshold, and ModelMismatch where this replica's model is not the gallery's."""
         threshold = self._thresholds.review if request.threshold is None else request.threshold
         lowest = LOWEST_SHARE * self._thresholds.review
         if not lowest <= threshold <= 1.0:
             raise InvalidThreshold(f"threshold must be between {lowest:g}, half of the review threshold, and 1")
         options = Options(reopen_distinct=request.reopen_distinct, dry_run=request.dry_run)
         with self._store.write() as session:
+            if self._store.gallery(session).model_id != self._card.model_id:
+                raise ModelMismatch()
             if (other := scans.under_way(self._store, session)) is not None:
                 raise ScanUnderWay(f"{other.id} is under way: wait for it, or cancel it")
             scan = self._made(session, threshold, options, whole=request.whole or options.reopen_distinct)
@@ -47,15 +49,15 @@ class Scans:
 
     def _made(self, session: Session, threshold: float, options: Options, *, whole: bool) -> Scan:
         epoch, model = self._store.gallery(session).epoch, self._card.model_id
-        before = scans.done_before(self._store, session, model_id=model, epoch=epoch, threshold=threshold)
-        from_seq = 0 if whole or before is None else before.last_seq
+        before = scans.done_up_to(self._store, session, model_id=model, epoch=epoch, threshold=threshold)
+        from_seq = 0 if whole else before
         head = gallery_log.head(session, self._store.gallery_id)
         last_seq = (head.seq or 0) if head else 0
         return Scan(
             id=new_id("scan"),
             gallery_id=self._store.gallery_id,
             state=ScanState.waiting,
-            options={**asdict(options), "reopened": 0},
+            options={**asdict(options), "reopened": 0, scans.SETTLED: scans.settled_seq(self._store, session)},
             model_id=model,
             threshold=threshold,
             epoch=epoch,
@@ -89,7 +91,7 @@ class Scans:
             if scan.state not in scans.UNDER_WAY:
                 raise ScanStateConflict(f"The scan is {scan.state} already")
             scans.end(self._store, session, scan, ScanState.cancelled)
-            self._audit.append(session, caller, "scan.cancel", scan.id)
+            self._audit.append(session, caller, "scan.cancel", scan.id, scans.counts(scan))
         return shown(scan)
 
     def _get(self, session: Session, scan_id: str) -> Scan:
@@ -140,5 +142,5 @@ def _estimate(scan: Scan) -> float | None:
     def work(templates_done: int) -> float:
         return (before + templates_done) ** 2 - before**2
 
-    left = (1 + REST) * scan.busy_s * (work(scan.templates_total) / work(scan.templates_done) - 1)
+    left = scan.busy_s * (work(scan.templates_total) / work(scan.templates_done) - 1)
     return round(max(0.0, left), 1)

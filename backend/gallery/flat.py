@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import faiss
@@ -16,9 +16,10 @@ from backend.store.gallery_log import checksum_of
 
 TOGETHER_FROM = 4
 """From so many queries on, one pass over the gallery for all of them beats a pass for each."""
-TILE = 16_384
-"""templates compared with a block at once: 512 × 16,384 float32 scores are 32 MiB"""
+TILE = 4_096
+"""templates compared with a block at once: 512 × 4,096 float32 scores are 8 MiB, and nobody waits for long"""
 GROWTH = 1.5
+Places = slice | NDArray[np.intp]
 
 
 class FlatIndex:
@@ -120,31 +121,29 @@ class FlatIndex:
         tiles = together.tiles(self._stored(), queries, self._metric)
         return [self._named(hits) for hits in together.nearest(tiles, ks)]
 
-    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
-        rows, ids, scores = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        newest = query_ids.max(initial=-1)
-        stored, mine = self._stored(), self._ids[: self.size]
-        for start in range(0, self.size, TILE):
-            tile_ids = mine[start : start + TILE]
-            if tile_ids.min() >= newest:
-                continue
-            table = self._table(queries, stored[start : start + TILE])
-            row, column = np.nonzero(table >= least_score)
-            earlier = tile_ids[column] < query_ids[row]
-            row, column = row[earlier], column[earlier]
-            rows.append(row)
-            ids.append(tile_ids[column])
-            scores.append(table[row, column])
-        return BlockHits(np.concatenate(rows), np.concatenate(ids), np.concatenate(scores))
+    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> Iterator[BlockHits]:
+        columns, table = np.ascontiguousarray(queries.T), np.empty((TILE, len(queries)), dtype=np.float32)
+        newest, done = query_ids.max(initial=-1), 0
+        compared = np.empty(self.size, dtype=np.int64)  # the id at each place, when it was compared; what is added later is newer
+        while True:
+            there = min(done, self.size)
+            moved = np.flatnonzero(self._ids[:there] != compared[:there])  # into gaps, by a removal since then
+            places: Places = moved[:TILE] if len(moved) else slice(done, min(done + TILE, self.size, len(compared)))
+            ids = self._ids[places].copy()
+            if not len(ids):
+                return
+            compared[places] = ids
+            done = done if len(moved) else done + len(ids)
+            if ids.min() < newest:
+                scores = self._table(self._stored()[places], queries, columns, table[: len(ids)])
+                yield _earlier(scores, ids, query_ids, least_score)
 
-    def _table(self, queries: NDArray[np.float32], tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (m, n)."""
-        product = queries @ tile.T
-        if self._metric is Metric.cosine:
-            return product
-        squared = np.einsum("ij,ij->i", queries, queries)[:, None] + np.einsum("ij,ij->i", tile, tile)[None, :] - 2 * product
-        result: NDArray[np.float32] = 1.0 - np.sqrt(np.maximum(squared, 0.0))
-        return result
+    def _table(
+        self, tile: NDArray[np.float32], queries: NDArray[np.float32], columns: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Scores (n, m), in memory that is used again: new pages for each tile cost half as much as the product."""
+        product = np.matmul(tile, columns, out=out)
+        return product if self._metric is Metric.cosine else together.distance_scores(tile, queries, product)
 
     # --- what is stored -------------------------------------------------------------------------------------------
 
@@ -169,6 +168,16 @@ class FlatIndex:
     def _named(self, hits: Hits) -> Hits:
         """By id instead of by place."""
         return Hits(ids=self._ids[hits.ids], scores=hits.scores)
+
+
+def _earlier(table: NDArray[np.float32], ids: NDArray[np.int64], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
+    """Of the scores (n, m) those that reach the least one, of older templates alone; most templates reach none."""
+    near = np.flatnonzero(table.max(axis=1) >= least_score)
+    place, row = np.nonzero(table[near] >= least_score)
+    place = near[place]
+    earlier = ids[place] < query_ids[row]
+    place, row = place[earlier], row[earlier]
+    return BlockHits(row, ids[place], table[place, row])
 
 
 def _row(query: Vector) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,9 +91,11 @@ class Index(Protocol):
         """`nearest` for each of (m, d), in fewer passes over the gallery."""
         ...
 
-    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
+    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> Iterator[BlockHits]:
         """For each of (m, d): everything of a smaller id than its own that scores `least_score` or better, in no order.
 
-        Blocks that cover the gallery compare every two templates once. Float32 arithmetic in another order than `within`'s.
+        A part of the gallery at a time. Between two parts templates may be removed, and newer ones added: everything that stays
+        is compared all the same (some of it twice where others were removed), so blocks that cover the gallery compare every
+        two templates. Float32 arithmetic in another order than `within`'s.
         """
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,6 +126,7 @@ class Replica:
         while not self._stopping.is_set():
             try:
                 self.catch_up()
+                self.patrol()
             except Unavailable:
                 pass  # the database is away: `status` tells the lag, and the next round tries again
             except Exception as error:  # the follower must outlive whatever it meets; /ready fails meanwhile
@@ -139,13 +140,15 @@ class Replica:
         if not self._following.acquire(timeout=-1 if within_s is None else max(0.0, within_s)):
             raise GalleryBehind(self._problem)
         try:
-            self._problem = self._follow_to_the_end()
-            self._patrol()
-            self._tell()
-            if self._problem is None:
-                self._in_step_at = time.monotonic()
+            self._follow_once()
         finally:
             self._following.release()
+
+    def _follow_once(self) -> None:
+        self._problem = self._follow_to_the_end()
+        self._tell()
+        if self._problem is None:
+            self._in_step_at = time.monotonic()
 
     def _follow_to_the_end(self) -> str | None:
         """What stands in the way, as a sentence for /ready."""
@@ -160,21 +163,26 @@ class Replica:
         except KeyringError:
             return "Stored templates do not open: the key file is not the one that they were encrypted with"
 
-    def _patrol(self) -> None:
-        """Only the thread that follows changes the index, so it may read it here, beside the searches."""
-        index = self._position.index
-        if self._patrolled >= index.size:
-            self._patrolled = 0
-        until = self._patrolled + max(PATROL_LEAST, round(index.size * self._poll_s / PATROL_S))
-        if not index.is_sound(slice(self._patrolled, until)):
-            log.error("the gallery's memory changed by itself: building it anew", extra={"fields": {"seq": self._position.seq}})
-            self._problem = self._built_anew()
-        self._patrolled = until
+    def patrol(self) -> None:
+        """Look at the next slice of the index's memory, and build it anew where that changed by itself.
 
-    def _built_anew(self) -> str | None:
+        For the follower's thread: whoever waits for the log does not wait for this. Nobody changes the index meanwhile.
+        """
+        with self._following:
+            index = self._position.index
+            if self._patrolled >= index.size:
+                self._patrolled = 0
+            until = self._patrolled + max(PATROL_LEAST, round(index.size * self._poll_s / PATROL_S))
+            if not index.is_sound(slice(self._patrolled, until)):
+                fields = {"seq": self._position.seq}
+                log.error("the gallery's memory changed by itself: building it anew", extra={"fields": fields})
+                self._build_anew()
+            self._patrolled = until
+
+    def _build_anew(self) -> None:
         self._position.epoch = ""  # no epoch at all: it must be built anew, also where that fails now and is tried again
         self._problem = "The gallery is being built anew"
-        return self._follow_to_the_end()
+        self._follow_once()
 
     def _trouble(self) -> str | None:
         with self._store.read() as session:
@@ -270,10 +278,22 @@ class Replica:
         asked = (query, k)
         return self._nearest.ask(asked) if self._is_worth_sharing else self._search_nearest([asked])[0]
 
-    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> BlockHits:
-        """As `Index.block_within`. Raises as `within`."""
+    def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> Iterator[BlockHits]:
+        """As `Index.block_within`: changes, and the searches behind them, wait for one part of it and not for all.
+
+        Raises as `within`, and where the index was built anew since the last part.
+        """
         with self._gate.search():
-            return self._trusted().index.block_within(queries, query_ids, least_score)
+            position = self._trusted()
+            parts = position.index.block_within(queries, query_ids, least_score)
+        while True:
+            with self._gate.search():
+                if self._trusted() is not position:
+                    raise GalleryBehind()
+                hits = next(parts, None)
+            if hits is None:
+                return
+            yield hits
 
     @property
     def _is_worth_sharing(self) -> bool:

@@ -32,7 +32,7 @@ def tiles(stored: NDArray[np.float32], queries: NDArray[np.float32], metric: Met
     for start in range(0, len(stored), TILE):
         tile = stored[start : start + TILE]
         product: NDArray[np.float32] = _session().run(None, {"templates": tile, "queries": columns})[0]
-        yield start, product if metric is Metric.cosine else _distance_scores(tile, queries, product)
+        yield start, product if metric is Metric.cosine else distance_scores(tile, queries, product)
 
 
 def within(tiles: Iterable[Tile], least: NDArray[np.float32]) -> list[Hits]:
@@ -74,9 +74,7 @@ def _best(one: Hits, other: Hits, k: int) -> Hits:
     return best_first(places, scores)
 
 
-def _distance_scores(
-    tile: NDArray[np.float32], queries: NDArray[np.float32], product: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def distance_scores(tile: NDArray[np.float32], queries: NDArray[np.float32], product: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 − distance, from |t − q|² = |t|² + |q|² − 2 t·q."""
     squared = np.einsum("ij,ij->i", tile, tile)[:, None] + np.einsum("ij,ij->i", queries, queries)[None, :] - 2 * product
     scores: NDArray[np.float32] = 1.0 - np.sqrt(np.maximum(squared, 0.0))

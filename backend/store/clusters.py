@@ -7,6 +7,7 @@ join them: the oldest survives, versions rise. Pairs that go away may cut a case
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -19,8 +20,25 @@ from backend.store.tables import CaseKind, Decision, DuplicateCase, DuplicatePai
 from backend.wire import CaseState
 
 
+@dataclass(frozen=True)
+class Placed:
+    """In which case pairs are now, and what that did to cases, by their ids."""
+
+    case: DuplicateCase
+    opened: list[str]
+    joined: list[str]
+    """into `case`, which lives on"""
+    reopened: bool
+    """`case` was resolved before"""
+
+
 def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances) -> DuplicateCase:
-    """Put every pair into the one case of its cluster (they share a subject) and give that case.
+    """`place`, for whoever needs to know the case alone."""
+    return place(session, found, gallery_id=gallery_id, circumstances=circumstances).case
+
+
+def place(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances) -> Placed:
+    """Put every pair into the one case of its cluster (they share a subject).
 
     A pair that was known keeps its better evidence. One whose case was resolved without an answer (a poor image, say)
     reopens that case: pairs that were answered never get here.
@@ -31,6 +49,7 @@ def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, cir
     waking = [pair for case_id in known for pair in open_pairs(session, case_id)]
     touched = known | _open_cases_of(session, gallery_id, ends([*pairs, *waking]))
     cases = _cases(session, touched)
+    resolved = {case.id for case in cases if case.state == CaseState.resolved}
     if not cases:
         case = _new_case(session, gallery_id, CaseKind.duplicate, circumstances.source, circumstances.at)
     else:
@@ -41,8 +60,13 @@ def record(session: Session, found: Sequence[FoundPair], *, gallery_id: str, cir
     session.flush()
     if changed and cases:
         _bump(case, circumstances.at)
-    _fit(session, case, at=circumstances.at, reason="decided")
-    return case
+    split = _fit(session, case, at=circumstances.at, reason="decided")
+    return Placed(
+        case,
+        opened=[*([] if cases else [case.id]), *split],
+        joined=[other.id for other in cases if other.id != case.id],
+        reopened=case.id in resolved,
+    )
 
 
 def record_held(
@@ -144,23 +168,29 @@ def refresh(session: Session, case: DuplicateCase) -> None:
     session.flush()
 
 
-def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) -> None:
-    """A case under review is one connected cluster: without pairs it is resolved, in several parts it is cut."""
+def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) -> list[str]:
+    """A case under review is one connected cluster: without pairs it is resolved, in several parts it is cut.
+
+    Ids of the cases that hold what was cut off.
+    """
     pairs = open_pairs(session, case.id)
     if not pairs:
         resolve(case, at=at, reason=reason)
         session.flush()
-        return
+        return []
     parts = _components(session, pairs)
     if len(parts) > 1:
         _bump(case, at)
+    cut = []
     for part in parts[1:]:
         split = _new_case(session, case.gallery_id, CaseKind(case.kind), case.source, at)
+        cut.append(split.id)
         for pair in part:
             pair.case_id = split.id
         session.flush()
         refresh(session, split)
     refresh(session, case)
+    return cut
 
 
 def _components(session: Session, pairs: Sequence[DuplicatePair]) -> list[list[DuplicatePair]]:

@@ -18,7 +18,7 @@ from backend.store import answers, clusters, distinct, gallery_log, scrubbing
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.forest import CHUNK, roots, trees
-from backend.store.pairs import Circumstances, FoundPair
+from backend.store.pairs import Circumstances, FoundPair, band_of
 from backend.store.sealing import key_of, open_details, open_profile
 from backend.store.tables import (
     CalibrationRow,
@@ -236,14 +236,10 @@ def _pairs(case: _Case, evidence: Sequence[Evidence]) -> list[FoundPair]:
             subject_ids=(case.subject.id, e.old_subject_id),
             sample_ids=(e.new_sample_id, e.old_sample_id),
             score=e.score,
-            band=_band(case, e.score),
+            band=band_of(e.score, case.enrolment.certain_threshold),
         )
         for e in best.values()
     ]
-
-
-def _band(case: _Case, score: float) -> Literal["review", "certain"]:
-    return "certain" if score >= case.enrolment.certain_threshold else "review"
 
 
 def _answer(case: _Case, evidence: Sequence[Evidence], *, case_id: str | None, ids_only: bool = False) -> wire.Enrolment:
@@ -251,7 +247,8 @@ def _answer(case: _Case, evidence: Sequence[Evidence], *, case_id: str | None, i
     best: dict[str, wire.DuplicateCandidate] = {}
     for e in sorted(evidence, key=lambda e: (-e.score, e.old_seq)):
         root = case.roots[e.old_subject_id]
-        candidate = wire.DuplicateCandidate(subject_id=root, sample_id=e.old_sample_id, score=e.score, band=_band(case, e.score))
+        band = band_of(e.score, case.enrolment.certain_threshold)
+        candidate = wire.DuplicateCandidate(subject_id=root, sample_id=e.old_sample_id, score=e.score, band=band)
         best.setdefault(root, candidate)
     key = key_of(case.store.keyring, case.subject)
     return wire.Enrolment(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from sqlmodel import Session, col, select
 
 from backend.store.tables import Subject
 
 CHUNK = 500
+Value = TypeVar("Value", int, str)
 
 
-def chunks(values: Iterable[str]) -> Iterator[Sequence[str]]:
+def chunks(values: Iterable[Value]) -> Iterator[Sequence[Value]]:
     """At most `CHUNK` at a time: databases limit the values of one IN."""
     listed = sorted(set(values))
     for start in range(0, len(listed), CHUNK):

@@ -41,6 +41,10 @@ class FoundPair:
         return FoundPair(self.subject_ids[::-1], self.sample_ids[::-1], self.score, self.band)
 
 
+def band_of(score: float, certain_threshold: float) -> Literal["review", "certain"]:
+    return "certain" if score >= certain_threshold else "review"
+
+
 def open_pairs(session: Session, case_id: str) -> list[DuplicatePair]:
     """Best score first."""
     query = select(DuplicatePair).where(DuplicatePair.case_id == case_id, DuplicatePair.state == PairState.open)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from sqlmodel import Session, col, delete, func, or_, select
 from backend.errors import LastSample
 from backend.store import clusters, gallery_log, scans, scrubbing, templates
 from backend.store.forest import chunks, roots, tree
+from backend.store.pairs import band_of
 from backend.store.tables import CaseKind, DuplicatePair, Enrolment, PairState, Sample, SampleState, Subject, Template
 from backend.store.templates import StoredTemplate
 
@@ -81,7 +83,7 @@ def _judge_anew(store: Store, session: Session, sample: Sample, compare: Compare
             continue
         pair.a_sample_id, pair.b_sample_id = best.sample_ids
         pair.score = best.score
-        pair.band = "certain" if enrolment is not None and best.score >= enrolment.certain_threshold else "review"
+        pair.band = band_of(best.score, math.inf if enrolment is None else enrolment.certain_threshold)
     session.flush()
     return {pair.case_id for pair in pairs if pair.case_id is not None}
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from sqlmodel import Session, col, delete, func, or_, select
+from sqlmodel import Session, col, func, select
 
-from backend.store import clusters, distinct, job_leases
-from backend.store.forest import roots, trees
-from backend.store.pairs import Circumstances, FoundPair
-from backend.store.tables import DistinctPair, DuplicatePair, PairState, Sample, SampleState, Scan, ScanState, Template
+from backend.store import gallery_log, job_leases
+from backend.store.tables import (
+    Enrolment,
+    EnrolmentState,
+    Sample,
+    SampleState,
+    Scan,
+    ScanState,
+    Template,
+)
 
 if TYPE_CHECKING:
     from backend.store.database import Store
 
 JOB = "scan"
-REST = 0.25
-"""How long the work rests after a block, as a share of what that took: requests come first."""
+SETTLED = "settled_seq"
+"""Among a scan's options: what `settled_seq` was when it began."""
 UNDER_WAY = (ScanState.waiting, ScanState.running)
 
 
@@ -44,8 +49,18 @@ def under_way(store: Store, session: Session) -> Scan | None:
     return session.exec(query.order_by(col(Scan.created_at)).limit(1)).first()
 
 
-def done_before(store: Store, session: Session, *, model_id: str, epoch: str, threshold: float) -> Scan | None:
-    """The scan after which only what is newer must be looked at: of this gallery's life, as strict or stricter."""
+def settled_seq(store: Store, session: Session) -> int:
+    """Up to where every enrolment is decided: a scan passes over who is pending, so the next one must begin before them."""
+    pending = select(func.min(Enrolment.first_seq)).where(
+        Enrolment.gallery_id == store.gallery_id, Enrolment.state == EnrolmentState.pending
+    )
+    first = session.exec(pending).one()
+    head = gallery_log.head(session, store.gallery_id)
+    return ((head.seq or 0) if head else 0) if first is None else first - 1
+
+
+def done_up_to(store: Store, session: Session, *, model_id: str, epoch: str, threshold: float) -> int:
+    """After which number there may be pairs that no scan of this gallery's life looked for, at this threshold or a lower one."""
     query = select(Scan).where(
         Scan.gallery_id == store.gallery_id,
         Scan.state == ScanState.done,
@@ -53,8 +68,7 @@ def done_before(store: Store, session: Session, *, model_id: str, epoch: str, th
         Scan.epoch == epoch,
         col(Scan.threshold) <= threshold,
     )
-    found = session.exec(query.order_by(col(Scan.last_seq).desc()))
-    return next((scan for scan in found if not scan.options.get("dry_run")), None)
+    return max((scan.options.get(SETTLED, 0) for scan in session.exec(query) if not scan.options.get("dry_run")), default=0)
 
 
 def lowest_done(store: Store, session: Session, *, model_id: str) -> float:
@@ -105,69 +119,6 @@ def end(store: Store, session: Session, scan: Scan, state: ScanState) -> None:
     session.flush()
 
 
-@dataclass(frozen=True)
-class Written:
-    pairs: int
-    reopened: int
-
-
-def write(
-    session: Session, found: Sequence[FoundPair], *, gallery_id: str, circumstances: Circumstances, options: Options
-) -> Written:
-    """Pairs that still stand, into their cases; what is known already with as good a score is left alone.
-
-    Doing it twice changes nothing, so a block that was interrupted is simply done again.
-    """
-    pairs = reopened = 0
-    for pair in found:
-        people = _people(session, pair)
-        if people is None:
-            continue
-        records = trees(session, people)
-        theirs = [[record for record, root in records.items() if root == one] for one in people]
-        differs = not distinct.partners(session, gallery_id=gallery_id, records=theirs[0]).isdisjoint(theirs[1])
-        settled = not options.reopen_distinct if differs else _is_known(session, pair.ordered(), gallery_id)
-        if settled:
-            continue
-        pairs, reopened = pairs + 1, reopened + differs
-        if options.dry_run:
-            continue
-        if differs:
-            _forget(session, *theirs)
-        clusters.record(session, [pair], gallery_id=gallery_id, circumstances=circumstances)
-    return Written(pairs, reopened)
-
-
-def _is_known(session: Session, pair: FoundPair, gallery_id: str) -> bool:
-    query = select(DuplicatePair.state, DuplicatePair.score).where(
-        DuplicatePair.gallery_id == gallery_id,
-        DuplicatePair.a_subject_id == pair.subject_ids[0],
-        DuplicatePair.b_subject_id == pair.subject_ids[1],
-        DuplicatePair.held_sample_id == "",
-    )
-    known = session.exec(query).first()
-    return known is not None and known[0] == PairState.open and known[1] >= pair.score
-
-
-def _people(session: Session, pair: FoundPair) -> tuple[str, str] | None:
-    """The two persons; None where they are one by now, or one of the samples has left the gallery."""
-    living = select(func.count()).where(col(Sample.id).in_(pair.sample_ids), Sample.state == SampleState.active)
-    root = roots(session, set(pair.subject_ids))
-    one, other = (root.get(subject) for subject in pair.subject_ids)
-    if one is None or other is None or one == other or session.exec(living).one() != len(set(pair.sample_ids)):
-        return None
-    return one, other
-
-
-def _forget(session: Session, ours: Iterable[str], theirs: Iterable[str]) -> None:
-    """That these two people were decided to be different: the scan was told to ask again."""
-    a, b = list(ours), list(theirs)
-    either = or_(
-        col(DistinctPair.a_subject_id).in_(a) & col(DistinctPair.b_subject_id).in_(b),
-        col(DistinctPair.a_subject_id).in_(b) & col(DistinctPair.b_subject_id).in_(a),
-    )
-    session.exec(delete(DistinctPair).where(either))
-
-
-def band_of(score: float, certain_threshold: float) -> Literal["review", "certain"]:
-    return "certain" if score >= certain_threshold else "review"
+def counts(scan: Scan) -> dict[str, int]:
+    """For the audit trail: the pairs that it found, and how many of them had been decided to be different people."""
+    return {"pairs": scan.pairs_found, "reopened": scan.options.get("reopened", 0)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session, col, func, select
 
 from backend import wire
-from backend.store.tables import Decision, DuplicateCase, Sample, SampleState, Subject
+from backend.store.tables import Decision, DuplicateCase, Enrolment, EnrolmentState, Sample, SampleState, Subject
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -34,6 +34,16 @@ def stats(store: Store) -> wire.Stats:
                 decisions.where(Decision.gallery_id == gallery, Decision.verdict != "undo", col(Decision.undone_by).is_(None))
             ).one(),
         )
+
+
+def pending_enrolments(store: Store) -> tuple[int, float]:
+    """How many are between their two transactions, and the age of the oldest in seconds."""
+    with store.read() as session:
+        query = select(func.count(), func.min(Enrolment.created_at)).where(
+            Enrolment.gallery_id == store.gallery_id, Enrolment.state == EnrolmentState.pending
+        )
+        count, oldest = session.exec(query).one()
+        return count, 0.0 if oldest is None else max(0.0, (store.now(session) - oldest).total_seconds())
 
 
 def _cases(store: Store, session: Session) -> dict[wire.CaseState, int]:

@@ -42,6 +42,15 @@ def by_seqs(session: Session, keyring: Keyring, *, gallery_id: str, seqs: Iterab
     return found
 
 
+def owners(session: Session, *, gallery_id: str, seqs: Iterable[int]) -> dict[int, str]:
+    """seq → the record that the template is of, for those that still exist; nothing is opened for it."""
+    found: dict[int, str] = {}
+    for chunk in chunks(seqs):
+        query = select(Template.seq, Template.subject_id).where(Template.gallery_id == gallery_id, col(Template.seq).in_(chunk))
+        found.update(session.exec(query).all())
+    return found
+
+
 def of_subjects(
     session: Session, keyring: Keyring, *, gallery_id: str, subject_ids: Sequence[str], model_id: str
 ) -> list[StoredTemplate]:

@@ -127,7 +127,7 @@ def _scan(setting: Setting, ours: FlatIndex) -> Benchmark:
 
     return compared(
         f"a scan's block of {BLOCK} against {SCANNED:,} templates",
-        lambda: operations / seconds(lambda: ours.block_within(queries, ids, THRESHOLD)),
+        lambda: operations / seconds(lambda: list(ours.block_within(queries, ids, THRESHOLD))),
         lambda: operations / seconds(products),
         unit="GFLOP/s", peer="sgemm alone", aim="≥ 0.6", rounds=setting.rounds,
     )  # fmt: skip

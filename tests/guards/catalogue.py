@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.guards import durability, enrolment, erasure, galleries, restoring, service, trail
+from tests.guards import durability, enrolment, erasure, galleries, restoring, scans, service, trail
 from tests.guards.guard import Guard
 
 GUARDS: tuple[Guard, ...] = (
     *durability.GUARDS,
     *enrolment.GUARDS,
+    *scans.GUARDS,
     *galleries.GUARDS,
     *service.GUARDS,
     *erasure.GUARDS,

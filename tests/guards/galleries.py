@@ -92,6 +92,14 @@ GUARDS = (
         test=GALLERY + "test_memory_that_changed_by_itself_is_noticed_and_the_index_built_anew[sqlite]",
     ),
     Guard(
+        name="unavailable-while-built-anew",
+        keeps=4,
+        file="backend/gallery/replica.py",
+        old='        self._problem = "The gallery is being built anew"  # nobody searches the old one meanwhile\n',
+        new="",
+        test=GALLERY + "test_nobody_is_answered_from_the_gallery_of_before_a_restore_while_the_new_one_is_read[sqlite]",
+    ),
+    Guard(
         name="no-change-during-a-search",
         keeps=4,
         file="backend/gallery/gate.py",

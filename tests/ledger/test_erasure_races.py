@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +17,6 @@ from backend.scan_job import ScanJob
 from backend.scans import Scans
 from backend.store import admission, forest, tables
 from backend.store.conclusion import Findings, conclude
-from backend.store.scans import Fence
 from backend.store.sealing import Profile
 from backend.store.tables.base import Table
 from backend.wire import OnDuplicate, SubjectState, Verdict
@@ -213,17 +211,18 @@ def test_who_is_erased_between_a_scans_look_and_its_writing_is_in_no_pair(world:
     e, f = scanning.enrol(three), scanning.enrol(people.like(three, 0.5))
     Scans(scanning.store, CARD, THRESHOLDS).start(wire.ScanRequest(threshold=0.45), SUSI)
     job = ScanJob(scanning.store, scanning.replica, CARD, THRESHOLDS, holder="b1")
-    scan, fence = job._under_way(), Fence("b1", job._lease() or 0)
-    assert scan is not None
     scanning.replica.catch_up()
-    block = job._compared(scan)
+    scan, turn = job._under_way(), job._turn()
+    assert scan is not None
+    assert turn is not None
+    block = job._compared(scan, turn)
     assert block is not None
     assert {frozenset(found.subject_ids) for found in block.found} == {
         frozenset((one.subject_id, other.subject_id)) for one, other in ((a, b), (c, d), (e, f))
     }
     erasing.subjects.erase(a.subject_id, caller=CLIENT)
     erasing.subjects.erase_sample(c.subject_id, c.sample_ids[1], caller=CLIENT)
-    assert job._write(scan, fence, block, time.monotonic())
+    assert job._write(scan, turn, block)
     with erasing.store.read() as session:
         (pair,) = session.exec(select(tables.DuplicatePair)).all()
     assert {pair.a_subject_id, pair.b_subject_id} == {e.subject_id, f.subject_id}

@@ -265,6 +265,7 @@ def test_a_probe_never_waits_for_a_search_or_a_change(world: World, people: Peop
 def asked_anew(node: Node, person: np.ndarray) -> list[int]:
     """What a search for them finds once the replica has looked after itself."""
     node.replica.catch_up()
+    node.replica.patrol()
     return node.replica.within(person, 0.9).ids.tolist()
 
 
@@ -283,6 +284,20 @@ def test_memory_that_changed_by_itself_is_noticed_and_the_index_built_anew(node:
         spoil(index)
         assert asked_anew(node, persons[1]) == [seqs[1]]
         assert node.replica._position.index is not index
+
+
+def test_the_follower_looks_after_the_memory_and_nobody_who_waits_for_the_log_does(node: Node, people: People) -> None:
+    person = people.stranger()
+    seq = node.enrol(person).seq
+    index = node.replica._position.index
+    index._stored()[0, 0] = 9.0  # type: ignore[attr-defined]
+    node.replica.catch_up()
+    newcomer = node.enrol(people.stranger())
+    assert node.replica.wait_for(newcomer.seq, 5)
+    assert node.replica._position.index is index
+    node.replica.start()
+    wait_until(lambda: node.replica._position.index is not index and node.replica.status().problem is None)
+    assert node.replica.within(person, 0.9).ids.tolist() == [seq]
 
 
 def test_another_replicas_index_in_its_place_is_noticed(tmp_path: Path, world: World, people: People) -> None:
@@ -321,6 +336,31 @@ def test_nobody_is_answered_from_an_index_in_doubt_while_it_is_built_anew(
     node.replica._position.index._stored()[0, 0] = 9.0  # type: ignore[attr-defined]
     assert asked_anew(node, person) == [seq]
     assert answers == []
+
+
+def test_nobody_is_answered_from_the_gallery_of_before_a_restore_while_the_new_one_is_read(
+    node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.gallery import replica as module
+
+    person = people.stranger()
+    seq = node.enrol(person).seq
+    node.replica.catch_up()
+    doubts: list[str | None] = []
+    real = module.rebuild
+
+    def slow(*given: object) -> object:
+        doubts.append(node.replica.status().problem)
+        with pytest.raises(GalleryBehind, match="built anew"):
+            node.replica.within(person, 0.9)
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "rebuild", slow)
+    with node.store.write() as session:
+        node.store.gallery(session).epoch = "restored"
+    node.replica.catch_up()
+    assert doubts == ["The gallery is being built anew"]
+    assert node.replica.within(person, 0.9).ids.tolist() == [seq]
 
 
 def test_after_a_restore_no_number_of_the_old_gallery_stands_for_one_of_the_new(world: World, people: People) -> None:
@@ -448,11 +488,72 @@ def test_blocks_find_every_pair_once_that_brute_force_finds(metric: Metric) -> N
     found: list[tuple[int, int]] = []
     for start in range(0, 701, 64):
         block = np.array([id_ for id_ in range(start, start + 64) if id_ in set(ids[kept].tolist())], dtype=np.int64)
-        hits = index.block_within(index.vectors(block), block, least)
-        found += zip(block[hits.rows].tolist(), hits.ids.tolist(), strict=True)
+        for hits in index.block_within(index.vectors(block), block, least):
+            found += zip(block[hits.rows].tolist(), hits.ids.tolist(), strict=True)
     assert len(found) == len(set(found))
     assert set(found) == truth
     assert len(truth) > 100
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("metric", Metric)
+def test_a_block_misses_nothing_that_stays_while_others_leave_and_come_between_its_parts(
+    metric: Metric, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A removal moves the last templates into the gaps: from parts that are to be compared into parts that were."""
+    monkeypatch.setattr("backend.gallery.flat.TILE", 40)
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((600, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index, ids = FlatIndex(8, metric), rng.permutation(np.arange(1, 601, dtype=np.int64))
+    index.add(ids, vectors)
+    block = rng.choice(ids, 32, replace=False)
+    queries, gone, newest = index.vectors(block), set[int](), 601
+    table = np.stack([true_scores(metric, query, vectors) for query in queries])
+    least = float(np.sort(table, axis=None)[-2_001:-1_999].mean())
+    found: set[tuple[int, int]] = set()
+    for hits in index.block_within(queries, block, least):
+        found |= set(zip(block[hits.rows].tolist(), hits.ids.tolist(), strict=True))
+        going = rng.choice(index.ids(), int(rng.integers(0, 25)), replace=False)
+        index.remove(going)
+        gone |= set(going.tolist())
+        coming = np.arange(newest, newest + int(rng.integers(0, 30)), dtype=np.int64)
+        index.add(coming, np.ones((len(coming), 8), np.float32))
+        newest += len(coming)
+    truth = {(int(block[i]), int(ids[j])) for i, j in zip(*np.nonzero(table >= least), strict=True) if ids[j] < block[i]}
+    stays = {(one, other) for one, other in truth if other not in gone}
+    assert stays <= found <= truth
+    assert len(gone) > 50
+    assert len(stays) > 200
+
+
+def test_changes_come_between_the_parts_of_a_block(node: Node, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.gallery.flat.TILE", 2)
+    vectors = people.strangers(7)
+    seqs = np.array([node.enrol(vector).seq for vector in vectors], dtype=np.int64)
+    newer = np.full(1, 10**9, dtype=np.int64)
+    parts = 0
+    for _ in node.replica.block_within(vectors[0][None], newer, -2.0):
+        parts += 1
+        with node.replica._gate.change():  # it would wait for ever inside the pass
+            assert node.replica.size == len(seqs)
+    assert parts == 4
+
+
+def test_a_block_does_not_go_on_in_an_index_that_was_built_anew(
+    node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.gallery.flat.TILE", 2)
+    vectors = people.strangers(5)
+    for vector in vectors:
+        node.enrol(vector)
+    parts = node.replica.block_within(vectors[0][None], np.full(1, 10**9, dtype=np.int64), -2.0)
+    next(parts)
+    with node.store.write() as session:
+        node.store.gallery(session).epoch = "restored"
+    node.replica.catch_up()
+    with pytest.raises(GalleryBehind):
+        next(parts)
 
 
 def test_vectors_come_in_the_order_asked_for_and_unknown_ones_as_nan() -> None:

@@ -562,7 +562,7 @@ def test_memory_that_changed_by_itself_is_not_written_down(
     assert lines() == ["index snapshot given up | IndexChanged"]
     assert rows(node) == []
     assert files(world) == []
-    replica.catch_up()  # which notices by itself
+    replica.patrol()  # which notices by itself
     kept.keep(replica)
     assert [row.count for row in rows(node)] == [8]
 

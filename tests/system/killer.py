@@ -17,6 +17,7 @@ from sqlmodel import col, select
 
 from backend.errors import Unavailable
 from backend.store.database import Store
+from backend.store.job_leases import instance_of
 from backend.store.keyring import Keyring
 from backend.store.tables import Enrolment, EnrolmentState
 from tests.system.running_fleet import ROOT
@@ -118,6 +119,6 @@ def holders(store: Store) -> list[str]:
             pending = select(Enrolment.lease_holder).where(
                 Enrolment.state == EnrolmentState.pending, col(Enrolment.lease_until) > store.now(session)
             )
-            return list(session.exec(pending.order_by(col(Enrolment.first_seq).desc())))
+            return [instance_of(holder) for holder in session.exec(pending.order_by(col(Enrolment.first_seq).desc()))]
     except Unavailable:
         return []
