@@ -9,13 +9,16 @@ renewed and a backup made, every byte of the data folder, the snapshots, the log
 server's whole folder with its write-ahead log is searched for what she was (`tests/system/erase_search.py`: in which forms).
 
 Before that it is shown that the search would see her: each thing in a file where it stands plainly, and her ciphertexts in the
-database's own files and in a backup. Afterwards nothing plain may be found anywhere, and in SQLite's files no ciphertext and no
-wrapped key either. PostgreSQL overwrites gaps in its pages and its log in its own time: what is left is counted and told.
+database's own files, in a backup and, with PostgreSQL, in rows. Afterwards nothing plain may be found anywhere, and no ciphertext
+and no wrapped key in any file of the service: SQLite's database and its log, snapshots, logs, a backup. In PostgreSQL's own files
+no row may hold any, living or dead, of whatever table (`tests/postgres_pages.py`). What may stay there until the server uses the
+space again (`docs/decisions/0013`) are copies in the gaps of pages and in the write-ahead log: those are counted and told.
 """
 
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -32,11 +35,15 @@ from backend.store.keyring import Keyring
 from backend.store.tables import Change, GalleryChange, IndexSnapshot, Outbox
 from tests.api.service import Service, Site, make_site, serving, wait_until
 from tests.postgres import PostgresServer, postgres_server
+from tests.postgres_pages import rows
 from tests.system.erase_people import Victim, enrollable, settle, traces_of
 from tests.system.erase_search import Found, Trace, files_under, search
 from tests.system.running_fleet import ROOT
 
 PEOPLE = 12
+PLACES = ("files", "rows", "elsewhere", "gaps", "wal")
+MAY_KEEP = frozenset({"gaps", "wal"})
+"""PostgreSQL's alone, until it uses that space again"""
 SNAPSHOT_EVERY_S = 1
 HERS = "C001051_carter"
 
@@ -57,19 +64,29 @@ class Database:
         """Beside the service's own."""
         return [] if self.server is None else [self.server.folder]
 
-    @property
-    def places(self) -> tuple[str, ...]:
-        return ("files",) if self.server is None else ("pages", "wal", "elsewhere")
-
     def place_of(self, path: Path) -> str:
-        if self.server is None:
+        """`gaps`: of the server's pages, of which another look is taken at what stands there as a row."""
+        if self.server is None or not path.is_relative_to(self.server.folder):
             return "files"
         in_wal, in_pages = "pg_wal" in path.parts, "base" in path.parts
-        return "wal" if in_wal else "pages" if in_pages else "elsewhere"
+        return "wal" if in_wal else "gaps" if in_pages else "elsewhere"
+
+    def in_rows(self, traces: Sequence[Trace]) -> set[str]:
+        """Which of them stand in a row of PostgreSQL, living or dead."""
+        if self.server is None:
+            return set()
+        stored = b"".join(data for _, data in rows(self.url))
+        return {trace.name for trace in traces if any(needle in stored for needle in trace.needles())}
 
     def flush(self) -> None:
-        """Everything that the server has in memory stands in its files."""
-        if self.server is not None:
+        """Everything that the server has in memory, or SQLite in its log alone, stands in the database's files.
+
+        A log that is cut while its files are searched, after the one and before the other, would hide what it held.
+        """
+        if self.server is None:
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=10)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+        else:
             with psycopg.connect(self.url, autocommit=True) as connection:
                 connection.execute("CHECKPOINT")
 
@@ -87,9 +104,14 @@ class Outcome:
     """place → her wrapped data keys in it"""
 
     @property
+    def kept(self) -> dict[str, int]:
+        """place → ciphertexts and keys in it, where none may be left"""
+        left = {place: self.sealed_left[place] + self.keys_left[place] for place in PLACES if place not in MAY_KEEP}
+        return {place: count for place, count in left.items() if count}
+
+    @property
     def holds(self) -> bool:
-        whole = not self.unseen and not self.found.places
-        return whole and (self.database != "sqlite" or not any((*self.sealed_left.values(), *self.keys_left.values())))
+        return not self.unseen and not self.found.places and not self.kept
 
 
 def run(database: Database, folder: Path, testdata: Path, *, people: int = PEOPLE) -> Outcome:
@@ -133,7 +155,8 @@ def _unseen(database: Database, site: Site, victim: Victim, control: Path) -> li
     _back_up(site, control / "backup")
     stored, backed_up = search(files_under(*own), sealed), search(files_under(control / "backup"), sealed)
     missed = [trace.name for trace in victim.plain if trace.name not in plain.names]
-    return [*blind, *missed, *(trace.name for trace in sealed if trace.name not in stored.names & backed_up.names)]
+    seen = stored.names & backed_up.names & (stored.names if database.server is None else database.in_rows(sealed))
+    return [*blind, *missed, *(trace.name for trace in sealed if trace.name not in seen)]
 
 
 def _back_up(site: Site, folder: Path) -> None:
@@ -163,9 +186,9 @@ def _is_scrubbed(store: Store) -> bool:
 
 
 def _left(files: Sequence[Path], traces: Sequence[Trace], database: Database) -> dict[str, int]:
-    """Of her ciphertexts, by the kind of place that they are still in."""
+    """Of her ciphertexts or keys, by the kind of place that they are still in."""
     found = search(files, traces)
-    kinds: dict[str, set[str]] = {place: set() for place in database.places}
+    kinds: dict[str, set[str]] = {place: set() for place in PLACES} | {"rows": database.in_rows(traces)}
     for name, path in found.places:
         kinds[database.place_of(path)].add(name)
     return {kind: len(names) for kind, names in kinds.items()}
@@ -183,6 +206,7 @@ def fresh_database(kind: str, folder: Path) -> Iterator[Database]:
 def report(outcome: Outcome) -> str:
     lines = [f"not seen where it was: {name}" for name in outcome.unseen]
     lines += [f"FOUND {name} in {path.name}: {count}" for (name, path), count in sorted(outcome.found.places.items())]
+    lines += [f"LEFT in {place}: {count}" for place, count in outcome.kept.items()]
     told = {f"ciphertexts_in_{place}": count for place, count in outcome.sealed_left.items()}
     told |= {f"wrapped_keys_in_{place}": count for place, count in outcome.keys_left.items()}
     told |= {"files": outcome.found.files, "bytes": outcome.found.bytes, "found": len(outcome.found.places)}
