@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.errors import GalleryBehind
+from backend.errors import GalleryBehind, SeqUnknown
 from backend.gallery.replica import Replica
 from backend.store.database import Store
 
@@ -23,7 +23,7 @@ class Fitness:
             return schema.sentence
         try:
             self._replica.wait_for(reaching, timeout_s=0.0)
-        except GalleryBehind as error:
+        except (GalleryBehind, SeqUnknown) as error:
             return error.detail
         return None
 
