@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test start-test fault-test accuracy-test input-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test start-test fault-test accuracy-test input-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ clean: ## stop, and delete .run with its data, after asking (ARGS=--yes)
 install: ## make or update .venv from requirements.txt
 	@$(PYTHON) -m deploy install
 
-system: ## as root: install what Debian has of nginx, HAProxy and Chromium, with their services off
+system: ## as root: install what Debian has of nginx, HAProxy, Chromium and PostgreSQL, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
 
 check: install ## ruff, mypy --strict, the import contracts
@@ -57,6 +57,12 @@ frozen-test: install ## one of three replicas stopped for a while: what it answe
 
 erase-test: install ## erase somebody, then search every file of data, snapshots, logs and a backup for her (DB=sqlite|postgresql, default both)
 	$(VENV)/python -m tests.system.erase_check $(if $(DB),--db $(DB))
+
+index-test: install ## an index that is damaged, cut short, another's, or from before a restore, on both databases: noticed, built anew, no wrong answer
+	$(VENV)/python -m pytest -q tests/ledger/test_snapshots.py tests/ledger/test_gallery.py tests/api/test_quick_start.py
+
+store-test: install ## the contract of both databases: migrations, races, erasures, backups, rotation, scans
+	$(VENV)/python -m pytest -q tests/ledger
 
 start-test: install ## up and down as a new user meets them: seconds, cases, remains
 	$(VENV)/python -m pytest -q -s tests/system/test_fleet_starts.py
