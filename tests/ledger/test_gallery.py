@@ -349,11 +349,11 @@ def test_nobody_is_answered_from_the_gallery_of_before_a_restore_while_the_new_o
     doubts: list[str | None] = []
     real = module.rebuild
 
-    def slow(*given: object) -> object:
+    def slow(*given: object, **more: object) -> object:
         doubts.append(node.replica.status().problem)
         with pytest.raises(GalleryBehind, match="built anew"):
             node.replica.within(person, 0.9)
-        return real(*given)  # type: ignore[arg-type]
+        return real(*given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "rebuild", slow)
     with node.store.write() as session:

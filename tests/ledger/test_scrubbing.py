@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 import pytest
 
 from backend.errors import DatabaseAway, SubjectNotFound
+from backend.gallery.candidates import best_comparison
 from backend.store import postgres, vacuum
 from backend.store.backup import back_up
 from backend.store.database import Store
@@ -20,7 +22,7 @@ from backend.store.restore import restore
 from backend.store.rotation import RotationError, retire, rotate
 from backend.wire import OnDuplicate
 from tests.ledger.test_erasure import enrol_mary, stored_bytes, waiting
-from tests.ledger.world import CLIENT, ON_POSTGRESQL, Node, People, World, face
+from tests.ledger.world import CARD, CLIENT, ON_POSTGRESQL, Node, People, World, face
 from tests.postgres_pages import rows_with
 
 
@@ -61,7 +63,7 @@ def test_after_a_restore_what_was_there_before_is_scrubbed(
     backup = tmp_path_factory.mktemp("backup") / "ledger.backup"
     back_up(node.store, backup)
     enrol_mary(node, people.stranger())
-    restore(node.store, backup, replace=True)
+    restore(node.store, backup, compare=partial(best_comparison, CARD.metric), replace=True)
     assert waiting(node) == 1
     node.enrolments.sweep()
     assert waiting(node) == 0
