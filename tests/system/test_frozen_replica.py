@@ -9,7 +9,7 @@ import pytest
 from tests.system.frozen import IN_STEP_WITHIN_S, report, run
 from tests.system.kills import database, photographs_of
 
-pytestmark = [pytest.mark.weights, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.weights, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

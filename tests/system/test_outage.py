@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.outage import BACK_WITHIN_S, DEADLINE_S, NOTICED_WITHIN_S, report, run
 
-pytestmark = [pytest.mark.weights, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.weights, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("how", ["stop", "freeze"])
