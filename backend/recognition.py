@@ -168,7 +168,8 @@ class Recognition:
         wanted = max(LEAST_FETCHED, limit * OVER_FETCH)
         while True:
             hits = self._replica.nearest(vector, wanted)
-            best = self._people(vector, [int(seq) for seq in hits.ids], threshold)
+            near = hits.ids[hits.scores >= threshold - MARGIN]  # the rest of what was fetched need not be read and opened
+            best = self._people(vector, near.tolist(), threshold)
             beyond = float(hits.scores[-1]) + MARGIN if len(hits.ids) == wanted else -math.inf  # what the others may score
             ranked = sorted((score for score, _ in best.values()), reverse=True)
             if beyond < threshold or (len(ranked) >= limit and ranked[limit - 1] > beyond):

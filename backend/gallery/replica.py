@@ -29,7 +29,7 @@ PATROL_S = 30.0
 """In so long all of the index's memory is looked at once, a slice at a time."""
 PATROL_LEAST = 8_192
 STOP_S = 2.0
-SHARED_FROM = 25_000 * 512
+SHARED_FROM = 5_000 * 512
 """components of all vectors together"""
 
 
