@@ -33,9 +33,8 @@ from backend.store.sealing import Profile, SampleDetails
 from backend.store.tables import Enrolment
 from backend.sweep import Sweep
 
-__all__ = ["Enrolments", "Idempotency", "Outcome", "StoredAnswer", "Thresholds"]
+__all__ = ["Enrolments", "Idempotency", "Outcome", "Thresholds"]
 
-StoredAnswer = Outcome
 Result = Outcome | FaceAuthError
 """of one among several: a refusal concerns that one alone"""
 T = TypeVar("T")
@@ -95,7 +94,7 @@ class Enrolments:
         """`replay` for each, in order; None for a new one, and for one without a key."""
         return [None if one is None else _attempt(partial(self.replay, caller, one.key, one.body_sha256)) for one in repeats]
 
-    def replay(self, caller: Caller, key: str, body_sha256: str) -> StoredAnswer | None:
+    def replay(self, caller: Caller, key: str, body_sha256: str) -> Outcome | None:
         """The answer that this very request had within 24 h; None for a new one. Finishes it where only T1 was done.
 
         Raises:
