@@ -71,7 +71,8 @@ class Served:
                 async def go_on(message: Message) -> None:
                     """What is sent piece by piece may take longer, as long as it goes on."""
                     await send(message)
-                    limit.reschedule(asyncio.get_running_loop().time() + self._deadline_s)
+                    if not limit.expired():
+                        limit.reschedule(asyncio.get_running_loop().time() + self._deadline_s)
 
                 await self._app(scope, receive, go_on)
         except ClientDisconnect:
