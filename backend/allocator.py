@@ -1,4 +1,4 @@
-"""Keep glibc's memory small, and the working buffers of inference in it: images are large, short-lived, and come in many threads."""
+"""Keep glibc's memory small, with inference's working buffers in it: images are large, short-lived, and come in many threads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ARENAS = 2
 MAPPED_FROM_BYTES = 32 * 1024 * 1024
 """The most that glibc takes. Photographs of ten megapixels and more are mapped, and given back as they are freed."""
 KEPT_BYTES = 64 * 1024 * 1024
-"""Free memory at an arena's end. A detection's buffers of 5 MB given back each time cost 2,000 page faults, a tenth of the request."""
+"""Free memory at an arena's end. Giving a detection's 5 MB back each time costs 2,000 page faults, a tenth of a request."""
 
 
 def keep_memory_small() -> None:
-    """Two arenas, and what is larger than working buffers goes back to the system when it is freed. The same as MALLOC_ARENA_MAX=2
+    """Two arenas, and what is larger than working buffers goes back to the system when it is freed. The same as MALLOC_ARENA_MAX
     and its like, which would have to be set before the process starts. Does nothing where the C library is another one.
     """
     if not sys.platform.startswith("linux"):

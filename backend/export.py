@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, SQLModel, col, or_, select
 
@@ -110,7 +112,7 @@ class Exports:
                     id=row.id,
                     model_id=row.model_id,
                     seq=row.seq,
-                    vector=base64.b64encode(open_vector(key, row).astype("<f4").tobytes()),
+                    vector=_float32(open_vector(key, row.sealed_vector, template_id=row.id, model_id=row.model_id)),
                     created_at=row.created_at,
                 )
                 for row in templates
@@ -190,3 +192,8 @@ def _events(session: Session, object_ids: Sequence[str]) -> list[ExportedEvent]:
         row for chunk in chunks(object_ids) for row in session.exec(select(AuditRow).where(col(AuditRow.object_id).in_(chunk)))
     ]
     return [ExportedEvent(**row.model_dump()) for row in sorted(found, key=lambda row: row.seq or 0)]
+
+
+def _float32(vector: NDArray[np.float32]) -> bytes:
+    """Base64 of little-endian float32."""
+    return base64.b64encode(vector.astype("<f4").tobytes())

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sqlalchemy import bindparam
+from sqlmodel import Session, col, select
 
 from backend import wire
 from backend.errors import InvalidThreshold, SubjectNotFound
@@ -30,6 +32,10 @@ OVER_FETCH = 4
 """Hits asked of the index for each candidate wanted: several samples of one person, and what SQL drops."""
 SEEN = (SubjectState.active, SubjectState.merged)
 WAIT_S = 5.0
+_PLACE = select(Subject.state, Subject.merged_into).where(
+    Subject.id == bindparam("id"), Subject.gallery_id == bindparam("gallery_id")
+)
+_THESE = select(Subject).where(col(Subject.id).in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True)
@@ -96,16 +102,15 @@ class Recognition:
         if min_seq is not None:
             self._replica.wait_for(min_seq, timeout_s=WAIT_S)
         seq = self._replica.seq
-        answers = [
-            wire.FaceCandidates(
-                face=detected_face(probe.face, probe.quality), candidates=self._candidates(probe.vector, used, limit)
-            )
-            for probe in faces
-        ]
+        found = [self._candidates(probe.vector, used, limit) for probe in faces]
         with self._store.read() as session:
             size = self._store.gallery(session).active_templates
+            answers = [self._ranked(session, best, limit) for best in found]
         return wire.Identification(
-            faces=answers,
+            faces=[
+                wire.FaceCandidates(face=detected_face(probe.face, probe.quality), candidates=candidates)
+                for probe, candidates in zip(faces, answers, strict=True)
+            ],
             threshold=used,
             expected_fpir=expected_fpir(self._card.calibration, used, size),
             gallery_size=size,
@@ -123,10 +128,12 @@ class Recognition:
 
     def _references(self, subject_id: str) -> list[StoredTemplate]:
         with self._store.read() as session:
-            subject = session.get(Subject, subject_id)
-            if subject is None or subject.gallery_id != self._store.gallery_id or subject.state not in SEEN:
+            place = session.exec(_PLACE, params={"id": subject_id, "gallery_id": self._store.gallery_id}).one_or_none()
+            state, merged_into = place or (None, None)
+            if state not in SEEN:
                 raise SubjectNotFound()
-            everyone = tree(session, roots(session, [subject_id])[subject_id])
+            root = subject_id if merged_into is None else roots(session, [subject_id])[subject_id]
+            everyone = tree(session, root)
             found = templates.of_subjects(
                 session,
                 self._store.keyring,
@@ -160,10 +167,9 @@ class Recognition:
             model_id=self._card.model_id,
         )
 
-    def _candidates(self, vector: Vector, threshold: float, limit: int) -> list[wire.Candidate]:
-        """Fetches more and more until nobody who was not fetched can be among the best `limit`, or reach the threshold.
-
-        The index's own scores are MARGIN off at most.
+    def _candidates(self, vector: Vector, threshold: float, limit: int) -> dict[str, tuple[float, str]]:
+        """As `_people`: fetches more and more until nobody who was not fetched can be among the best `limit`, or reach the
+        threshold. The index's own scores are MARGIN off at most.
         """
         wanted = max(LEAST_FETCHED, limit * OVER_FETCH)
         while True:
@@ -173,11 +179,13 @@ class Recognition:
             beyond = float(hits.scores[-1]) + MARGIN if len(hits.ids) == wanted else -math.inf  # what the others may score
             ranked = sorted((score for score, _ in best.values()), reverse=True)
             if beyond < threshold or (len(ranked) >= limit and ranked[limit - 1] > beyond):
-                return self._ranked(best, limit)
+                return best
             wanted *= OVER_FETCH
 
     def _people(self, vector: Vector, seqs: Sequence[int], threshold: float) -> dict[str, tuple[float, str]]:
         """root → (score, sample) of the best sample that really is in the gallery now."""
+        if not seqs:
+            return {}
         with self._store.read() as session:
             found = templates.by_seqs(session, self._store.keyring, gallery_id=self._store.gallery_id, seqs=seqs)
             root = roots(session, {template.subject_id for template in found})
@@ -191,13 +199,17 @@ class Recognition:
                 best.setdefault(root[template.subject_id], (score, template.sample_id))
         return best
 
-    def _ranked(self, best: dict[str, tuple[float, str]], limit: int) -> list[wire.Candidate]:
+    def _ranked(self, session: Session, best: dict[str, tuple[float, str]], limit: int) -> list[wire.Candidate]:
         top = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:limit]
-        with self._store.read() as session:
-            people = {subject_id: session.get(Subject, subject_id) for subject_id, _ in top}
+        listed = session.exec(_THESE, params={"ids": [subject_id for subject_id, _ in top]}) if top else ()
+        people = {subject.id: subject for subject in listed}
         return [
             wire.Candidate(
-                subject_id=subject_id, external_id=self._external_id(people[subject_id]), sample_id=sample, score=score, rank=rank
+                subject_id=subject_id,
+                external_id=self._external_id(people.get(subject_id)),
+                sample_id=sample,
+                score=score,
+                rank=rank,
             )
             for rank, (subject_id, (score, sample)) in enumerate(top, start=1)
         ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 from insightface.app import FaceAnalysis
 from insightface.utils.face_align import arcface_dst
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from skimage.transform import SimilarityTransform
 
 from backend.errors import PoorQuality
-from backend.faces import search
+from backend.faces import prelu, search
 from backend.faces.calibration import profile_of
 from backend.faces.engine import EngineError, Face, Metric, ModelCard, Pixels, Vector
 from backend.faces.fingerprint import model_id, sha256_of
@@ -91,7 +92,19 @@ def _load(pack: Path, threads: int) -> Any:
     if "recognition" not in models.models:
         raise EngineError(f"The model pack {pack} has no recogniser")
     models.prepare(ctx_id=0, det_thresh=_CONFIDENCE, det_size=_DETECTOR_SIZES)
+    cv2.setNumThreads(threads)  # of the whole process: its own threads would take the cores from inference in others
+    if prelu.is_quicker():
+        _quicken(models.models["recognition"], threads)
     return models
+
+
+def _quicken(recogniser: Any, threads: int) -> None:
+    """The same network by other operators, see `prelu`: the templates stay bit for bit what they were."""
+    network = onnx.load(recogniser.model_file)
+    if prelu.without_prelu(network):
+        recogniser.session = onnxruntime.InferenceSession(
+            network.SerializeToString(), _session_options(threads), providers=["CPUExecutionProvider"]
+        )
 
 
 def _session_options(threads: int) -> Any:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import inspect
+from sqlalchemy import bindparam, inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
 
@@ -26,6 +26,7 @@ from backend.store.sqlite import SqliteDatabase
 from backend.store.tables import Gallery
 
 MAIN = "main"
+_GALLERY = select(Gallery).where(Gallery.id == bindparam("gallery_id"))
 
 
 def database_of(url: str) -> Database:
@@ -124,7 +125,7 @@ class Store:
         self._database.continue_numbering(session.connection(), table, column, above=above)
 
     def gallery(self, session: Session) -> Gallery:
-        return session.exec(select(Gallery).where(Gallery.id == self.gallery_id)).one()
+        return session.exec(_GALLERY, params={"gallery_id": self.gallery_id}).one()
 
     def keyring_of(self, session: Session) -> Keyring:
         """The keyring in which the gallery's present key wraps: for whoever wraps a key, within the transaction that stores it.

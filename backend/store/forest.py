@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from backend.store.tables import Subject
 
 CHUNK = 500
 Value = TypeVar("Value", int, str)
+
+_POINTERS = select(Subject.id, Subject.merged_into)
+_OF_THESE = _POINTERS.where(col(Subject.id).in_(bindparam("ids", expanding=True)))
+_INTO_THESE = _POINTERS.where(col(Subject.merged_into).in_(bindparam("ids", expanding=True)))
 
 
 def chunks(values: Iterable[Value]) -> Iterator[Sequence[Value]]:
@@ -34,7 +39,7 @@ def roots(session: Session, ids: Iterable[str]) -> dict[str, str]:
 def _parents(session: Session, ids: Iterable[str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for chunk in chunks(ids):
-        found.update(session.exec(select(Subject.id, Subject.merged_into).where(col(Subject.id).in_(chunk))).all())
+        found.update(session.exec(_OF_THESE, params={"ids": chunk}).all())
     return found
 
 
@@ -52,8 +57,8 @@ def trees(session: Session, tops: Iterable[str]) -> dict[str, str]:
     while level:
         below: dict[str, str] = {}
         for chunk in chunks(level):
-            query = select(Subject.id, Subject.merged_into).where(col(Subject.merged_into).in_(chunk))
-            below.update({child: owner[parent] for child, parent in session.exec(query) if parent is not None})
+            found = session.exec(_INTO_THESE, params={"ids": chunk})
+            below.update({child: owner[parent] for child, parent in found if parent is not None})
         owner.update(below)
         level = set(below)
     return owner

@@ -40,6 +40,7 @@ READ_ONLY = "25006"
 NO_TABLE_OR_COLUMN = ("42P01", "42703")
 
 log = logging.getLogger(__name__)
+_CLOCK = text("SELECT clock_timestamp()")
 
 
 class PostgresDatabase:
@@ -101,7 +102,7 @@ class PostgresDatabase:
 
     def now(self, connection: Connection) -> datetime:
         """Not `now()`, which is when the transaction began: it may have waited for the lock since."""
-        said: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        said: datetime = connection.execute(_CLOCK).scalar_one()
         return said.astimezone(UTC)
 
     def continue_numbering(self, connection: Connection, table: str, column: str, *, above: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.store.keyring import Keyring, SubjectKey
-from backend.store.tables import Sample, Subject, Template
+from backend.store.tables import Sample, Subject
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ def seal_vector(key: SubjectKey, vector: NDArray[np.float32], *, template_id: st
     return key.seal(np.ascontiguousarray(vector, dtype="<f4").tobytes(), context=f"template:{template_id}:{model_id}")
 
 
-def open_vector(key: SubjectKey, template: Template) -> NDArray[np.float32]:
+def open_vector(key: SubjectKey, sealed: bytes, *, template_id: str, model_id: str) -> NDArray[np.float32]:
     """(d,) float32, exactly as it was sealed."""
-    data = key.open(template.sealed_vector, context=f"template:{template.id}:{template.model_id}")
+    data = key.open(sealed, context=f"template:{template_id}:{model_id}")
     return np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False)
 
 

@@ -48,6 +48,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 # What is asserted on every live connection: an acknowledged commit is on the disk, and freed pages hold zeros.
 DURABLE = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
+_CLOCK = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
 
 
 class SqliteDatabase:
@@ -155,7 +156,7 @@ class SqliteDatabase:
 
     def now(self, connection: Connection) -> datetime:
         """The database's clock."""
-        said = connection.execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
+        said = connection.execute(_CLOCK).scalar_one()
         return datetime.fromisoformat(said).replace(tzinfo=UTC)
 
     def scrub(self) -> bool:

@@ -4,16 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import Select
 
-from backend.store.forest import CHUNK, chunks
+from backend.store.forest import chunks
 from backend.store.keyring import Keyring
-from backend.store.sealing import key_of, open_vector
+from backend.store.sealing import open_vector
 from backend.store.tables import Sample, Subject, Template
+
+# Written once, with parameters: writing a statement anew takes SQLAlchemy three times as long as running it.
+_READ: Select[*tuple[Any, ...]] = (
+    Select(
+        col(Template.seq),
+        col(Template.id),
+        col(Template.model_id),
+        col(Template.sample_id),
+        col(Template.sealed_vector),
+        col(Sample.state).label("sample_state"),
+        col(Sample.enrolment_id),
+        col(Template.subject_id),
+        col(Subject.state).label("subject_state"),
+        col(Subject.wrapped_key),
+    )
+    .join(Sample, col(Sample.id) == Template.sample_id)
+    .join(Subject, col(Subject.id) == Template.subject_id)
+    .where(Template.gallery_id == bindparam("gallery_id"), col(Subject.wrapped_key).is_not(None))
+)
+_BY_SEQS = _READ.where(col(Template.seq).in_(bindparam("seqs", expanding=True)))
+_OF_SUBJECTS = _READ.where(
+    col(Template.subject_id).in_(bindparam("subject_ids", expanding=True)), Template.model_id == bindparam("model_id")
+)
+_OF_ENROLMENT = _READ.where(Sample.enrolment_id == bindparam("enrolment_id"))
+_ALL = _READ.order_by(col(Template.seq)).execution_options(yield_per=2000)
+_OWNERS = select(Template.seq, Template.subject_id).where(
+    Template.gallery_id == bindparam("gallery_id"), col(Template.seq).in_(bindparam("seqs", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -35,10 +65,8 @@ class StoredTemplate:
 def by_seqs(session: Session, keyring: Keyring, *, gallery_id: str, seqs: Iterable[int]) -> list[StoredTemplate]:
     """Those that still exist, in no particular order."""
     found: list[StoredTemplate] = []
-    listed = sorted(set(seqs))
-    for start in range(0, len(listed), CHUNK):
-        rows = _select(gallery_id).where(col(Template.seq).in_(listed[start : start + CHUNK]))
-        found.extend(_opened(session, keyring, rows))
+    for chunk in chunks(seqs):
+        found.extend(_opened(session, keyring, _BY_SEQS, gallery_id=gallery_id, seqs=chunk))
     return found
 
 
@@ -46,8 +74,8 @@ def owners(session: Session, *, gallery_id: str, seqs: Iterable[int]) -> dict[in
     """seq → the record that the template is of, for those that still exist; nothing is opened for it."""
     found: dict[int, str] = {}
     for chunk in chunks(seqs):
-        query = select(Template.seq, Template.subject_id).where(Template.gallery_id == gallery_id, col(Template.seq).in_(chunk))
-        found.update(session.exec(query).all())
+        rows = session.exec(_OWNERS, params={"gallery_id": gallery_id, "seqs": chunk})
+        found.update(rows.all())
     return found
 
 
@@ -56,14 +84,13 @@ def of_subjects(
 ) -> list[StoredTemplate]:
     found: list[StoredTemplate] = []
     for chunk in chunks(subject_ids):
-        rows = _select(gallery_id).where(col(Template.subject_id).in_(chunk), Template.model_id == model_id)
-        found.extend(_opened(session, keyring, rows))
+        found.extend(_opened(session, keyring, _OF_SUBJECTS, gallery_id=gallery_id, subject_ids=chunk, model_id=model_id))
     return sorted(found, key=lambda template: template.seq)
 
 
 def of_enrolment(session: Session, keyring: Keyring, *, gallery_id: str, enrolment_id: str) -> list[StoredTemplate]:
-    rows = _select(gallery_id).where(Sample.enrolment_id == enrolment_id)
-    return sorted(_opened(session, keyring, rows), key=lambda template: template.seq)
+    found = _opened(session, keyring, _OF_ENROLMENT, gallery_id=gallery_id, enrolment_id=enrolment_id)
+    return sorted(found, key=lambda template: template.seq)
 
 
 def all_of(session: Session, keyring: Keyring, *, gallery_id: str) -> Generator[StoredTemplate, None, None]:
@@ -71,40 +98,27 @@ def all_of(session: Session, keyring: Keyring, *, gallery_id: str) -> Generator[
 
     Who may not read it to its end closes it before the session ends.
     """
-    query = _select(gallery_id).order_by(col(Template.seq)).execution_options(yield_per=2000)
-    return _opened(session, keyring, query)
+    return _opened(session, keyring, _ALL, gallery_id=gallery_id)
 
 
-Rows = Select[Template, str, str, Subject]
-
-
-def _select(gallery_id: str) -> Rows:
-    query = (
-        select(Template, Sample.state, Sample.enrolment_id, Subject)
-        .join(Sample, col(Sample.id) == Template.sample_id)
-        .join(Subject, col(Subject.id) == Template.subject_id)
-    )
-    return query.where(Template.gallery_id == gallery_id, col(Subject.wrapped_key).is_not(None))
-
-
-def _opened(session: Session, keyring: Keyring, query: Rows) -> Generator[StoredTemplate, None, None]:
-    with session.exec(query) as rows:
+def _opened(
+    session: Session, keyring: Keyring, query: Select[*tuple[Any, ...]], **asked: object
+) -> Generator[StoredTemplate, None, None]:
+    with session.exec(query, params=asked) as rows:
         yield from _each(keyring, rows)
 
 
-def _each(keyring: Keyring, rows: Iterable[tuple[Template, str, str, Subject]]) -> Iterator[StoredTemplate]:
-    for template, sample_state, enrolment_id, subject in rows:
-        key = key_of(keyring, subject)
-        if key is None:  # excluded by the query
-            continue
+def _each(keyring: Keyring, rows: Iterable[Any]) -> Iterator[StoredTemplate]:
+    for seq, template_id, model_id, sample_id, sealed, sample_state, enrolment_id, subject_id, subject_state, wrapped_key in rows:
+        key = keyring.subject_key(subject_id, wrapped_key)
         yield StoredTemplate(
-            seq=template.seq,
-            id=template.id,
-            model_id=template.model_id,
-            sample_id=template.sample_id,
+            seq=seq,
+            id=template_id,
+            model_id=model_id,
+            sample_id=sample_id,
             sample_state=sample_state,
             enrolment_id=enrolment_id,
-            subject_id=template.subject_id,
-            subject_state=subject.state,
-            vector=open_vector(key, template),
+            subject_id=subject_id,
+            subject_state=subject_state,
+            vector=open_vector(key, sealed, template_id=template_id, model_id=model_id),
         )

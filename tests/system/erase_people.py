@@ -127,7 +127,7 @@ def traces_of(store: Store, found: tuple[str, str, int], hers: list[Path]) -> Vi
         for template in session.exec(select(Template).where(col(Template.subject_id).in_(records))):
             key = key_of(store.keyring, session.get_one(Subject, template.subject_id))
             assert key is not None
-            vector = open_vector(key, template)
+            vector = open_vector(key, template.sealed_vector, template_id=template.id, model_id=template.model_id)
             plain.append(Trace.of_bytes(f"float32 vector {template.id}", vector.astype("<f4").tobytes()))
             plain.append(Trace.of_bytes(f"fp16 vector {template.id}", vector.astype(np.float16).tobytes()))
             sealed.append(Trace.of_bytes(f"sealed vector {template.id}", template.sealed_vector))
