@@ -208,4 +208,4 @@ def to_rgb(image: Image.Image) -> Image.Image:
         seen = image.convert("RGBA")
         ground = Image.new("RGBA", seen.size, (255, 255, 255, 255))
         return Image.alpha_composite(ground, seen).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it

@@ -23,6 +23,7 @@ from backend.faces.calibration import profile_of
 from backend.faces.engine import EngineError, Face, Metric, ModelCard, Pixels, Vector
 from backend.faces.fingerprint import model_id, sha256_of
 from backend.faces.packs import licence_of
+from backend.faces.scrfd import Detector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ class InsightEngine:
 
     def __init__(self, pack: Path, *, threads: int = 1) -> None:
         self._models = _load(pack, threads)
-        self._detector = self._models.det_model
+        self._detector = Detector.of(self._models.det_model)
         self._recogniser = self._models.models["recognition"]
         used = [Path(self._detector.model_file), Path(self._recogniser.model_file)]
         self._card = _card(pack, {path.name: sha256_of(path) for path in used}, used[1], self._probe_dimension())
@@ -134,7 +135,7 @@ def _card(pack: Path, files: Mapping[str, str], recogniser: Path, dimension: int
 
 
 def _bgr(image: Pixels) -> Pixels:
-    return np.ascontiguousarray(image[:, :, ::-1])
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
 def _face(box: NDArray[np.float32], landmarks: NDArray[np.float32]) -> Face:

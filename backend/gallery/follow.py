@@ -10,6 +10,7 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from backend.errors import GalleryBehind
@@ -24,6 +25,12 @@ from backend.store.tables import Change, GalleryChange
 from backend.store.templates import StoredTemplate
 
 BATCH = 2_000
+_AFTER = (
+    select(GalleryChange)
+    .where(GalleryChange.gallery_id == bindparam("gallery_id"), col(GalleryChange.seq) > bindparam("after"))
+    .order_by(col(GalleryChange.seq))
+    .limit(BATCH)
+)
 
 
 class GalleryDisagrees(Exception):
@@ -64,8 +71,7 @@ class Batch:
 
 def read_batch(store: Store, session: Session, *, after: int) -> Batch | None:
     """The next rows of the log; None at its end."""
-    query = select(GalleryChange).where(GalleryChange.gallery_id == store.gallery_id, col(GalleryChange.seq) > after)
-    rows = list(session.exec(query.order_by(col(GalleryChange.seq)).limit(BATCH)))
+    rows = list(session.exec(_AFTER, params={"gallery_id": store.gallery_id, "after": after}))
     if not rows:
         return None
     adds = {row.seq for row in rows if row.kind == Change.add and row.seq is not None}

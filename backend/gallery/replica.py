@@ -15,13 +15,14 @@ from backend.errors import GalleryBehind, SeqUnknown, Unavailable
 from backend.faces.engine import ModelCard, Vector
 from backend.gallery.batcher import Batcher
 from backend.gallery.flat import FlatIndex
-from backend.gallery.follow import GalleryDisagrees, Position, apply, read_batch, rebuild
+from backend.gallery.follow import Batch, GalleryDisagrees, Position, apply, read_batch, rebuild
 from backend.gallery.gate import Gate
 from backend.gallery.index import BlockHits, Hits
 from backend.gallery.memory import GalleryTooLarge, Room, room_for
 from backend.store import gallery_log
 from backend.store.database import Store
 from backend.store.keyring import KeyringError
+from backend.store.tables import Gallery, GalleryChange
 
 log = logging.getLogger(__name__)
 
@@ -153,9 +154,16 @@ class Replica:
     def _follow_to_the_end(self) -> str | None:
         """What stands in the way, as a sentence for /ready."""
         try:
-            if (trouble := self._trouble()) is None:
-                self._apply_all()
-            return trouble
+            with self._store.read() as session:  # one look, as every enrolment takes it
+                gallery = self._store.gallery(session)
+                if (trouble := self._trouble(gallery)) is not None:
+                    return trouble
+                anew = self._must_rebuild(gallery.epoch, gallery_log.head(session, self._store.gallery_id))
+                batch = None if anew else read_batch(self._store, session, after=self._position.seq)
+            if anew:
+                self._swap()
+            self._apply_all(batch)
+            return None
         except GalleryDisagrees:
             return "The gallery's log and its templates disagree in the database"
         except GalleryTooLarge as error:
@@ -184,24 +192,19 @@ class Replica:
         self._problem = "The gallery is being built anew"
         self._follow_once()
 
-    def _trouble(self) -> str | None:
-        with self._store.read() as session:
-            gallery = self._store.gallery(session)
+    def _trouble(self, gallery: Gallery) -> str | None:
         if gallery.key_check not in self._store.keyring.check_values:
             return "The key file is not the one that this gallery was encrypted with"
         if gallery.model_id != self._card.model_id:
             return f"The gallery is pinned to {gallery.model_id or 'no model yet'}, this replica runs {self._card.model_id}"
         return None
 
-    def _apply_all(self) -> None:
-        if self._must_rebuild():
-            self._swap()
-        while True:
+    def _apply_all(self, batch: Batch | None) -> None:
+        """`batch`, and what follows it up to the head that was seen."""
+        while batch is not None or self._position.seq < self._head_seq:
             if self._stopping.is_set():
                 raise GalleryBehind("The service is shutting down")
-            with self._store.read() as session:
-                batch = read_batch(self._store, session, after=self._position.seq)
-            if batch is None:
+            if (batch := batch or self._next_batch()) is None:
                 return
             self._head_seq = max(self._head_seq, batch.last.seq or 0)
             try:
@@ -209,12 +212,14 @@ class Replica:
             except GalleryDisagrees:
                 log.warning("gallery differs from its log: building it anew", extra={"fields": {"seq": self._position.seq}})
                 self._swap()
+            batch = None
 
-    def _must_rebuild(self) -> bool:
-        """Another epoch (a restore), ahead of the database, or an index that changed by itself."""
+    def _next_batch(self) -> Batch | None:
         with self._store.read() as session:
-            epoch = self._store.gallery(session).epoch
-            head = gallery_log.head(session, self._store.gallery_id)
+            return read_batch(self._store, session, after=self._position.seq)
+
+    def _must_rebuild(self, epoch: str, head: GalleryChange | None) -> bool:
+        """Another epoch (a restore), ahead of the database, or an index that changed by itself."""
         self._head_seq = (head.seq or 0) if head else 0
         self._show_plan(head.count if head else 0)
         position = self._position

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, delete, or_, select, update
 
 from backend.store.forest import chunks, roots, trees
@@ -18,6 +19,22 @@ from backend.store.ids import new_id
 from backend.store.pairs import Circumstances, FoundPair, ends, new_pair, open_pairs, write
 from backend.store.tables import CaseKind, Decision, DuplicateCase, DuplicatePair, PairState
 from backend.wire import CaseState
+
+_CASES = select(DuplicateCase).where(col(DuplicateCase.id).in_(bindparam("ids", expanding=True)))
+_OPEN_OF_THESE = (
+    select(DuplicateCase.id)
+    .join(DuplicatePair, col(DuplicatePair.case_id) == DuplicateCase.id)
+    .where(
+        DuplicatePair.gallery_id == bindparam("gallery_id"),
+        DuplicatePair.kind == CaseKind.duplicate,
+        DuplicatePair.state == PairState.open,
+        DuplicateCase.state != CaseState.resolved,
+        or_(
+            col(DuplicatePair.a_subject_id).in_(bindparam("records", expanding=True)),
+            col(DuplicatePair.b_subject_id).in_(bindparam("records", expanding=True)),
+        ),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -211,23 +228,12 @@ def _open_cases_of(session: Session, gallery_id: str, subject_ids: set[str]) -> 
     records = trees(session, set(roots(session, subject_ids).values()))
     found: set[str] = set()
     for chunk in chunks(records):
-        query = (
-            select(DuplicateCase.id)
-            .join(DuplicatePair, col(DuplicatePair.case_id) == DuplicateCase.id)
-            .where(
-                DuplicatePair.gallery_id == gallery_id,
-                DuplicatePair.kind == CaseKind.duplicate,
-                DuplicatePair.state == PairState.open,
-                DuplicateCase.state != CaseState.resolved,
-                or_(col(DuplicatePair.a_subject_id).in_(chunk), col(DuplicatePair.b_subject_id).in_(chunk)),
-            )
-        )
-        found.update(session.exec(query))
+        found.update(session.exec(_OPEN_OF_THESE, params={"gallery_id": gallery_id, "records": chunk}))
     return found
 
 
 def _cases(session: Session, ids: Iterable[str]) -> list[DuplicateCase]:
-    return [case for chunk in chunks(ids) for case in session.exec(select(DuplicateCase).where(col(DuplicateCase.id).in_(chunk)))]
+    return [case for chunk in chunks(ids) for case in session.exec(_CASES, params={"ids": chunk})]
 
 
 def _new_case(session: Session, gallery_id: str, kind: CaseKind, source: str, at: datetime) -> DuplicateCase:

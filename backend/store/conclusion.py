@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, delete, select, update
 
 from backend import wire
@@ -17,7 +18,7 @@ from backend.errors import SubjectNotFound
 from backend.store import answers, clusters, distinct, gallery_log, scrubbing
 from backend.store.audit import Audit
 from backend.store.caller import Caller
-from backend.store.forest import CHUNK, roots, trees
+from backend.store.forest import chunks, roots, trees
 from backend.store.pairs import Circumstances, FoundPair, band_of
 from backend.store.sealing import key_of, open_details, open_profile
 from backend.store.tables import (
@@ -31,12 +32,29 @@ from backend.store.tables import (
     Subject,
     Template,
 )
+from backend.store.times import UTCDateTime
 from backend.wire import OnDuplicate, SubjectState
 
 if TYPE_CHECKING:
     from backend.store.database import Store
 
 CREATED, REJECTED = 201, 409
+_WIN = (
+    update(Enrolment)
+    .where(col(Enrolment.id) == bindparam("enrolment_id"), col(Enrolment.state) == EnrolmentState.pending)
+    .values(state=EnrolmentState.done, finished_at=bindparam("now", type_=UTCDateTime))
+    .execution_options(synchronize_session=False)
+)
+_CALIBRATION = select(CalibrationRow.id).where(
+    CalibrationRow.id == bindparam("id"), CalibrationRow.gallery_id == bindparam("gallery_id")
+)
+_SAMPLES = select(Sample).where(Sample.enrolment_id == bindparam("enrolment_id")).order_by(col(Sample.id))
+_STATES = (
+    select(Template.seq, Sample.state, Subject.state)
+    .join(Sample, col(Sample.id) == Template.sample_id)
+    .join(Subject, col(Subject.id) == Template.subject_id)
+    .where(Template.gallery_id == bindparam("gallery_id"), col(Template.seq).in_(bindparam("seqs", expanding=True)))
+)
 
 
 @dataclass(frozen=True)
@@ -86,11 +104,7 @@ class _Case:
 def conclude(store: Store, session: Session, enrolment_id: str, findings: Findings) -> tuple[int, wire.Enrolment]:
     """Finish an enrolment, or give the answer of whoever finished it first; raises SubjectNotFound where it is gone."""
     now = store.now(session)
-    won = session.exec(
-        update(Enrolment)
-        .where(col(Enrolment.id) == enrolment_id, col(Enrolment.state) == EnrolmentState.pending)
-        .values(state=EnrolmentState.done, finished_at=now)
-    )
+    won = session.exec(_WIN, params={"enrolment_id": enrolment_id, "now": now})
     enrolment = session.get(Enrolment, enrolment_id, populate_existing=True)
     subject = session.get(Subject, enrolment.subject_id) if enrolment is not None else None
     if enrolment is None or subject is None:
@@ -102,9 +116,10 @@ def conclude(store: Store, session: Session, enrolment_id: str, findings: Findin
 
 def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Subject, findings: Findings, now: datetime) -> _Case:
     calibration = findings.calibration
-    if calibration is not None and session.get(CalibrationRow, (calibration.id, calibration.gallery_id)) is None:
-        session.add(calibration)
-    samples = session.exec(select(Sample).where(Sample.enrolment_id == enrolment.id).order_by(col(Sample.id))).all()
+    if calibration is not None:
+        known = session.exec(_CALIBRATION, params={"id": calibration.id, "gallery_id": calibration.gallery_id}).first()
+        session.add_all([] if known else [calibration])
+    samples = session.exec(_SAMPLES, params={"enrolment_id": enrolment.id}).all()
     circumstances = Circumstances(
         threshold=enrolment.review_threshold,
         gallery_size=store.gallery(session).active_templates,
@@ -129,6 +144,8 @@ def _finish(case: _Case, findings: Findings) -> tuple[int, wire.Enrolment]:
 
 def _standing(case: _Case, evidence: Sequence[Evidence]) -> list[tuple[Evidence, bool]]:
     """What still holds now, with whether the other side is itself pending: gone, rejected, the same person, known to differ."""
+    if not evidence:
+        return []
     session, gallery = case.session, case.enrolment.gallery_id
     states = _states(session, gallery, {e.old_seq for e in evidence})
     case.roots = roots(session, {case.subject.id, *(e.old_subject_id for e in evidence)})
@@ -150,15 +167,9 @@ def _standing(case: _Case, evidence: Sequence[Evidence]) -> list[tuple[Evidence,
 
 def _states(session: Session, gallery_id: str, seqs: Iterable[int]) -> dict[int, tuple[str, str]]:
     found: dict[int, tuple[str, str]] = {}
-    listed = sorted(seqs)
-    for start in range(0, len(listed), CHUNK):
-        query = (
-            select(Template.seq, Sample.state, Subject.state)
-            .join(Sample, col(Sample.id) == Template.sample_id)
-            .join(Subject, col(Subject.id) == Template.subject_id)
-            .where(Template.gallery_id == gallery_id, col(Template.seq).in_(listed[start : start + CHUNK]))
-        )
-        found.update({seq: (sample, subject) for seq, sample, subject in session.exec(query)})
+    for chunk in chunks(seqs):
+        rows = session.exec(_STATES, params={"gallery_id": gallery_id, "seqs": chunk})
+        found.update({seq: (sample, subject) for seq, sample, subject in rows})
     return found
 
 

@@ -125,7 +125,11 @@ class Store:
         self._database.continue_numbering(session.connection(), table, column, above=above)
 
     def gallery(self, session: Session) -> Gallery:
-        return session.exec(_GALLERY, params={"gallery_id": self.gallery_id}).one()
+        """As it was when this session first asked, and what the session itself changed since."""
+        known: Gallery | None = session.info.get(_GALLERY)
+        if known is None:
+            known = session.info[_GALLERY] = session.exec(_GALLERY, params={"gallery_id": self.gallery_id}).one()
+        return known
 
     def keyring_of(self, session: Session) -> Keyring:
         """The keyring in which the gallery's present key wraps: for whoever wraps a key, within the transaction that stores it.

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, or_, select
 
 from backend.store.forest import chunks
 from backend.store.tables import DistinctPair
+
+_OF_THESE = select(DistinctPair.a_subject_id, DistinctPair.b_subject_id).where(
+    DistinctPair.gallery_id == bindparam("gallery_id"),
+    or_(
+        col(DistinctPair.a_subject_id).in_(bindparam("records", expanding=True)),
+        col(DistinctPair.b_subject_id).in_(bindparam("records", expanding=True)),
+    ),
+)
 
 
 def partners(session: Session, *, gallery_id: str, records: Iterable[str]) -> set[str]:
@@ -15,9 +24,7 @@ def partners(session: Session, *, gallery_id: str, records: Iterable[str]) -> se
     mine = set(records)
     found: set[str] = set()
     for chunk in chunks(mine):
-        theirs = or_(col(DistinctPair.a_subject_id).in_(chunk), col(DistinctPair.b_subject_id).in_(chunk))
-        query = select(DistinctPair.a_subject_id, DistinctPair.b_subject_id).where(DistinctPair.gallery_id == gallery_id, theirs)
-        for a, b in session.exec(query):
+        for a, b in session.exec(_OF_THESE, params={"gallery_id": gallery_id, "records": chunk}):
             found |= {b} if a in mine else set()
             found |= {a} if b in mine else set()
     return found

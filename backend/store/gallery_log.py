@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from backend.store.tables import Change, GalleryChange, Template
+from backend.store.tables.base import Table
 
 LENGTHENED = "gallery_log_lengthened"
 """Set in `session.info`, so that the transaction's end announces it."""
+_ROWS = Table.metadata.tables["gallery_change"]
+_INSERT = _ROWS.insert()
+_NUMBER = (
+    _ROWS.update().where(_ROWS.c.seq == bindparam("row")).values(add_seq=bindparam("own_seq"), checksum=bindparam("with_it"))
+)
+"""An add row's own seq, which is known once it is there."""
+_HEAD = (
+    select(GalleryChange)
+    .where(GalleryChange.gallery_id == bindparam("gallery_id"))
+    .order_by(col(GalleryChange.seq).desc())
+    .limit(1)
+)
 
 
 def checksum_of(ids: NDArray[np.int64]) -> int:
@@ -30,43 +45,36 @@ def checksum_of(ids: NDArray[np.int64]) -> int:
 
 
 def head(session: Session, gallery_id: str) -> GalleryChange | None:
-    query = select(GalleryChange).where(GalleryChange.gallery_id == gallery_id).order_by(col(GalleryChange.seq).desc()).limit(1)
-    return session.exec(query).first()
+    return session.exec(_HEAD, params={"gallery_id": gallery_id}).first()
 
 
 def append_add(session: Session, *, gallery_id: str, template_id: str, model_id: str, at: datetime) -> int:
     """The seq of the new row: the template's id in every index."""
-    row = _append(session, gallery_id, Change.add, template_id, None, model_id, at)
-    assert row.seq is not None  # noqa: S101 - flushed
-    count, checksum = row.count + 1, row.checksum ^ checksum_of(np.array([row.seq], dtype=np.int64))
-    row.add_seq, row.count, row.checksum = row.seq, count, checksum
-    session.flush()
-    return row.seq
+    count, checksum = _count_and_checksum(session, gallery_id)
+    row = {"gallery_id": gallery_id, "kind": Change.add, "template_id": template_id, "model_id": model_id, "at": at}
+    seq = _append(session, {**row, "add_seq": None, "count": count + 1, "checksum": checksum})
+    session.connection().execute(_NUMBER, {"row": seq, "own_seq": seq, "with_it": checksum ^ _of_one(seq)})
+    return seq
 
 
 def append_remove(session: Session, template: Template, *, at: datetime) -> int:
-    row = _append(session, template.gallery_id, Change.remove, template.id, template.seq, template.model_id, at)
-    row.count -= 1
-    row.checksum ^= checksum_of(np.array([template.seq], dtype=np.int64))
-    session.flush()
-    return row.seq or 0
+    count, checksum = _count_and_checksum(session, template.gallery_id)
+    row = {"gallery_id": template.gallery_id, "kind": Change.remove, "template_id": template.id, "model_id": template.model_id}
+    after = {"add_seq": template.seq, "count": count - 1, "checksum": checksum ^ _of_one(template.seq), "at": at}
+    return _append(session, {**row, **after})
 
 
-def _append(
-    session: Session, gallery_id: str, kind: Change, template_id: str, add_seq: int | None, model_id: str, at: datetime
-) -> GalleryChange:
+def _count_and_checksum(session: Session, gallery_id: str) -> tuple[int, int]:
     last = head(session, gallery_id)
-    row = GalleryChange(
-        gallery_id=gallery_id,
-        kind=kind,
-        template_id=template_id,
-        add_seq=add_seq,
-        model_id=model_id,
-        count=last.count if last else 0,
-        checksum=last.checksum if last else 0,
-        at=at,
-    )
-    session.add(row)
-    session.flush()
+    return (last.count, last.checksum) if last else (0, 0)
+
+
+def _append(session: Session, row: Mapping[str, object]) -> int:
+    """The new row's seq. Not by the session's own means, which take three times as long under the ledger lock."""
+    (seq,) = session.connection().execute(_INSERT, row).inserted_primary_key or (0,)
     session.info[LENGTHENED] = True
-    return row
+    return int(seq)
+
+
+def _of_one(seq: int) -> int:
+    return checksum_of(np.array([seq], dtype=np.int64))

@@ -7,10 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from backend.store.ids import new_id
 from backend.store.tables import CaseKind, DuplicatePair, PairState
+
+_OPEN = (
+    select(DuplicatePair)
+    .where(DuplicatePair.case_id == bindparam("case_id"), DuplicatePair.state == PairState.open)
+    .order_by(col(DuplicatePair.score).desc(), col(DuplicatePair.id))
+)
+_OF_TWO = select(DuplicatePair).where(
+    DuplicatePair.gallery_id == bindparam("gallery_id"),
+    DuplicatePair.a_subject_id == bindparam("a"),
+    DuplicatePair.b_subject_id == bindparam("b"),
+    DuplicatePair.held_sample_id == "",
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +60,7 @@ def band_of(score: float, certain_threshold: float) -> Literal["review", "certai
 
 def open_pairs(session: Session, case_id: str) -> list[DuplicatePair]:
     """Best score first."""
-    query = select(DuplicatePair).where(DuplicatePair.case_id == case_id, DuplicatePair.state == PairState.open)
-    return list(session.exec(query.order_by(col(DuplicatePair.score).desc(), col(DuplicatePair.id))))
+    return list(session.exec(_OPEN, params={"case_id": case_id}))
 
 
 def ends(pairs: Iterable[DuplicatePair]) -> set[str]:
@@ -57,13 +69,8 @@ def ends(pairs: Iterable[DuplicatePair]) -> set[str]:
 
 def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
     """The row, and whether it is new or better than it was: a closed one lost its evidence, so any is better."""
-    query = select(DuplicatePair).where(
-        DuplicatePair.gallery_id == gallery_id,
-        DuplicatePair.a_subject_id == found.subject_ids[0],
-        DuplicatePair.b_subject_id == found.subject_ids[1],
-        DuplicatePair.held_sample_id == "",
-    )
-    known = session.exec(query).first()
+    a, b = found.subject_ids
+    known = session.exec(_OF_TWO, params={"gallery_id": gallery_id, "a": a, "b": b}).first()
     fresh = new_pair(found, gallery_id, circumstances, kind=CaseKind.duplicate)
     if known is None:
         session.add(fresh)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import bindparam, inspect
 from sqlmodel import Session, select, text
 
 from backend.errors import NotReady
@@ -20,6 +20,7 @@ from backend.store.tables import Gallery
 
 APP_LEVEL = 2
 LOWEST_REVISION = "0002"
+_LEVEL = select(Gallery.min_app_level).where(Gallery.id == bindparam("gallery_id"))
 
 
 class SchemaState(NamedTuple):
@@ -61,7 +62,7 @@ def refuse_if_too_old(session: Session, gallery_id: str) -> None:
 
     Readiness says so too, but not every balancer asks for that.
     """
-    level = session.exec(select(Gallery.min_app_level).where(Gallery.id == gallery_id)).first()
+    level = session.exec(_LEVEL, params={"gallery_id": gallery_id}).first()
     if level is not None and (trouble := level_trouble(level)) is not None:
         raise NotReady(trouble)
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import psutil
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -106,7 +106,7 @@ class SqliteDatabase:
         return connection
 
     def _identity(self) -> tuple[int, int]:
-        status = self.path.stat()
+        status = os.stat(self.path)  # noqa: PTH116 - at every check-out
         return status.st_dev, status.st_ino
 
     def _remember_file(self, _connection: Any, record: Any) -> None:
@@ -199,18 +199,21 @@ def _begin(connection: Connection) -> None:
 def _begin_writing(connection: Connection) -> None:
     """Equal pauses: SQLite's own grow to 100 ms, so that whoever waits longest asks least often and loses to newcomers."""
     until = time.monotonic() + BUSY_TIMEOUT_S
-    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    driver = connection.connection.cursor()  # the driver's own, as this stands before every write
+    driver.execute("PRAGMA busy_timeout=0")
     try:
-        while True:
+        while time.monotonic() < until:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                driver.execute("BEGIN IMMEDIATE")
                 return
-            except OperationalError as error:
-                if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_BUSY" or time.monotonic() >= until:
-                    raise
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY":
+                    break
             time.sleep(ASK_AGAIN_S)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # for the error, as everybody else's comes
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        driver.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+        driver.close()
 
 
 def refuse_network_file_system(path: Path) -> None:

@@ -15,8 +15,8 @@ GUARDS = (
         name="sqlite-ledger-lock",
         keeps=2,
         file="backend/store/sqlite.py",
-        old='connection.exec_driver_sql("BEGIN IMMEDIATE")',
-        new='connection.exec_driver_sql("BEGIN")',
+        old='driver.execute("BEGIN IMMEDIATE")',
+        new='driver.execute("BEGIN")',
         test=STORE + "test_one_writer_at_a_time_also_across_stores[sqlite]",
     ),
     Guard(
