@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement
@@ -19,15 +18,27 @@ from backend.errors import (
     NothingToReview,
     VersionConflict,
 )
-from backend.review_policy import Round, decisions_are_hidden, may_undo, may_work_on, round_of, state_after
+from backend.review_policy import (
+    Judged,
+    Round,
+    SecondReview,
+    decisions_are_hidden,
+    may_undo,
+    may_work_on,
+    needs_second,
+    round_of,
+    state_after,
+    state_left,
+)
 from backend.store import clusters, verdicts
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.case_view import holder, records_of, summaries, view
 from backend.store.database import Store
+from backend.store.decisions import standing, waiting
 from backend.store.ids import new_id
 from backend.store.paging import decode_cursor, encode_cursor, total_of
-from backend.store.pairs import open_pairs
+from backend.store.pairs import band_of_case, open_pairs
 from backend.store.queue import PRESSING_FIRST, after, free, in_state, open_to
 from backend.store.sealing import key_of
 from backend.store.tables import Decision, DuplicateCase, Subject
@@ -38,8 +49,9 @@ HELD_AT_MOST = 2
 
 
 class Adjudication:
-    def __init__(self, store: Store, lease_s: float = 180.0) -> None:
+    def __init__(self, store: Store, lease_s: float = 180.0, second_review: SecondReview = SecondReview.none) -> None:
         self._store = store
+        self._second_review = second_review
         self._lease = timedelta(seconds=lease_s)
         self._audit = Audit(store)
 
@@ -150,7 +162,9 @@ class Adjudication:
             return self._view(session, case)
 
     def undo(self, case_id: str, request: wire.UndoRequest, caller: Caller) -> wire.Case:
-        """Takes the last decision back and opens the case again; the answer may be an older case that it now belongs to.
+        """Takes the last decision back (of two who agreed: both) and opens the case again.
+
+        The answer may be an older case that it now belongs to.
 
         Raises:
             VersionConflict, LeaseHeld, CaseNotFound, CaseJoined. CaseStateConflict: there is no decision to undo.
@@ -162,41 +176,56 @@ class Adjudication:
             now = self._store.now(session)
             if holder(case, now) not in (None, caller.id):
                 raise LeaseHeld()
-            standing = self._standing(session, case)
-            if not standing:
+            said = standing(session, case.id)
+            if not said:
                 raise CaseStateConflict("There is no decision to undo")
-            undone = standing[-1]
+            undone = said[-1]
             own = undone.actor == caller.id
             if not may_undo(Round(undone.round), applied=undone.applied, own=own, supervises=caller.supervises):
                 raise Forbidden("Only a supervisor takes back an arbitration, or what somebody else passed on to one")
             row = self._row(session, case, caller, now, verdict="undo", note=request.note)
-            row.undoes, undone.undone_by = undone.id, row.id
+            row.undoes = undone.id
+            for taken_back in said[-2:] if undone.round == Round.second and undone.applied else [undone]:
+                taken_back.undone_by = row.id
             loosened = verdicts.undo(self._store, session, case, undone)
             _give_back(case)
             case = clusters.reopen(session, case, loosened=loosened, at=now)
-            if case.state != CaseState.resolved and any(not earlier.applied for earlier in self._standing(session, case)):
-                case.state = CaseState.arbitration  # somebody could not settle it, and that stands
+            if case.state != CaseState.resolved:
+                case.state = state_left([Verdict(one.verdict) for one in waiting(standing(session, case.id))])
             self._audit.append(session, caller, "case.undo", case.id, {"decision": row.id, "undoes": undone.id})
             return self._view(session, case)
 
     def _decide(self, session: Session, case: DuplicateCase, request: wire.DecideRequest, caller: Caller, now: datetime) -> None:
-        standing = self._standing(session, case)
-        earlier = Verdict(standing[-1].verdict) if standing else None
-        outcome = state_after(CaseState(case.state), request.verdict, earlier=earlier)
+        first = self._first_of_two(session, case)
         row = self._row(session, case, caller, now, verdict=request.verdict, note=request.note)
         if request.verdict is Verdict.same:
             row.survivor_id = verdicts.survivor_of(session, case, request.survivor_id)
+        outcome = state_after(
+            CaseState(case.state),
+            _judged(row),
+            earlier=_judged(first) if first else None,
+            two_must_agree=needs_second(self._second_review, band_of_case(open_pairs(session, case.id))),
+        )
         if outcome is CaseState.resolved:
             row.applied = True
             verdicts.apply(self._store, session, case, row, caller=caller)
-            clusters.resolve(case, at=now, reason="decided")
+            clusters.resolve(session, case, at=now, reason="decided")
         else:
             case.state, case.changed_at = outcome, now
             case.version += 1
             _give_back(case)
-        detail = {"decision": row.id, "verdict": str(request.verdict), "survivor": row.survivor_id}
+        # The trail is read by many: what the first of two decided enters it with the second's.
+        told = [] if outcome is CaseState.second_review else [*([first] if first else []), row]
+        detail: dict[str, object] = {"decision": row.id, "verdict": None, "survivor": None} if not told else _told(row)
+        if len(told) > 1:
+            detail["first"] = _told(told[0])
         self._audit.append(session, caller, "case.decide", case.id, detail)
         session.flush()
+
+    def _first_of_two(self, session: Session, case: DuplicateCase) -> Decision | None:
+        """What waits for a second review."""
+        said = waiting(standing(session, case.id)) if case.state == CaseState.second_review else []
+        return said[-1] if said else None
 
     def _row(
         self, session: Session, case: DuplicateCase, caller: Caller, now: datetime, *, verdict: str, note: str | None
@@ -228,19 +257,14 @@ class Adjudication:
                 row.note_subject_id, row.sealed_note = record, key.seal(note.encode(), context=f"note:{row.id}")
                 return
 
-    def _standing(self, session: Session, case: DuplicateCase) -> Sequence[Decision]:
-        """Decisions that were not undone, oldest first."""
-        query = select(Decision).where(Decision.case_id == case.id, Decision.verdict != "undo", col(Decision.undone_by).is_(None))
-        return session.exec(query.order_by(col(Decision.at), col(Decision.id))).all()
-
     def _was_decided(self, session: Session, case: DuplicateCase, request: wire.DecideRequest, caller: Caller) -> bool:
         """The answer was lost on its way, and the request came again."""
-        standing = self._standing(session, case)
-        return bool(standing) and (standing[-1].actor, standing[-1].verdict, standing[-1].version) == (
-            caller.id,
-            request.verdict,
-            request.version,
-        )
+        said = standing(session, case.id)
+        if not said:
+            return False
+        last = said[-1]
+        alike = (last.actor, last.verdict, last.version) == (caller.id, request.verdict, request.version)
+        return alike and (request.verdict is not Verdict.same or verdicts.was_named(session, last, request.survivor_id))
 
     # --- all ------------------------------------------------------------------------------------------------------
 
@@ -265,7 +289,7 @@ class Adjudication:
         state = CaseState(case.state)
         if state is CaseState.resolved:
             raise CaseStateConflict("The case is resolved: undo its decision to open it again")
-        deciders = {row.actor for row in self._standing(session, case)}
+        deciders = {row.actor for row in standing(session, case.id)}
         if not may_work_on(state, actor=caller.id, supervises=caller.supervises, deciders=deciders):
             raise Forbidden("This round of the case is for somebody else: a person who has not decided it, with the right role")
 
@@ -285,7 +309,15 @@ class Adjudication:
         return col(DuplicateCase.gallery_id) == self._store.gallery_id, col(DuplicateCase.joined_into).is_(None)
 
     def _view(self, session: Session, case: DuplicateCase) -> wire.Case:
-        return view(self._store, session, case, hide_decisions=decisions_are_hidden(CaseState(case.state)))
+        return view(self._store, session, case, hide_unapplied=decisions_are_hidden(CaseState(case.state)))
+
+
+def _judged(row: Decision) -> Judged:
+    return Judged(Verdict(row.verdict), row.survivor_id)
+
+
+def _told(row: Decision) -> dict[str, object]:
+    return {"decision": row.id, "verdict": row.verdict, "survivor": row.survivor_id}
 
 
 def _give_back(case: DuplicateCase) -> None:

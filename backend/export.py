@@ -32,6 +32,7 @@ from backend.export_format import (
 from backend.review_policy import decisions_are_hidden
 from backend.store.audit import Audit
 from backend.store.caller import Caller
+from backend.store.case_view import shown
 from backend.store.database import Store
 from backend.store.forest import chunks, tree
 from backend.store.sealing import key_of, open_crop, open_details, open_profile, open_vector
@@ -123,7 +124,10 @@ class Exports:
     def _document(self, session: Session, subject: Subject, records: Sequence[str], sample_ids: Sequence[str]) -> SubjectExport:
         pairs = _of_either_side(session, DuplicatePair, records)
         cases = _rows(session, DuplicateCase, [pair.case_id for pair in pairs if pair.case_id], col(DuplicateCase.id))
-        told = [case.id for case in cases if not decisions_are_hidden(CaseState(case.state))]
+        decided = _rows(session, Decision, [case.id for case in cases], col(Decision.case_id))
+        hiding = {case.id for case in cases if decisions_are_hidden(CaseState(case.state))}
+        told = [row for row in decided if row.case_id not in hiding]
+        told += shown([row for row in decided if row.case_id in hiding], hide_unapplied=True)
         own = frozenset(records)
         return SubjectExport(
             subject_id=subject.id,
@@ -136,7 +140,7 @@ class Exports:
             ],
             pairs=[_pair(row, own) for row in pairs],
             cases=[ExportedCase(**row.model_dump()) for row in cases],
-            decisions=[_decision(row) for row in _rows(session, Decision, told, col(Decision.case_id))],
+            decisions=[_decision(row) for row in sorted(told, key=lambda row: row.id)],
             distinct=[_distinction(row, own) for row in _of_either_side(session, DistinctPair, records)],
             audit=_events(session, [*records, *sample_ids]),
         )

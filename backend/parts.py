@@ -173,7 +173,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             ),
             subjects=Subjects(store, card.metric),
             exports=Exports(store),
-            adjudication=Adjudication(store, lease_s=settings.case_lease_s),
+            adjudication=Adjudication(store, lease_s=settings.case_lease_s, second_review=settings.second_review),
             scans=scans,
             keys=keys,
             audit=Audit(store),

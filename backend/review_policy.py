@@ -1,14 +1,16 @@
 """Who may work on a case in which state, and what a verdict leads to: pure functions, the one place where the policy stands.
 
-Today one review applies what is clear (`same`, `different`, `twin_or_relative`, `poor_image`); what a reviewer cannot settle
-(`unsure`, `suspected_fraud`) goes to a supervisor who has not decided it yet. A blind second review is the state
-`second_review`: its rules are here, `single_review=False` asks for one.
+One review applies what is clear (`same`, `different`, `twin_or_relative`, `poor_image`), unless the case's band asks for a
+second, blind one; what a reviewer cannot settle (`unsure`, `suspected_fraud`), and what two settle differently, goes to a
+supervisor who has not decided it yet. Nothing is applied before the case is resolved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from backend.wire import CaseState, Verdict
 
@@ -19,6 +21,27 @@ class Round(StrEnum):
     first = "first"
     second = "second"
     arbitration = "arbitration"
+
+
+class SecondReview(StrEnum):
+    """Which cases two people must judge alike: by the band of their best pair."""
+
+    none = "none"
+    certain = "certain"
+    review = "review"
+    all = "all"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a decision says: two agree only where they would do the same."""
+
+    verdict: Verdict
+    survivor_id: str | None = None
+
+
+def needs_second(policy: SecondReview, band: Literal["review", "certain"]) -> bool:
+    return policy in (SecondReview.all, SecondReview(band))
 
 
 def round_of(state: CaseState) -> Round:
@@ -41,17 +64,24 @@ def may_undo(undone_in: Round, *, applied: bool, own: bool, supervises: bool) ->
     return applied or own or supervises
 
 
-def state_after(state: CaseState, verdict: Verdict, *, earlier: Verdict | None = None, single_review: bool = True) -> CaseState:
-    """`earlier`: the first decision's verdict, where this is the second. Only `resolved` applies anything."""
+def state_after(state: CaseState, judged: Judged, *, earlier: Judged | None = None, two_must_agree: bool = False) -> CaseState:
+    """`earlier`: the first decision, where this is the second. Only `resolved` applies anything."""
     if state is CaseState.arbitration:
         return CaseState.resolved
-    if state is CaseState.second_review:
-        return CaseState.resolved if verdict is earlier and verdict in SETTLED_BY else CaseState.arbitration
-    if verdict not in SETTLED_BY:
+    if judged.verdict not in SETTLED_BY:
         return CaseState.arbitration
-    return CaseState.resolved if single_review else CaseState.second_review
+    if state is CaseState.second_review:
+        return CaseState.resolved if judged == earlier else CaseState.arbitration
+    return CaseState.second_review if two_must_agree else CaseState.resolved
+
+
+def state_left(waiting: Collection[Verdict]) -> CaseState:
+    """Of a case whose last decision was taken back; `waiting`: those that stand and were not applied."""
+    if not waiting:
+        return CaseState.open
+    return CaseState.second_review if len(waiting) == 1 and SETTLED_BY.issuperset(waiting) else CaseState.arbitration
 
 
 def decisions_are_hidden(state: CaseState) -> bool:
-    """Until the second decision is in, the first is hidden from everybody."""
-    return state is CaseState.second_review
+    """Whether what was decided, but not applied, is hidden from everybody: whoever judges next must not have seen it."""
+    return state in (CaseState.open, CaseState.claimed, CaseState.second_review)

@@ -18,6 +18,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from backend.review_policy import SecondReview
+
 PREFIX = "BACKEND_"
 
 
@@ -66,6 +68,9 @@ class Settings(BaseSettings):
     )
     enrolment_lease_s: float = Field(20.0, gt=0, description="Seconds before a sweep finishes somebody else's enrolment.")
     case_lease_s: float = Field(180.0, gt=0, description="Seconds a reviewer's claim lasts without heartbeat.")
+    second_review: SecondReview = Field(
+        SecondReview.none, description="Cases that two people must judge alike, blind, by the band of their best pair."
+    )
     gallery_poll_s: float = Field(0.5, gt=0, le=1, description="How often the gallery follows the log.")
     gallery_max_lag_s: float = Field(10.0, gt=0, description="Lag beyond which /ready fails.")
 

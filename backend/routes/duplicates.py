@@ -78,7 +78,8 @@ async def takeover(case_id: str, caller: Supervisor, parts: TheParts) -> wire.Ca
 async def decide(case_id: str, caller: Reviewer, body: DecideBody, parts: TheParts, decided: CountDecision) -> wire.Case:
     """Decide it; `same` merges the others into the survivor."""
     case = await parts.threads.ledger(parts.adjudication.decide, case_id, body.content, caller)
-    decided("adjudicate", str(body.content.verdict))
+    blind = case.state is wire.CaseState.second_review  # the number would tell what the first of two decided
+    decided("adjudicate", "first_of_two" if blind else str(body.content.verdict))
     return case
 
 

@@ -34,7 +34,7 @@ def records_of(pairs: Sequence[DuplicatePair]) -> list[str]:
     return sorted({subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)})
 
 
-def view(store: Store, session: Session, case: DuplicateCase, *, hide_decisions: bool) -> wire.Case:
+def view(store: Store, session: Session, case: DuplicateCase, *, hide_unapplied: bool) -> wire.Case:
     """`subjects` are the records that were compared and, where one was merged away, its survivor."""
     now = store.now(session)
     pairs = _pairs(session, [case.id])[case.id]
@@ -50,7 +50,7 @@ def view(store: Store, session: Session, case: DuplicateCase, *, hide_decisions:
         lease=_lease(case, now),
         subjects=views_by_id(store, session, {*root, *root.values()}),
         pairs=[_pair(pair) for pair in pairs],
-        decisions=[] if hide_decisions else _decisions(store, session, case.id),
+        decisions=_decisions(store, session, case.id, hide_unapplied=hide_unapplied),
     )
 
 
@@ -107,7 +107,13 @@ def _lease(case: DuplicateCase, now: datetime) -> wire.Lease | None:
     return wire.Lease(holder=who, holder_name=case.lease_holder_name or who, until=case.lease_until)
 
 
-def _decisions(store: Store, session: Session, case_id: str) -> list[wire.DecisionRecord]:
+def shown(rows: Sequence[Decision], *, hide_unapplied: bool) -> list[Decision]:
+    """What was applied was for all to see, and so is its undo; of the rest nothing is shown where it is hidden."""
+    applied = {row.id for row in rows if row.applied}
+    return [row for row in rows if not hide_unapplied or row.applied or row.undoes in applied]
+
+
+def _decisions(store: Store, session: Session, case_id: str, *, hide_unapplied: bool) -> list[wire.DecisionRecord]:
     rows = session.exec(select(Decision).where(Decision.case_id == case_id).order_by(col(Decision.id))).all()
     return [
         wire.DecisionRecord(
@@ -120,7 +126,7 @@ def _decisions(store: Store, session: Session, case_id: str) -> list[wire.Decisi
             at=row.at,
             undone=row.undone_by is not None,
         )
-        for row in rows
+        for row in shown(rows, hide_unapplied=hide_unapplied)
     ]
 
 

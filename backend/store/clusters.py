@@ -14,6 +14,8 @@ from typing import Literal
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, delete, or_, select, update
 
+from backend.store.caller import SYSTEM
+from backend.store.decisions import standing, waiting
 from backend.store.forest import chunks, roots, trees
 from backend.store.ids import new_id
 from backend.store.pairs import Circumstances, FoundPair, ends, new_pair, open_pairs, write
@@ -76,7 +78,7 @@ def place(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circ
         pair.case_id = case.id
     session.flush()
     if changed and cases:
-        _bump(case, circumstances.at)
+        _bump(session, case, circumstances.at)
     split = _fit(session, case, at=circumstances.at, reason="decided")
     return Placed(
         case,
@@ -113,7 +115,7 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
     `loosened` are the subjects that are no longer merged: a case that only they held together is cut. A case that has
     nobody left in it, as they were erased meanwhile, stays resolved.
     """
-    _bump(case, at)
+    _bump(session, case, at)
     pairs = open_pairs(session, case.id)
     if pairs:
         case.state, case.closed_reason = CaseState.open, None
@@ -122,7 +124,9 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
         touched = {case.id} | _open_cases_of(session, case.gallery_id, ends(pairs))
         if len(touched) > 1:
             case = join(session, _cases(session, touched), at=at)
-            _bump(case, at)
+            _bump(session, case, at)
+            if case.state == CaseState.open:
+                _start_over(session, case, at)
     for loose in _cases(session, {case.id} | _open_cases_of(session, case.gallery_id, set(loosened))):
         if loose.state != CaseState.resolved:
             _fit(session, loose, at=at, reason="erased")
@@ -135,6 +139,8 @@ def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> D
     oldest, *others = sorted(cases, key=lambda case: (case.created_at, case.id))
     if any(case.state == CaseState.arbitration for case in cases):
         oldest.state, oldest.closed_reason = CaseState.arbitration, None  # what waits for a supervisor goes on waiting
+    elif any(case.state == CaseState.second_review for case in cases):
+        oldest.state, oldest.closed_reason = CaseState.second_review, None  # until whoever joined them says that it changed
     elif oldest.state == CaseState.resolved:
         oldest.state, oldest.closed_reason = CaseState.open, None
     for other in others:
@@ -142,7 +148,7 @@ def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> D
         session.exec(update(Decision).where(col(Decision.case_id) == other.id).values(case_id=oldest.id))
         other.joined_into, other.state = oldest.id, CaseState.resolved
         _end_lease(other)
-        _bump(other, at)
+        _bump(session, other, at)
     session.flush()
     return oldest
 
@@ -166,14 +172,14 @@ def refit(session: Session, case_ids: Iterable[str], *, at: datetime, reason: st
     """After pairs went away: those of the cases that are under review are resolved, or cut where they fall apart."""
     for case in _cases(session, case_ids):
         if case.state != CaseState.resolved:
-            _bump(case, at)
+            _bump(session, case, at)
             _fit(session, case, at=at, reason=reason)
 
 
-def resolve(case: DuplicateCase, *, at: datetime, reason: str) -> None:
+def resolve(session: Session, case: DuplicateCase, *, at: datetime, reason: str) -> None:
     case.state, case.closed_reason = CaseState.resolved, reason
     _end_lease(case)
-    _bump(case, at)
+    _bump(session, case, at)
 
 
 def refresh(session: Session, case: DuplicateCase) -> None:
@@ -192,12 +198,12 @@ def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
     """
     pairs = open_pairs(session, case.id)
     if not pairs:
-        resolve(case, at=at, reason=reason)
+        resolve(session, case, at=at, reason=reason)
         session.flush()
         return []
     parts = _components(session, pairs)
     if len(parts) > 1:
-        _bump(case, at)
+        _bump(session, case, at)
     cut = []
     for part in parts[1:]:
         split = _new_case(session, case.gallery_id, CaseKind(case.kind), case.source, at)
@@ -253,9 +259,34 @@ def _new_case(session: Session, gallery_id: str, kind: CaseKind, source: str, at
     return case
 
 
-def _bump(case: DuplicateCase, at: datetime) -> None:
+def _bump(session: Session, case: DuplicateCase, at: datetime) -> None:
+    """What the case is about changed: whoever judged it has not seen this."""
     case.version += 1
     case.changed_at = at
+    if case.state == CaseState.second_review:
+        _start_over(session, case, at)
+
+
+def _start_over(session: Session, case: DuplicateCase, at: datetime) -> None:
+    """The first of two decisions was about less than there is now: it is taken back, and two judge the whole."""
+    for first in waiting(standing(session, case.id)):
+        row = Decision(
+            id=new_id("dec"),
+            gallery_id=case.gallery_id,
+            case_id=case.id,
+            version=case.version,
+            round=first.round,
+            verdict="undo",
+            applied=False,
+            undoes=first.id,
+            actor=SYSTEM.id,
+            actor_name=SYSTEM.name,
+            at=at,
+        )
+        session.add(row)
+        first.undone_by = row.id
+    case.state = CaseState.open
+    session.flush()
 
 
 def _end_lease(case: DuplicateCase) -> None:

@@ -58,6 +58,11 @@ def band_of(score: float, certain_threshold: float) -> Literal["review", "certai
     return "certain" if score >= certain_threshold else "review"
 
 
+def band_of_case(pairs: Iterable[DuplicatePair]) -> Literal["review", "certain"]:
+    """Of its best pair."""
+    return "certain" if any(pair.band == "certain" for pair in pairs) else "review"
+
+
 def open_pairs(session: Session, case_id: str) -> list[DuplicatePair]:
     """Best score first."""
     return list(session.exec(_OPEN, params={"case_id": case_id}))

@@ -49,6 +49,16 @@ def survivor_of(session: Session, case: DuplicateCase, survivor_id: str | None) 
     return named[survivor_id]
 
 
+def was_named(session: Session, decision: Decision, survivor_id: str | None) -> bool:
+    """Whether `survivor_id` stood for the survivor that `decision` has: pointers that the decision itself made do not count."""
+    if survivor_id is None:
+        return decision.survivor_id is None
+    subject = session.get(Subject, survivor_id)
+    while subject is not None and subject.merged_into is not None and subject.merged_by != decision.id:
+        subject = session.get(Subject, subject.merged_into)
+    return subject is not None and subject.id == decision.survivor_id
+
+
 def apply(store: Store, session: Session, case: DuplicateCase, decision: Decision, *, caller: Caller) -> None:
     """Raises CaseStateConflict where it would contradict an earlier decision."""
     verdict = Verdict(decision.verdict)

@@ -19,7 +19,7 @@ from backend.errors import (
     SurvivorNotInCase,
     VersionConflict,
 )
-from backend.review_policy import Round, decisions_are_hidden, may_work_on, round_of, state_after
+from backend.review_policy import Judged, Round, may_work_on, round_of, state_after
 from backend.store.tables import DuplicateCase
 from backend.wire import CaseState, ClaimRequest, DecideRequest, UndoRequest, Verdict
 from tests.ledger.world import ANNA, BERT, CLIENT, SUSI, Node, People, World, face
@@ -232,6 +232,16 @@ def test_the_same_decision_sent_again_is_answered_again_and_done_once(node: Node
     assert len(node.open_case(case_id).decisions) == 1
 
 
+def test_the_same_merge_sent_again_names_the_same_survivor_or_is_refused(
+    node: Node, pair: tuple[wire.Enrolment, wire.Enrolment], case_id: str
+) -> None:
+    older, newer = (one.subject_id for one in pair)
+    first = decide(node, case_id, Verdict.same, 1, survivor_id=older)
+    assert decide(node, case_id, Verdict.same, 1, survivor_id=older) == first
+    with pytest.raises(VersionConflict):
+        decide(node, case_id, Verdict.same, 1, survivor_id=newer)
+
+
 def test_a_resolved_case_cannot_be_claimed_or_decided_again(node: Node, case_id: str) -> None:
     decide(node, case_id, Verdict.different, 1)
     with pytest.raises(CaseStateConflict):
@@ -424,24 +434,16 @@ def test_claims_and_decisions_stand_in_the_audit_trail_with_the_person_and_no_wo
 def test_one_review_applies_what_is_clear() -> None:
     for verdict in Verdict:
         expected = CaseState.arbitration if verdict in (Verdict.unsure, Verdict.suspected_fraud) else CaseState.resolved
-        assert state_after(CaseState.open, verdict) is expected
-        assert state_after(CaseState.arbitration, verdict) is CaseState.resolved
+        assert state_after(CaseState.open, Judged(verdict)) is expected
+        assert state_after(CaseState.arbitration, Judged(verdict)) is CaseState.resolved
 
 
-def test_with_a_second_review_agreement_resolves_and_disagreement_is_arbitrated() -> None:
-    assert state_after(CaseState.open, Verdict.same, single_review=False) is CaseState.second_review
-    assert state_after(CaseState.second_review, Verdict.same, earlier=Verdict.same) is CaseState.resolved
-    assert state_after(CaseState.second_review, Verdict.same, earlier=Verdict.different) is CaseState.arbitration
-    assert state_after(CaseState.second_review, Verdict.unsure, earlier=Verdict.unsure) is CaseState.arbitration
-
-
-def test_a_later_round_is_for_somebody_else_and_the_first_decision_is_hidden_until_the_second() -> None:
+def test_a_later_round_is_for_somebody_who_has_not_decided() -> None:
     assert may_work_on(CaseState.second_review, actor="b", supervises=False, deciders={"a"})
     assert not may_work_on(CaseState.second_review, actor="a", supervises=True, deciders={"a"})
     assert may_work_on(CaseState.arbitration, actor="c", supervises=True, deciders={"a", "b"})
     assert not may_work_on(CaseState.arbitration, actor="c", supervises=False, deciders={"a", "b"})
     assert not may_work_on(CaseState.resolved, actor="c", supervises=True, deciders=set())
-    assert [state for state in CaseState if decisions_are_hidden(state)] == [CaseState.second_review]
     assert round_of(CaseState.open) is Round.first
 
 

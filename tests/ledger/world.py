@@ -20,6 +20,7 @@ from backend.faces.engine import Calibration, CalibrationPoint, Face, Metric, Mo
 from backend.faces.quality import Quality
 from backend.gallery.replica import Replica
 from backend.recognition import Recognition, Thresholds
+from backend.review_policy import SecondReview
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.database import Store
@@ -165,7 +166,13 @@ class World:
         return self
 
     def node(
-        self, *, lease_s: float = 20.0, case_lease_s: float = 180.0, store_images: bool = True, wait_s: float | None = 5.0
+        self,
+        *,
+        lease_s: float = 20.0,
+        case_lease_s: float = 180.0,
+        store_images: bool = True,
+        wait_s: float | None = 5.0,
+        second_review: SecondReview = SecondReview.none,
     ) -> Node:
         store = Store.open(self.url, keyring=Keyring.load(self.key_file))
         replica = Replica(store, self.card, poll_s=0.2)
@@ -177,7 +184,7 @@ class World:
             recognition=Recognition(store, replica, self.card, self.thresholds),
             subjects=Subjects(store, self.card.metric),
             exports=Exports(store),
-            adjudication=Adjudication(store, lease_s=case_lease_s),
+            adjudication=Adjudication(store, lease_s=case_lease_s, second_review=second_review),
             audit=Audit(store),
         )
         self.nodes.append(node)
