@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test start-test fault-test accuracy-test input-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test start-test fault-test accuracy-test input-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ index-test: install ## an index that is damaged, cut short, another's, or from b
 
 store-test: install ## the contract of both databases: migrations, races, erasures, backups, rotation, scans
 	$(VENV)/python -m pytest -q tests/ledger
+
+review-test: install ## several people at one queue in any order, by hypothesis; how often each rule was taken (EXAMPLES=2000 DB=sqlite|postgresql)
+	$(VENV)/python -m tests.ledger.review_machine --examples $(or $(EXAMPLES),2000) --db $(or $(DB),sqlite)
 
 start-test: install ## up and down as a new user meets them: seconds, cases, remains
 	$(VENV)/python -m pytest -q -s tests/system/test_fleet_starts.py
