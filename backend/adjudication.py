@@ -35,7 +35,7 @@ from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.case_view import holder, records_of, summaries, view
 from backend.store.database import Store
-from backend.store.decisions import standing, waiting
+from backend.store.decisions import standing, waiting, was_undone
 from backend.store.ids import new_id
 from backend.store.paging import decode_cursor, encode_cursor, total_of
 from backend.store.pairs import band_of_case, open_pairs
@@ -164,7 +164,7 @@ class Adjudication:
     def undo(self, case_id: str, request: wire.UndoRequest, caller: Caller) -> wire.Case:
         """Takes the last decision back (of two who agreed: both) and opens the case again.
 
-        The answer may be an older case that it now belongs to.
+        The answer may be an older case that it now belongs to. The same undo sent again is answered again.
 
         Raises:
             VersionConflict, LeaseHeld, CaseNotFound, CaseJoined. CaseStateConflict: there is no decision to undo.
@@ -172,6 +172,8 @@ class Adjudication:
         with self._store.write() as session:
             case = self._case(session, case_id)
             if request.version != case.version:
+                if was_undone(session, case.id, actor=caller.id, version=request.version):
+                    return self._view(session, case)
                 raise VersionConflict()
             now = self._store.now(session)
             if holder(case, now) not in (None, caller.id):

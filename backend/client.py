@@ -292,6 +292,9 @@ class BackendClient:
     def stats(self) -> wire.Stats:
         return self._get("/v1/stats", wire.Stats)
 
+    def review_numbers(self, *, days: int = 30) -> wire.ReviewNumbers:
+        return self._get(f"/v1/duplicates/numbers?days={days}", wire.ReviewNumbers)
+
     def api_keys(self) -> list[wire.Key]:
         return self._get("/v1/keys", wire.Page[wire.Key]).items
 

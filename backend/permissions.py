@@ -22,6 +22,7 @@ class Action(StrEnum):
     read_cases = "read_cases"
     work_cases = "work_cases"
     take_over = "take_over"
+    read_review_numbers = "read_review_numbers"
     watch = "watch"
     drain = "drain"
     manage_keys = "manage_keys"
@@ -44,6 +45,7 @@ PERMISSIONS: Mapping[Action, frozenset[Scope]] = MappingProxyType(
         Action.read_cases: _REVIEW,
         Action.work_cases: _REVIEW,
         Action.take_over: frozenset({Scope.supervisor, Scope.admin}),
+        Action.read_review_numbers: frozenset({Scope.supervisor, Scope.admin}),
         Action.watch: _REVIEW | {Scope.viewer, Scope.operator},
         Action.drain: frozenset({Scope.operator, Scope.admin}),
         Action.manage_keys: frozenset({Scope.admin}),

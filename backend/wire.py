@@ -381,6 +381,31 @@ class UndoRequest(Request):
     note: str | None = Field(None, max_length=2000)
 
 
+class ReviewerNumbers(Answer):
+    actor: str
+    actor_name: str
+    decisions: int = Field(description="Undone ones too; undos are not counted.")
+    verdicts: dict[Verdict, int]
+    median_s: float | None = Field(description="Seconds from claim to decision; null where none was claimed before.")
+    overturned: int = Field(description="Taken back by somebody else, or settled otherwise by a supervisor.")
+
+
+class Agreement(Answer):
+    cases: int = Field(description="Judged by two, neither knowing of the other.")
+    agreed: int = Field(description="With the same verdict and, for `same`, the same survivor.")
+    kappa: float | None = Field(description="Cohen's kappa of the verdicts; null where chance alone would explain all of them.")
+
+
+class ReviewNumbers(Answer):
+    """Decisions that are hidden until a second one is in are in none of these numbers."""
+
+    since: AwareDatetime
+    opened: int
+    resolved: int
+    reviewers: list[ReviewerNumbers] = Field(description="Who decided most, first.")
+    agreement: Agreement
+
+
 # --- this replica -------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from backend import wire
 from backend.openapi import refuses, takes
@@ -13,11 +15,13 @@ from backend.routes.deps import (
     DecideBody,
     Limit,
     MayReadCases,
+    MayReadReviewNumbers,
     Reviewer,
     Supervisor,
     TheParts,
     UndoBody,
 )
+from backend.store.review_numbers import review_numbers
 
 router = APIRouter(prefix="/v1/duplicates", tags=["duplicates"])
 REFUSED = refuses(404, 409, 422)
@@ -40,6 +44,14 @@ async def list_cases(
 async def claim_next(caller: Reviewer, parts: TheParts) -> wire.Case:
     """Claim the most pressing case that is free, in one step."""
     return await parts.threads.ledger(parts.adjudication.next, caller)
+
+
+@router.get("/numbers", response_model=wire.ReviewNumbers, responses=refuses())
+async def read_review_numbers(
+    caller: MayReadReviewNumbers, parts: TheParts, days: Annotated[int, Query(ge=1, le=365)] = 30
+) -> wire.ReviewNumbers:
+    """How reviewing went of late: by reviewer, how far two agree, what was overturned."""
+    return await parts.threads.ledger(review_numbers, parts.store, days=days)
 
 
 @router.get("/{case_id}", response_model=wire.Case, responses=refuses(404))

@@ -137,6 +137,7 @@ def _operation(service: Service) -> Iterator[tuple[str, str | None]]:
     for row, ask in {
         "GET /v1/keys": api.api_keys,
         "GET /v1/stats": api.stats,
+        "GET /v1/duplicates/numbers": api.review_numbers,
         "GET /v1/audit": api.audit,
         "GET /v1/audit/head": api.audit_head,
         "GET /v1/fleet/self": api.self,

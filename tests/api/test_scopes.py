@@ -27,6 +27,7 @@ ROUTES = [
     ("DELETE", "/v1/subjects/sub_x/samples/smp_x", "client supervisor admin", False),
     ("GET", "/v1/subjects/sub_x/samples/smp_x/image", REVIEW, False),
     ("GET", "/v1/duplicates", REVIEW, False),
+    ("GET", "/v1/duplicates/numbers", "supervisor admin", False),
     ("GET", "/v1/duplicates/case_x", REVIEW, False),
     ("POST", "/v1/duplicates/next", REVIEW, True),
     ("POST", "/v1/duplicates/case_x/claim", REVIEW, True),

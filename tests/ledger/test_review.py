@@ -332,6 +332,16 @@ def test_undo_takes_a_merge_back_completely_and_opens_the_case(node: Node, pair:
     assert node.adjudication.next(ANNA).id == case.id
 
 
+def test_the_same_undo_sent_again_is_answered_again_and_done_once(node: Node, case_id: str) -> None:
+    settled = decide(node, case_id, Verdict.different, 1)
+    request = UndoRequest(version=settled.version)
+    first = node.adjudication.undo(case_id, request, ANNA)
+    assert node.adjudication.undo(case_id, request, ANNA) == first
+    with pytest.raises(VersionConflict):
+        node.adjudication.undo(case_id, request, BERT)
+    assert [one.verdict for one in node.open_case(case_id).decisions] == [Verdict.different, "undo"]
+
+
 def test_undo_of_different_lets_the_pair_be_found_again(node: Node, people: People) -> None:
     person = people.stranger()
     a, b = node.enrol(person), node.enrol(people.like(person, 0.8))
