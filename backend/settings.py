@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     enrolment_lease_s: float = Field(20.0, gt=0, description="Seconds before a sweep finishes somebody else's enrolment.")
     case_lease_s: float = Field(180.0, gt=0, description="Seconds a reviewer's claim lasts without heartbeat.")
     second_review: SecondReview = Field(
-        SecondReview.none, description="Cases that two people must judge alike, blind, by the band of their best pair."
+        SecondReview.none, description="The band whose cases two people must judge alike, blind: none, certain, review, all."
     )
     gallery_poll_s: float = Field(0.5, gt=0, le=1, description="How often the gallery follows the log.")
     gallery_max_lag_s: float = Field(10.0, gt=0, description="Lag beyond which /ready fails.")
