@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from backend.commands.serve import SWITCH_S
 from tests.bench.end_to_end import end_to_end
 from tests.bench.gallery import search
 from tests.bench.health import health
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller galleries, fewer rounds; writes nothing")
     parser.add_argument("--only", choices=MEASURES, action="append", help="just this one (repeatable); writes nothing")
     options = parser.parse_args()
+    sys.setswitchinterval(SWITCH_S)  # as the service sets it, for the peers in this process as well
     found: list[Benchmark] = []
     for name in options.only or MEASURES:
         with tempfile.TemporaryDirectory(prefix="face-auth-bench-") as folder:

@@ -21,7 +21,9 @@ from tests.bench.measure import Benchmark, Setting, compared, seconds
 
 DIMENSION = 512
 SIZES, FEWER = (10_000, 100_000, 1_000_000), (10_000, 100_000)
-CLIENTS, EACH, EACH_OF_MANY = 16, 10, 3
+CLIENTS, SEARCHED = 16, 16_000_000
+"""Clients at once, and templates that each of them passes over in a round: enough that starting its thread does not count."""
+LEAST_EACH, MOST_EACH = 3, 100
 BLOCK, SCANNED = 512, 100_000
 THRESHOLD = 0.3
 AT_ONCE = 100_000
@@ -86,7 +88,7 @@ def _alone(setting: Setting, ours: FlatIndex, plain: faiss.IndexFlatIP, n: int) 
 def _at_once(setting: Setting, ours: FlatIndex, plain: faiss.IndexFlatIP, n: int) -> Benchmark:
     """The peer is FAISS as a service would call it: each request searches for itself, in its own thread, with one thread each."""
     replica = _replica_of(ours)
-    queries, each = made(CLIENTS, seed=9), EACH_OF_MANY if n > SCANNED else EACH
+    queries, each = made(CLIENTS, seed=9), max(LEAST_EACH, min(MOST_EACH, SEARCHED // n))
 
     def by_itself(query: NDArray[np.float32]) -> None:
         faiss.omp_set_num_threads(1)
