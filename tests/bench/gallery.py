@@ -21,7 +21,7 @@ from tests.bench.measure import Benchmark, Setting, compared, seconds
 
 DIMENSION = 512
 SIZES, FEWER = (10_000, 100_000, 1_000_000), (10_000, 100_000)
-CLIENTS, SEARCHED = 16, 16_000_000
+CLIENTS, SEARCHED = 16, 4_000_000
 """Clients at once, and templates that each of them passes over in a round: enough that starting its thread does not count."""
 LEAST_EACH, MOST_EACH = 3, 100
 BLOCK, SCANNED = 512, 100_000
