@@ -188,7 +188,8 @@ class Recognition:
             return {}
         with self._store.read() as session:
             found = templates.by_seqs(session, self._store.keyring, gallery_id=self._store.gallery_id, seqs=seqs)
-            root = roots(session, {template.subject_id for template in found})
+            merged = {template.subject_id for template in found if template.subject_state == SubjectState.merged}
+            root = roots(session, merged)  # everybody else is one
         seen = [t for t in found if t.sample_state == SampleState.active and t.subject_state in SEEN]
         if not seen:
             return {}
@@ -196,7 +197,7 @@ class Recognition:
         best: dict[str, tuple[float, str]] = {}
         for template, score in sorted(zip(seen, table.tolist(), strict=True), key=lambda pair: -pair[1]):
             if score >= threshold:
-                best.setdefault(root[template.subject_id], (score, template.sample_id))
+                best.setdefault(root.get(template.subject_id, template.subject_id), (score, template.sample_id))
         return best
 
     def _ranked(self, session: Session, best: dict[str, tuple[float, str]], limit: int) -> list[wire.Candidate]:

@@ -65,7 +65,9 @@ MayReadAudit = Annotated[Caller, Depends(_may(Action.read_audit))]
 def _json(model: type[Model], *, images: int | None) -> Callable[..., AsyncIterator[Body[Model]]]:
     async def content(request: Request, parts: TheParts) -> AsyncIterator[Body[Model]]:
         async with parts.bodies.read(request, images=images) as raw:
-            parsed = await parts.threads.parse(body.parse, raw, model)
+            parsed = (
+                body.parse(raw, model) if len(raw) <= body.PARSED_AT_ONCE else await parts.threads.parse(body.parse, raw, model)
+            )
             del raw
             yield parsed
 

@@ -1,17 +1,27 @@
-"""Whole requests over HTTP beside the bare models on the same photographs: what everything that is not a model costs."""
+"""Whole requests over HTTP beside the bare models on the same photographs: what everything that is not a model costs.
+
+The clients share the machine with the service. So they send bytes that were made before, over connections that are kept, and read
+no more than an id: a load generator is not to be part of what is measured.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
-from backend.client import BackendClient, NewSubject
+from backend import wire
+from backend.client import BackendClient
 from backend.faces.cores import usable_cores
 from tests.api.service import make_site, serving
 from tests.bench.measure import Benchmark, Setting, compared, seconds
@@ -28,7 +38,8 @@ def end_to_end(setting: Setting) -> Iterator[Benchmark]:
     pack, photographs = setting.testdata / "models" / "test_mbf", sorted((setting.testdata / "gallery").glob("*.jpg"))[:PEOPLE]
     site = make_site(setting.folder / "site", BACKEND_ENGINE="insightface", BACKEND_MODEL_PACK=str(pack))
     with serving(site, BACKEND_LOG_LEVEL="WARNING") as service, _bare(pack, photographs) as raw:
-        asking = _Asking(service.client(site.key("admin")), [path.read_bytes() for path in photographs])
+        images = [base64.b64encode(path.read_bytes()).decode() for path in photographs]
+        asking = _Asking(_Wire(service.url, site.key("admin")), service.client(site.key("admin")), images)
         for name, ours in {"enrol": asking.enrol, "verify": asking.verify, "identify": asking.identify}.items():
             for clients in CLIENTS:
                 yield compared(
@@ -56,34 +67,64 @@ def _milliseconds(work: Callable[[int], float], clients: int) -> float:
     return work(clients) / PEOPLE * 1000
 
 
+class _Wire:
+    """POSTs of bytes, each thread over a connection of its own."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._address = url.removeprefix("http://")
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._mine = threading.local()
+
+    def post(self, path: str, body: bytes) -> bytes:
+        if not hasattr(self._mine, "connection"):
+            self._mine.connection = HTTPConnection(self._address, timeout=60)
+            self._mine.connection.connect()
+            self._mine.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._mine.connection.request("POST", path, body, self._headers)
+        answer = self._mine.connection.getresponse()
+        content: bytes = answer.read()
+        if answer.status not in (200, 201):
+            raise RuntimeError(f"{path}: {answer.status} {content!r}")
+        return content
+
+
 class _Asking:
     """Each method is a round: every photograph once, by so many clients; gives its seconds."""
 
-    def __init__(self, backend: BackendClient, photographs: Sequence[bytes]) -> None:
-        self._backend, self._photographs = backend, photographs
+    def __init__(self, wire: _Wire, backend: BackendClient, images: Sequence[str]) -> None:
+        self._wire, self._backend, self._images = wire, backend, images
+        self._bodies = [json.dumps({"images": [image]}).encode() for image in images]
+        self._probes = [json.dumps({"image": image}).encode() for image in images]
+        self._batches = [
+            json.dumps({"subjects": [{"images": [image]} for image in images[start : start + BATCH]]}).encode()
+            for start in range(0, len(images), BATCH)
+        ]
         self._enrolled: list[str] = []
 
     def enrol(self, clients: int) -> float:
         self._erase()
-        return self._round(clients, self._enrol, self._photographs)
+        return self._round(clients, self._enrol, self._bodies)
 
     def enrol_batch(self, _: int) -> float:
         self._erase()
-        newcomers = [NewSubject([photograph]) for photograph in self._photographs]
-        batches = [newcomers[start : start + BATCH] for start in range(0, len(newcomers), BATCH)]
-        started = time.perf_counter()
-        results = [result for batch in batches for result in self._backend.enrol_batch(batch)]
-        took = time.perf_counter() - started
-        self._enrolled = [result.enrolment.subject_id for result in results if result.enrolment is not None]
-        if len(self._enrolled) != len(newcomers):
-            raise RuntimeError(f"not everybody was enrolled: {[result.status for result in results]}")
+        took, answers = 0.0, []
+        for body in self._batches:
+            started = time.perf_counter()
+            answers.append(self._wire.post("/v1/subjects/batch", body))
+            took += time.perf_counter() - started
+        results = [wire.EnrolBatch.model_validate_json(answer).results for answer in answers]
+        self._enrolled = [one.enrolment.subject_id for some in results for one in some if one.enrolment is not None]
+        if len(self._enrolled) != len(self._images):
+            raise RuntimeError(f"not everybody was enrolled: {results}")
         return took
 
     def verify(self, clients: int) -> float:
-        return self._round(clients, self._verify, list(zip(self._photographs, self._enrolled, strict=True)))
+        both = zip(self._images, self._enrolled, strict=True)
+        bodies = [json.dumps({"image": image, "subject_id": subject_id}).encode() for image, subject_id in both]
+        return self._round(clients, partial(self._wire.post, "/v1/verify"), bodies)
 
     def identify(self, clients: int) -> float:
-        return self._round(clients, self._backend.identify, self._photographs)
+        return self._round(clients, partial(self._wire.post, "/v1/identify"), self._probes)
 
     def _erase(self) -> None:
         """What was enrolled before, so that all rounds find an empty gallery."""
@@ -91,11 +132,8 @@ class _Asking:
             self._backend.erase_subject(subject_id)
         self._enrolled = []
 
-    def _enrol(self, photograph: bytes) -> None:
-        self._enrolled.append(self._backend.enrol([photograph]).subject_id)
-
-    def _verify(self, both: tuple[bytes, str]) -> None:
-        self._backend.verify(both[0], subject_id=both[1])
+    def _enrol(self, body: bytes) -> None:
+        self._enrolled.append(json.loads(self._wire.post("/v1/subjects", body))["subject_id"])
 
     def _round(self, clients: int, ask: Callable[..., object], items: Sequence[object]) -> float:
         with ThreadPoolExecutor(clients) as pool:
