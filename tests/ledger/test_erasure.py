@@ -272,8 +272,11 @@ def test_a_pair_with_other_evidence_stays_with_the_best_that_is_left(node: Node,
 def test_two_people_whose_pair_lost_its_evidence_are_flagged_by_any_new_one(node: Node, people: People) -> None:
     person, apart = people.strangers(2)
     a = node.enrol(person)
-    b = node.enrol(apart, people.like(person, 0.95))
+    own, alike = unit(apart + 0.5 * person), unit(person + 0.3 * apart)  # both are of b; only the second reaches a
+    b = node.enrol(own, alike)
+    assert [candidate.subject_id for candidate in b.duplicates] == [a.subject_id]
     node.subjects.erase_sample(b.subject_id, b.sample_ids[1], caller=CLIENT)
+    assert node.cases(wire.CaseState.open) == []
     toward = unit(apart + 0.9 * person)  # less alike than what was erased, and of b beyond doubt
     again = node.enrolments.add_samples(b.subject_id, [face(toward)], caller=CLIENT).answer
     assert [candidate.subject_id for candidate in again.duplicates] == [a.subject_id]
