@@ -146,6 +146,7 @@ ALLOWED = {
     "read_cases": "reviewer supervisor admin",
     "work_cases": "reviewer supervisor admin",
     "take_over": "supervisor admin",
+    "read_review_numbers": "supervisor admin",
     "watch": "viewer operator reviewer supervisor admin",
     "drain": "operator admin",
     "manage_keys": "admin",
