@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backend import wire
 from tests.ledger.invariants import assert_ledger_is_whole
 from tests.ledger.world import Node, People, World
 
@@ -51,3 +52,15 @@ def node(world: World) -> Node:
 @pytest.fixture
 def people() -> People:
     return People()
+
+
+@pytest.fixture
+def pair(node: Node, people: People) -> tuple[wire.Enrolment, wire.Enrolment]:
+    """Two records that look like one person, and so stand in a case."""
+    person = people.stranger()
+    return node.enrol(person), node.enrol(people.like(person, 0.8))
+
+
+@pytest.fixture
+def case_id(pair: tuple[wire.Enrolment, wire.Enrolment]) -> str:
+    return pair[1].case_id or ""

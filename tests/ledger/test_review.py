@@ -25,17 +25,6 @@ from backend.wire import CaseState, ClaimRequest, DecideRequest, UndoRequest, Ve
 from tests.ledger.world import ANNA, BERT, CLIENT, SUSI, Node, People, World, face
 
 
-@pytest.fixture
-def pair(node: Node, people: People) -> tuple[wire.Enrolment, wire.Enrolment]:
-    person = people.stranger()
-    return node.enrol(person), node.enrol(people.like(person, 0.8))
-
-
-@pytest.fixture
-def case_id(pair: tuple[wire.Enrolment, wire.Enrolment]) -> str:
-    return pair[1].case_id or ""
-
-
 def make_cases(node: Node, people: People, scores: list[float]) -> list[str]:
     made = []
     for person, score in zip(people.strangers(len(scores)), scores, strict=True):

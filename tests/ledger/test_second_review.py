@@ -21,17 +21,6 @@ def node(world: World) -> Node:
     return world.node(second_review=SecondReview.all)
 
 
-@pytest.fixture
-def pair(node: Node, people: People) -> tuple[wire.Enrolment, wire.Enrolment]:
-    person = people.stranger()
-    return node.enrol(person), node.enrol(people.like(person, 0.8))
-
-
-@pytest.fixture
-def case_id(pair: tuple[wire.Enrolment, wire.Enrolment]) -> str:
-    return pair[1].case_id or ""
-
-
 def blind(case: wire.Case) -> bool:
     return case.state is CaseState.second_review and case.decisions == []
 
