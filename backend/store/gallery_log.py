@@ -71,9 +71,10 @@ def _count_and_checksum(session: Session, gallery_id: str) -> tuple[int, int]:
 
 def _append(session: Session, row: Mapping[str, object]) -> int:
     """The new row's seq. Not by the session's own means, which take three times as long under the ledger lock."""
-    (seq,) = session.connection().execute(_INSERT, row).inserted_primary_key or (0,)
+    made = session.connection().execute(_INSERT, row).inserted_primary_key
+    assert made is not None  # noqa: S101 - of one row
     session.info[LENGTHENED] = True
-    return int(seq)
+    return int(made[0])
 
 
 def _of_one(seq: int) -> int:

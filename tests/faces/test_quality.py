@@ -157,3 +157,9 @@ def test_a_box_outside_the_image_is_hopeless_and_not_an_error(seen: tuple[Image.
     image, face = seen
     found = judged(image, moved(face, box=(-500.0, -500.0, 100.0, 100.0)))
     assert quality.is_hopeless(found)
+
+
+@pytest.mark.parametrize(("darkest", "brightest"), [(0, 255), (0, 0), (255, 255), (40, 43), (0, 1)])
+def test_percentiles_from_counts_are_numpys(darkest: int, brightest: int) -> None:
+    light = np.random.default_rng(darkest).integers(darkest, brightest + 1, (128, 128)).astype(np.float32)
+    np.testing.assert_allclose(quality._percentiles(light, (2, 98)), np.percentile(light, (2, 98)), rtol=1e-6)
