@@ -91,6 +91,8 @@ def test_a_replica_with_another_model_is_not_ready_and_says_why(fresh_site: Site
 def test_a_hard_limit_of_disk_fails_and_says_how_much_is_left(fresh_site: Site) -> None:
     with serving(fresh_site, ready=False, BACKEND_MIN_DISK_BYTES=str(1 << 60)) as service:
         wait_until(lambda: _answers(service), within_s=60, what="the listener")
+        # the gallery is filled first, and while it is not, that is the first reason
+        wait_until(lambda: service.get("/ready").json()["checks"]["gallery"]["status"] == "ok", within_s=60, what="the gallery")
         document = service.get("/ready").json()
         assert document["reason"] == "resources"
         assert "MiB of disk free" in document["checks"]["resources"]["detail"]

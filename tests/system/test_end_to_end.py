@@ -106,6 +106,7 @@ def test_a_reviewer_resolves_a_duplicate_by_keyboard_and_undoes_it(fleet: Fleet,
         expect(page.get_by_role("button", name="Claim next")).to_be_visible()  # the key is the button's: it works from then on
         page.keyboard.press("n")
         expect(page.locator("img[src^='data:image/jpeg']").first).to_be_visible()
+        expect(page.get_by_role("button", name="Same person")).to_be_enabled()  # drawn after the faces, and the key is its own
         (claimed,) = api.cases(state=CaseState.claimed).items
         page.keyboard.press("s")  # the same person
         resolved, _ = eventually(lambda: api.case(claimed.id).state is CaseState.resolved, within_s=20)
