@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import bindparam
@@ -62,6 +63,28 @@ def trees(session: Session, tops: Iterable[str]) -> dict[str, str]:
         owner.update(below)
         level = set(below)
     return owner
+
+
+def sets(session: Session, tops: Iterable[str]) -> dict[str, set[str]]:
+    """Each of `tops` → itself and every record under it. They may lie below one another, unlike those of `trees`."""
+    listed = set(tops)
+    below: defaultdict[str, list[str]] = defaultdict(list)
+    level, seen = listed, set(listed)
+    while level:
+        found = [row for chunk in chunks(level) for row in session.exec(_INTO_THESE, params={"ids": chunk})]
+        for child, parent in found:
+            below[parent or ""].append(child)
+        level = {child for child, _ in found} - seen
+        seen |= level
+    return {top: _under(top, below) for top in listed}
+
+
+def _under(top: str, below: Mapping[str, Sequence[str]]) -> set[str]:
+    found, level = {top}, [top]
+    while level:
+        level = [child for node in level for child in below.get(node, ()) if child not in found]
+        found.update(level)
+    return found
 
 
 def tree(session: Session, top: str) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sqlalchemy import bindparam
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from backend import wire
-from backend.store.forest import chunks, trees
+from backend.store.forest import chunks, sets
 from backend.store.sealing import key_of, open_details, open_profile
 from backend.store.tables import Sample, SampleState, Subject
 
@@ -18,22 +20,37 @@ if TYPE_CHECKING:
 
 SHOWN = (SampleState.active, SampleState.held)
 
+_SUBJECTS = select(Subject).where(col(Subject.id).in_(bindparam("ids", expanding=True)))
+_SAMPLES = (
+    select(Sample, col(Sample.sealed_crop).is_not(None))
+    .where(
+        col(Sample.subject_id).in_(bindparam("ids", expanding=True)),
+        col(Sample.state).in_(bindparam("states", expanding=True)),
+    )
+    .options(defer(Sample.sealed_crop))  # type: ignore[arg-type]
+)
+
 
 def views(store: Store, session: Session, subjects: Iterable[Subject]) -> list[wire.Subject]:
-    """In the order given. A survivor shows the samples of its whole set; a loser its own."""
+    """In the order given. A survivor shows the samples of its whole set; a loser its own.
+
+    The statements do not grow with the number of subjects: a list is one of the most frequent requests.
+    """
     listed = list(subjects)
-    return [_view(store, session, subject) for subject in listed]
+    records = sets(session, {subject.id for subject in listed})
+    samples = _samples(store, session, set().union(*records.values()))
+    return [_view(store, subject, records[subject.id], samples) for subject in listed]
 
 
 def views_by_id(store: Store, session: Session, ids: Iterable[str]) -> list[wire.Subject]:
     """Those that exist, by id."""
-    found = [subject for chunk in chunks(ids) for subject in session.exec(select(Subject).where(col(Subject.id).in_(chunk)))]
+    found = [subject for chunk in chunks(ids) for subject in session.exec(_SUBJECTS, params={"ids": chunk})]
     return views(store, session, sorted(found, key=lambda subject: subject.id))
 
 
-def _view(store: Store, session: Session, subject: Subject) -> wire.Subject:
+def _view(store: Store, subject: Subject, records: set[str], samples: Mapping[str, Sequence[wire.Sample]]) -> wire.Subject:
     profile = open_profile(key_of(store.keyring, subject), subject)
-    records = trees(session, [subject.id])
+    shown = [sample for record in records for sample in samples.get(record, ())]
     return wire.Subject(
         id=subject.id,
         gallery_id=subject.gallery_id,
@@ -41,29 +58,25 @@ def _view(store: Store, session: Session, subject: Subject) -> wire.Subject:
         metadata=dict(profile.metadata),
         state=wire.SubjectState(subject.state),
         merged_into=subject.merged_into,
-        merged=sorted(set(records) - {subject.id}),
+        merged=sorted(records - {subject.id}),
         retain_until=subject.retain_until,
-        samples=_samples(store, session, records),
+        samples=sorted(shown, key=lambda sample: sample.id),  # oldest first
         version=subject.version,
         created_at=subject.created_at,
     )
 
 
-def _samples(store: Store, session: Session, records: Iterable[str]) -> list[wire.Sample]:
-    """Oldest first. A held one is shown too: somebody has to look at it."""
-    found: list[wire.Sample] = []
+def _samples(store: Store, session: Session, records: Iterable[str]) -> dict[str, list[wire.Sample]]:
+    """By record. A held one is shown too: somebody has to look at it."""
+    found: defaultdict[str, list[wire.Sample]] = defaultdict(list)
     for chunk in chunks(records):
-        query = (
-            select(Sample, Subject, col(Sample.sealed_crop).is_not(None))
-            .join(Subject, col(Subject.id) == Sample.subject_id)
-            .where(col(Sample.subject_id).in_(chunk), col(Sample.state).in_(SHOWN))
-            .options(defer(Sample.sealed_crop))  # type: ignore[arg-type]
-        )
-        for sample, subject, pictured in session.exec(query):
-            key = key_of(store.keyring, subject)
+        keys = {subject.id: key_of(store.keyring, subject) for subject in session.exec(_SUBJECTS, params={"ids": chunk})}
+        for sample, pictured in session.exec(_SAMPLES, params={"ids": chunk, "states": SHOWN}):
+            key = keys[sample.subject_id]
             if key is not None:
-                found.append(_sample(sample, wire.Quality.model_validate(open_details(key, sample).quality), pictured=pictured))
-    return sorted(found, key=lambda sample: sample.id)
+                quality = wire.Quality.model_validate(open_details(key, sample).quality)
+                found[sample.subject_id].append(_sample(sample, quality, pictured=pictured))
+    return found
 
 
 def _sample(sample: Sample, quality: wire.Quality, *, pictured: bool) -> wire.Sample:

@@ -97,6 +97,7 @@ class Queue(RuleBasedStateMachine):
         self.said: Counter[tuple[str, str]] = Counter()
         """(actor, verdict) of what was accepted; an undo is one, too"""
         self.turn = 0
+        self.seen: list[wire.CaseSummary] | None = None
         for which in (0, 0, 0, 1, 1):
             self.enrolled[self.node.enrol(self.people.like(self.faces[which], 0.95)).subject_id] = which
 
@@ -250,7 +251,7 @@ class Queue(RuleBasedStateMachine):
     @invariant()
     def everybody_is_there(self) -> None:
         if hasattr(self, "world"):
-            assert {subject.id for subject in self.node.subjects.list(limit=200).items} == set(self.enrolled)
+            assert {subject.id for subject in self.reader.subjects.list(limit=200).items} == set(self.enrolled)
 
     @invariant()
     def no_decision_is_lost_and_none_is_invented(self) -> None:
@@ -270,7 +271,7 @@ class Queue(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         rows = {row.id: row for row in self.decisions()}
-        with self.node.store.read() as session:
+        with self.reader.store.read() as session:
             effects = {*session.exec(select(Subject.merged_by)), *session.exec(select(DistinctPair.decision_id))} - {None}
         for decision_id in effects:
             row = rows[decision_id]  # type: ignore[index]
@@ -287,7 +288,7 @@ class Queue(RuleBasedStateMachine):
             return
         rows = {row.id: row for row in self.decisions()}
         for case in [*self.in_state(CaseState.open), *self.in_state(CaseState.second_review)]:
-            for shown in self.node.open_case(case.id).decisions:
+            for shown in self.reader.open_case(case.id).decisions:
                 row = rows[shown.id]
                 assert row.applied or (row.undoes is not None and rows[row.undoes].applied)
 
@@ -301,7 +302,12 @@ class Queue(RuleBasedStateMachine):
 
     @property
     def node(self) -> Any:
-        """The replicas in turn: what one wrote the other must know."""
+        """The replicas in turn: what one wrote the other must know. For whoever may write: what was seen is forgotten."""
+        self.seen = None
+        return self.reader
+
+    @property
+    def reader(self) -> Any:
         self.turn += 1
         return self.nodes[self.turn % len(self.nodes)]
 
@@ -321,7 +327,7 @@ class Queue(RuleBasedStateMachine):
             session.exec(ended.values(lease_until=self.node.store.now(session)))
 
     def decide(self, pick: Any, state: CaseState, who: Caller, verdict: Verdict, what: str, *, agree: bool = False) -> None:
-        case = self.node.open_case(pick.choice(self.in_state(state)).id)
+        case = self.reader.open_case(pick.choice(self.in_state(state)).id)
         assert case.subjects, "a case under review without anybody in it"
         survivor = pick.choice([subject.id for subject in case.subjects])
         if agree:
@@ -371,7 +377,10 @@ class Queue(RuleBasedStateMachine):
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def cases(self) -> list[wire.CaseSummary]:
-        return list(self.node.cases())
+        """Looked up once between two writes: every precondition of every rule asks."""
+        if self.seen is None:
+            self.seen = list(self.reader.cases())
+        return self.seen
 
     def in_state(self, state: CaseState) -> list[wire.CaseSummary]:
         also = {CaseState.open: {CaseState.claimed}}.get(state, set())
@@ -390,7 +399,7 @@ class Queue(RuleBasedStateMachine):
         return [(case, by_id[case.lease.holder]) for case in self.cases() if case.lease is not None]
 
     def decisions(self) -> list[Decision]:
-        with self.node.store.read() as session:
+        with self.reader.store.read() as session:
             return list(session.exec(select(Decision).order_by(col(Decision.at), col(Decision.id))))
 
     def of(self, case_id: str) -> list[Decision]:

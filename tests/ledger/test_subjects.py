@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from sqlalchemy import event
 
 from backend import wire
 from backend.errors import BadCursor, ExternalIdTaken, PreconditionFailed, SampleNotFound, SubjectNotFound
@@ -107,6 +110,30 @@ def test_a_merged_subject_points_at_the_survivor_which_unites_the_set(node: Node
         assert [s.id for s in node.subjects.list(external_id=external_id).items] == [a.subject_id]
     assert node.subjects.sample_image(a.subject_id, b.sample_ids[0], ANNA)
     assert {s.id for s in node.subjects.list(state=SubjectState.merged).items} == {b.subject_id}
+
+
+def test_a_page_of_many_asks_the_database_no_more_often_than_one_of_few(node: Node, people: People) -> None:
+    for stranger in people.strangers(14):
+        node.enrol(stranger)
+    few, many = (_statements(node, lambda limit=limit: node.subjects.list(limit=limit)) for limit in (2, 14))
+    assert few == many
+
+
+def _statements(node: Node, do: Callable[[], object]) -> int:
+    """How many reach the database while `do` runs."""
+    seen: list[str] = []
+
+    def note(*said: object) -> None:
+        seen.append(str(said[2]))
+
+    with node.store.read() as session:
+        engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        do()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    return len(seen)
 
 
 def test_erasing_a_survivor_erases_its_set_and_erasing_a_loser_only_that(world: World, people: People) -> None:
