@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from monitor.api import problems
 from monitor.api.routes import open_routes, routes
 from monitor.fleet_file import FleetFile, parse
+from monitor.metrics import registry_of
 from monitor.monitor import Monitor
 from monitor.settings import Settings
 from monitor.store.database import Database
@@ -51,6 +52,7 @@ def build(settings: Settings, file: FleetFile, database: Database) -> FastAPI:
 
     app = FastAPI(title="Face authentication: monitor", version=version(), lifespan=life)
     app.state.monitor = monitor
+    app.state.registry = registry_of(monitor)
     app.include_router(routes)
     app.include_router(open_routes)
     problems.install(app)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from monitor.monitor import Monitor
 from monitor.wire import State
-
-if TYPE_CHECKING:
-    from monitor.monitor import Monitor
 
 
 def registry_of(monitor: Monitor) -> CollectorRegistry:

@@ -16,7 +16,6 @@ from monitor.certificates.judgement import Limits
 from monitor.certificates.watch import Watched, look, remembered, watched
 from monitor.clock import Clock, utc_now
 from monitor.fleet_file import FleetFile, FleetFileError, parse
-from monitor.metrics import registry_of
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.own import loopback_works
 from monitor.probe.round import Plan, probe_round
@@ -51,7 +50,6 @@ class Monitor:
         self.balancer = BalancerWatch(described.balancer)
         self.schedule = Schedule(tick_s=settings.tick_s)
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
-        self.registry = registry_of(self)
         self.store_failures = 0
         self._store_error: str | None = None
         self._trust = TrustStore()

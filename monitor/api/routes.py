@@ -127,8 +127,8 @@ def ready(monitor: Parts) -> JSONResponse:
 
 
 @open_routes.get("/metrics")
-async def metrics(monitor: Parts) -> Response:
-    return Response(generate_latest(monitor.registry), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request) -> Response:
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _no_such(name: str) -> wire.Backend:
