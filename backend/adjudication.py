@@ -39,7 +39,7 @@ from backend.store.decisions import standing, waiting, was_undone
 from backend.store.ids import new_id
 from backend.store.paging import decode_cursor, encode_cursor, total_of
 from backend.store.pairs import band_of_case, open_pairs
-from backend.store.queue import PRESSING_FIRST, after, free, in_state, open_to
+from backend.store.queue import PRESSING_FIRST, UNDER_REVIEW, after, free, in_state, open_to
 from backend.store.sealing import key_of
 from backend.store.tables import Decision, DuplicateCase, Subject
 from backend.wire import CaseState, Verdict
@@ -298,7 +298,10 @@ class Adjudication:
     def _take(self, session: Session, case: DuplicateCase, caller: Caller, action: str) -> None:
         now = self._store.now(session)
         mine = select(DuplicateCase).where(
-            *self._here(), DuplicateCase.lease_holder == caller.id, col(DuplicateCase.lease_until) > now
+            *self._here(),
+            col(DuplicateCase.state).in_(UNDER_REVIEW),
+            DuplicateCase.lease_holder == caller.id,
+            col(DuplicateCase.lease_until) > now,
         )
         others = [one for one in session.exec(mine.order_by(col(DuplicateCase.lease_until))) if one.id != case.id]
         for surplus in others[: max(0, len(others) - (HELD_AT_MOST - 1))]:

@@ -2,6 +2,7 @@
 
     FaceAuthError
     ├── BadRequest 400            EmptyImage · CorruptImage · BadCursor · InvalidThreshold · InvalidJson
+    │                             NulInText
     ├── Unauthenticated 401
     ├── Forbidden 403             PersonNeeded
     ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
@@ -70,6 +71,10 @@ class InvalidThreshold(BadRequest):
 
 class InvalidJson(BadRequest):
     title = "The body is not JSON: send an object as the API's description has it"
+
+
+class NulInText(BadRequest):
+    title = "A text has a NUL character (U+0000), which the database cannot hold: take it out"
 
 
 class Unauthenticated(FaceAuthError):

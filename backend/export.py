@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Mapped
-from sqlmodel import Session, SQLModel, col, or_, select
+from sqlmodel import Session, SQLModel, col, select
 
 from backend.errors import SubjectNotFound
 from backend.export_format import (
@@ -36,6 +36,7 @@ from backend.store.case_view import shown
 from backend.store.database import Store
 from backend.store.forest import chunks, tree
 from backend.store.sealing import key_of, open_crop, open_details, open_profile, open_vector
+from backend.store.sides import of_either
 from backend.store.tables import (
     AuditRow,
     Decision,
@@ -50,6 +51,7 @@ from backend.store.tables import (
 from backend.wire import CaseState, Quality, SubjectState
 
 Row = TypeVar("Row", bound=SQLModel)
+Pair = TypeVar("Pair", DuplicatePair, DistinctPair)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Exports:
         )
 
     def _document(self, session: Session, subject: Subject, records: Sequence[str], sample_ids: Sequence[str]) -> SubjectExport:
-        pairs = _of_either_side(session, DuplicatePair, records)
+        pairs = _of_either_side(session, DuplicatePair, subject.gallery_id, records)
         cases = _rows(session, DuplicateCase, [pair.case_id for pair in pairs if pair.case_id], col(DuplicateCase.id))
         decided = _rows(session, Decision, [case.id for case in cases], col(Decision.case_id))
         hiding = {case.id for case in cases if decisions_are_hidden(CaseState(case.state))}
@@ -141,7 +143,7 @@ class Exports:
             pairs=[_pair(row, own) for row in pairs],
             cases=[ExportedCase(**row.model_dump()) for row in cases],
             decisions=[_decision(row) for row in sorted(told, key=lambda row: row.id)],
-            distinct=[_distinction(row, own) for row in _of_either_side(session, DistinctPair, records)],
+            distinct=[_distinction(row, own) for row in _of_either_side(session, DistinctPair, subject.gallery_id, records)],
             audit=_events(session, [*records, *sample_ids]),
         )
 
@@ -161,10 +163,12 @@ def _rows(session: Session, table: type[Row], ids: Sequence[str], column: Mapped
     return sorted(found, key=_id)
 
 
-def _of_either_side(session: Session, table: type[Row], records: Sequence[str]) -> list[Row]:
-    a, b = (getattr(table, name) for name in ("a_subject_id", "b_subject_id"))
-    found = [row for chunk in chunks(records) for row in session.exec(select(table).where(or_(a.in_(chunk), b.in_(chunk))))]
-    return sorted({_id(row): row for row in found}.values(), key=_id)
+def _of_either_side(session: Session, table: type[Pair], gallery_id: str, records: Sequence[str]) -> list[Pair]:
+    found: dict[str, Pair] = {}
+    for chunk in chunks(records):
+        query = select(table).where(of_either(table, gallery_id=gallery_id, records=chunk))
+        found.update({row.id: row for row in session.exec(query)})
+    return sorted(found.values(), key=_id)
 
 
 def _id(row: SQLModel) -> str:

@@ -6,19 +6,21 @@ join them: the oldest survives, versions rise. Pairs that go away may cut a case
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import bindparam
-from sqlmodel import Session, col, delete, or_, select, update
+from sqlmodel import Session, col, delete, select, update
 
 from backend.store.caller import SYSTEM
 from backend.store.decisions import standing, waiting
 from backend.store.forest import chunks, roots, trees
 from backend.store.ids import new_id
 from backend.store.pairs import Circumstances, FoundPair, ends, new_pair, open_pairs, write
+from backend.store.sides import of_either
 from backend.store.tables import CaseKind, Decision, DuplicateCase, DuplicatePair, PairState
 from backend.wire import CaseState
 
@@ -27,14 +29,10 @@ _OPEN_OF_THESE = (
     select(DuplicateCase.id)
     .join(DuplicatePair, col(DuplicatePair.case_id) == DuplicateCase.id)
     .where(
-        DuplicatePair.gallery_id == bindparam("gallery_id"),
+        of_either(DuplicatePair, gallery_id=bindparam("gallery_id"), records=bindparam("records", expanding=True)),
         DuplicatePair.kind == CaseKind.duplicate,
         DuplicatePair.state == PairState.open,
         DuplicateCase.state != CaseState.resolved,
-        or_(
-            col(DuplicatePair.a_subject_id).in_(bindparam("records", expanding=True)),
-            col(DuplicatePair.b_subject_id).in_(bindparam("records", expanding=True)),
-        ),
     )
 )
 
@@ -153,12 +151,14 @@ def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> D
     return oldest
 
 
-def drop_subjects(session: Session, subject_ids: Iterable[str], *, at: datetime, reason: Literal["rejected", "erased"]) -> None:
+def drop_subjects(
+    session: Session, subject_ids: Iterable[str], *, gallery_id: str, at: datetime, reason: Literal["rejected", "erased"]
+) -> None:
     """Take subjects out of every pair: closed where one was rejected, deleted where one was erased; cut what falls apart."""
     session.flush()
     touched: set[str] = set()
     for chunk in chunks(subject_ids):
-        theirs = or_(col(DuplicatePair.a_subject_id).in_(chunk), col(DuplicatePair.b_subject_id).in_(chunk))
+        theirs = of_either(DuplicatePair, gallery_id=gallery_id, records=chunk)
         touched |= {case_id for case_id in session.exec(select(DuplicatePair.case_id).where(theirs)) if case_id is not None}
         if reason == "erased":
             session.exec(delete(DuplicatePair).where(theirs))
@@ -219,14 +219,21 @@ def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
 def _components(session: Session, pairs: Sequence[DuplicatePair]) -> list[list[DuplicatePair]]:
     """Connected parts, that with the oldest pair first."""
     root = roots(session, ends(pairs))
-    parts: list[tuple[set[str], list[DuplicatePair]]] = []
+    neighbours: defaultdict[str, set[str]] = defaultdict(set)
+    for pair in pairs:
+        a, b = root[pair.a_subject_id], root[pair.b_subject_id]
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    part_of: dict[str, str] = {}
+    for start in neighbours:
+        level = {start} - part_of.keys()
+        while level:
+            part_of.update(dict.fromkeys(level, start))
+            level = set().union(*(neighbours[node] for node in level)) - part_of.keys()
+    parts: defaultdict[str, list[DuplicatePair]] = defaultdict(list)
     for pair in sorted(pairs, key=lambda pair: pair.id):
-        sides = {root[pair.a_subject_id], root[pair.b_subject_id]}
-        hit = [part for part in parts if part[0] & sides]
-        rest = [part for part in parts if not part[0] & sides]
-        nodes = sides.union(*(part[0] for part in hit))
-        parts = [*rest, (nodes, [*(p for part in hit for p in part[1]), pair])]
-    return sorted((part[1] for part in parts), key=lambda part: min(pair.id for pair in part))
+        parts[part_of[root[pair.a_subject_id]]].append(pair)
+    return list(parts.values())
 
 
 def _open_cases_of(session: Session, gallery_id: str, subject_ids: set[str]) -> set[str]:

@@ -228,7 +228,7 @@ def _reject(case: _Case, evidence: Sequence[Evidence]) -> tuple[int, wire.Enrolm
     subject.state, subject.version = SubjectState.rejected, subject.version + 1
     subject.external_id_index = subject.sealed_profile = subject.wrapped_key = None
     case.enrolment.state = EnrolmentState.rejected
-    clusters.drop_subjects(session, [subject.id], at=case.now, reason="rejected")
+    clusters.drop_subjects(session, [subject.id], gallery_id=gallery, at=case.now, reason="rejected")
     clusters.record_closed(session, pairs, gallery_id=gallery, circumstances=case.circumstances)
     scrubbing.ask(session, gallery_id=gallery, at=case.now)
     return _close(case, REJECTED, answer, pairs=len(pairs))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
-from backend.errors import Unavailable
+from backend.errors import FaceAuthError
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for the ledger lock, and a caller for a connection."""
@@ -70,6 +70,6 @@ class Database(Protocol):
         """Leave no erased byte where the database itself would keep it; False where it could not now."""
         ...
 
-    def translate(self, error: Exception) -> Unavailable | None:
+    def translate(self, error: Exception) -> FaceAuthError | None:
         """What a driver's error means for a caller; None: it is a defect of ours and stays as it is."""
         ...

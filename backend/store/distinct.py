@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import bindparam
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, select
 
 from backend.store.forest import chunks
+from backend.store.sides import of_either
 from backend.store.tables import DistinctPair
 
 _OF_THESE = select(DistinctPair.a_subject_id, DistinctPair.b_subject_id).where(
-    DistinctPair.gallery_id == bindparam("gallery_id"),
-    or_(
-        col(DistinctPair.a_subject_id).in_(bindparam("records", expanding=True)),
-        col(DistinctPair.b_subject_id).in_(bindparam("records", expanding=True)),
-    ),
+    of_either(DistinctPair, gallery_id=bindparam("gallery_id"), records=bindparam("records", expanding=True))
 )
 
 

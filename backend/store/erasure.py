@@ -10,6 +10,7 @@ from sqlmodel import Session, col, delete, func, or_, select, update
 
 from backend.store import clusters, gallery_log, scrubbing, tables
 from backend.store.forest import chunks
+from backend.store.sides import of_either
 from backend.store.tables import (
     Decision,
     DistinctPair,
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 def erase(store: Store, session: Session, records: Sequence[str], *, at: datetime) -> None:
     """`records`: a subject and everything merged into it, itself first. Within a write transaction."""
     for some in chunks(records):
-        _forget_notes(session, some)
-    clusters.drop_subjects(session, records, at=at, reason="erased")
+        _forget_notes(store, session, some)
+    clusters.drop_subjects(session, records, gallery_id=store.gallery_id, at=at, reason="erased")
     for some in chunks(records):
         _leave_gallery(store, session, some, at=at)
-        _delete_around(session, some)
+        _delete_around(store, session, some)
         # Overwritten before they are deleted: the row's key must not survive in a freed cell. And a record may be pointed at
         # from any chunk.
         blank = update(Subject).where(col(Subject.id).in_(some))
@@ -44,16 +45,16 @@ def erase(store: Store, session: Session, records: Sequence[str], *, at: datetim
     session.expire_all()
 
 
-def _delete_around(session: Session, records: Sequence[str]) -> None:
-    theirs = or_(col(DistinctPair.a_subject_id).in_(records), col(DistinctPair.b_subject_id).in_(records))
+def _delete_around(store: Store, session: Session, records: Sequence[str]) -> None:
+    theirs = of_either(DistinctPair, gallery_id=store.gallery_id, records=records)
     session.exec(delete(DistinctPair).where(theirs))
     for table in (tables.Idempotency, Enrolment, Outbox, Template, Sample):
         session.exec(delete(table).where(col(table.subject_id).in_(records)))
 
 
-def _forget_notes(session: Session, records: Sequence[str]) -> None:
+def _forget_notes(store: Store, session: Session, records: Sequence[str]) -> None:
     """Of every decision about one of them: a note may speak of either side."""
-    theirs = or_(col(DuplicatePair.a_subject_id).in_(records), col(DuplicatePair.b_subject_id).in_(records))
+    theirs = of_either(DuplicatePair, gallery_id=store.gallery_id, records=records)
     about = select(DuplicatePair.case_id).where(theirs)
     noted = or_(col(Decision.case_id).in_(about), col(Decision.note_subject_id).in_(records))
     session.exec(update(Decision).where(noted).values(sealed_note=None, note_subject_id=None))

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from backend.errors import DatabaseAway, NotReady, Unavailable
+from backend.errors import DatabaseAway, FaceAuthError, NotReady, NulInText
 from backend.store import vacuum
 from backend.store.dialect import BUSY_TIMEOUT_S, NO_SCHEMA, UnsafeDatabase
 
@@ -138,7 +138,7 @@ class PostgresDatabase:
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             return vacuum.scrub(connection)
 
-    def translate(self, error: Exception) -> Unavailable | None:
+    def translate(self, error: Exception) -> FaceAuthError | None:
         if isinstance(error, PoolTimeout):
             return DatabaseAway("The ledger is busy: no connection came free")
         if not isinstance(error, DBAPIError):
@@ -152,6 +152,8 @@ class PostgresDatabase:
             return NotReady(NO_SCHEMA)
         if state.startswith(REFUSED) or (not state and _says(error, REFUSALS)):
             return DatabaseAway("The database server refuses this program's name, password or database")
+        if not state and isinstance(error.orig, psycopg.DataError) and "NUL" in str(error.orig):
+            return NulInText()  # psycopg sends no such text: there is no code of the server's
         if error.connection_invalidated or state.startswith(AWAY) or (not state and _is_operational(error)):
             return DatabaseAway("The database server does not answer, or refuses the connection")
         return None

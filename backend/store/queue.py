@@ -11,6 +11,8 @@ from backend.store.caller import Caller
 from backend.store.tables import Decision, DuplicateCase
 from backend.wire import CaseState
 
+UNDER_REVIEW = (CaseState.open, CaseState.second_review, CaseState.arbitration)
+"""as they are stored; named where a case is looked for, so that the resolved ones, which are most, are not read"""
 PRESSING_FIRST = (col(DuplicateCase.priority).desc(), col(DuplicateCase.id))
 
 
@@ -41,5 +43,5 @@ def open_to(caller: Caller) -> ColumnElement[bool]:
         Decision.verdict != "undo",
         col(Decision.undone_by).is_(None),
     )
-    later = [CaseState.second_review, CaseState.arbitration] if caller.supervises else [CaseState.second_review]
-    return or_(col(DuplicateCase.state) == CaseState.open, and_(col(DuplicateCase.state).in_(later), not_(mine.exists())))
+    states = [one for one in UNDER_REVIEW if caller.supervises or one is not CaseState.arbitration]
+    return and_(col(DuplicateCase.state).in_(states), or_(col(DuplicateCase.state) == CaseState.open, not_(mine.exists())))

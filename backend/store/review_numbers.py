@@ -16,6 +16,7 @@ from sqlmodel import Session, col, func, select
 
 from backend import wire
 from backend.review_policy import Round, decisions_are_hidden
+from backend.store.caller import SYSTEM
 from backend.store.case_view import shown
 from backend.store.forest import chunks
 from backend.store.tables import AuditRow, Decision, DuplicateCase
@@ -114,15 +115,23 @@ def _median_s(rows: Iterable[Decision], claims: Claims) -> float | None:
 
 def _overturned(told: Sequence[Decision]) -> list[Decision]:
     """What somebody else took back, or a supervisor settled otherwise."""
-    actor_of_undo = {row.id: row.actor for row in told if row.verdict == "undo"}
+    undoes = {row.id: row.actor for row in told if row.verdict == "undo"}
+    by_case: defaultdict[str, list[Decision]] = defaultdict(list)
+    for row in told:
+        by_case[row.case_id].append(row)
+    return [row for rows in by_case.values() for row in _overturned_in(rows, undoes)]
+
+
+def _overturned_in(told: Sequence[Decision], actor_of_undo: Mapping[str, str]) -> list[Decision]:
+    """`told`: of one case. A case that grew is judged anew by itself: that overturns nobody."""
     found = []
     for place, row in enumerate(told):
         if row.verdict == "undo":
             continue
         if row.undone_by is not None:
-            found += [row] if actor_of_undo.get(row.undone_by, row.actor) != row.actor else []
+            found += [row] if actor_of_undo.get(row.undone_by, row.actor) not in (row.actor, SYSTEM.id) else []
             continue
-        settled = (later for later in told[place + 1 :] if later.case_id == row.case_id and later.undone_by is None)
+        settled = (later for later in told[place + 1 :] if later.undone_by is None)
         arbitration = next((later for later in settled if later.round == Round.arbitration and later.verdict != "undo"), None)
         if not row.applied and arbitration is not None and not _alike(row, arbitration):
             found.append(row)

@@ -14,6 +14,7 @@ from backend.errors import LastSample
 from backend.store import clusters, gallery_log, scans, scrubbing, templates
 from backend.store.forest import chunks, roots, tree
 from backend.store.pairs import band_of
+from backend.store.sides import of_either
 from backend.store.tables import CaseKind, DuplicatePair, Enrolment, PairState, Sample, SampleState, Subject, Template
 from backend.store.templates import StoredTemplate
 
@@ -97,8 +98,8 @@ def _resting_on(session: Session, sample: Sample) -> list[DuplicatePair]:
     )
     found: dict[str, DuplicatePair] = {}
     for records in chunks(_set_of(session, sample)):
-        theirs = or_(col(DuplicatePair.a_subject_id).in_(records), col(DuplicatePair.b_subject_id).in_(records))
-        query = select(DuplicatePair).where(DuplicatePair.gallery_id == sample.gallery_id, theirs, rests)
+        theirs = of_either(DuplicatePair, gallery_id=sample.gallery_id, records=records)
+        query = select(DuplicatePair).where(theirs, rests)
         found.update({pair.id: pair for pair in session.exec(query)})
     return list(found.values())
 

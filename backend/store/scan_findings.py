@@ -48,7 +48,7 @@ def write(
         pairs, reopened = pairs + 1, reopened + differs
         if options.dry_run:
             continue
-        forgotten = _forget(session, *theirs) if differs else []
+        forgotten = _forget(session, store.gallery_id, *theirs) if differs else []
         placed = clusters.place(session, [pair], gallery_id=store.gallery_id, circumstances=circumstances)
         _tell(Audit(store), session, scan, placed, forgotten)
     return Written(pairs, reopened)
@@ -87,12 +87,13 @@ def _people(session: Session, pair: FoundPair) -> tuple[str, str] | None:
     return one, other
 
 
-def _forget(session: Session, ours: Iterable[str], theirs: Iterable[str]) -> list[str]:
+def _forget(session: Session, gallery_id: str, ours: Iterable[str], theirs: Iterable[str]) -> list[str]:
     """That these two people were decided to be different, as the scan was told to ask again; the decisions that said so."""
     a, b = list(ours), list(theirs)
+    here = col(DistinctPair.gallery_id) == gallery_id
     either = or_(
-        col(DistinctPair.a_subject_id).in_(a) & col(DistinctPair.b_subject_id).in_(b),
-        col(DistinctPair.a_subject_id).in_(b) & col(DistinctPair.b_subject_id).in_(a),
+        here & col(DistinctPair.a_subject_id).in_(a) & col(DistinctPair.b_subject_id).in_(b),
+        here & col(DistinctPair.a_subject_id).in_(b) & col(DistinctPair.b_subject_id).in_(a),
     )
     decisions = sorted(set(session.exec(select(DistinctPair.decision_id).where(either))))
     session.exec(delete(DistinctPair).where(either))

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from backend.errors import DatabaseAway, NotReady, Unavailable
+from backend.errors import DatabaseAway, FaceAuthError, NotReady
 from backend.store.dialect import BUSY_TIMEOUT_S, NO_SCHEMA, UnsafeDatabase
 
 SCRUB_TIMEOUT_S = 0.2
@@ -169,7 +169,7 @@ class SqliteDatabase:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
             return busy is not None and busy[0] == 0
 
-    def translate(self, error: Exception) -> Unavailable | None:
+    def translate(self, error: Exception) -> FaceAuthError | None:
         """What a driver's error means for a caller; None: it is a defect of ours and stays as it is."""
         if isinstance(error, PoolTimeout):
             return DatabaseAway("The ledger is busy: no connection came free")

@@ -39,7 +39,10 @@ _BY_SEQS = _READ.where(col(Template.seq).in_(bindparam("seqs", expanding=True)))
 _OF_SUBJECTS = _READ.where(
     col(Template.subject_id).in_(bindparam("subject_ids", expanding=True)), Template.model_id == bindparam("model_id")
 )
-_OF_ENROLMENT = _READ.where(Sample.enrolment_id == bindparam("enrolment_id"))
+# By its samples' ids: joined by the enrolment alone, SQLite begins with all templates of the gallery.
+_OF_ENROLMENT = _READ.where(
+    col(Template.sample_id).in_(select(Sample.id).where(Sample.enrolment_id == bindparam("enrolment_id")))
+)
 _ALL = _READ.order_by(col(Template.seq)).execution_options(yield_per=2000)
 _OWNERS = select(Template.seq, Template.subject_id).where(
     Template.gallery_id == bindparam("gallery_id"), col(Template.seq).in_(bindparam("seqs", expanding=True))

@@ -95,3 +95,16 @@ def test_a_first_decision_is_in_no_number_before_the_second(blind: Node, people:
     assert after.agreement == Agreement(cases=0, agreed=0, kappa=None)
     blind.decide(case_id, Verdict.different, caller=BERT)
     assert {one.actor for one in review_numbers(blind.store, days=1).reviewers} == {ANNA.id, BERT.id}
+
+
+def test_a_case_that_grew_overturns_nobody(blind: Node, people: People) -> None:
+    """What was judged is taken back by the system, as there is more to judge now: nobody was wrong."""
+    person = people.stranger()
+    first, second = blind.enrol(person), blind.enrol(people.like(person, 0.95))
+    blind.decide(second.case_id or "", Verdict.same, first.subject_id)
+    blind.enrol(people.like(person, 0.95))
+    for reviewer in (ANNA, BERT):
+        blind.decide(second.case_id or "", Verdict.same, first.subject_id, reviewer)
+    told = {one.actor: one for one in review_numbers(blind.store, days=1).reviewers}
+    assert (told[ANNA.id].decisions, told[ANNA.id].overturned) == (2, 0)
+    assert (told[BERT.id].decisions, told[BERT.id].overturned) == (1, 0)

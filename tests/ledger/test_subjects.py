@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from backend import wire
-from backend.errors import BadCursor, ExternalIdTaken, PreconditionFailed, SampleNotFound, SubjectNotFound
+from backend.errors import BadCursor, ExternalIdTaken, FaceAuthError, PreconditionFailed, SampleNotFound, SubjectNotFound
 from backend.wire import SubjectState, Verdict
 from tests.ledger.world import ANNA, CLIENT, Node, People, World, face
 
@@ -191,3 +191,11 @@ def test_the_numbers_count_people_and_what_is_in_force(node: Node, people: Peopl
     assert now.cases[wire.CaseState.resolved] == 1
     node.undo(b.case_id or "")
     assert stats(node.store).decisions == 0
+
+
+def test_a_nul_in_an_id_is_the_callers_mistake(node: Node) -> None:
+    """SQLite finds nothing by such an id; PostgreSQL cannot even be asked for it."""
+    for read in (node.subjects.get, node.open_case):
+        with pytest.raises(FaceAuthError) as refused:
+            read("sub_\x00")
+        assert 400 <= refused.value.status < 500
