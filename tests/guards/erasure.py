@@ -60,7 +60,7 @@ GUARDS = (
         keeps=6,
         file="backend/store/erasure.py",
         old=(
-            "        _delete_around(session, some)\n"
+            "        _delete_around(store, session, some)\n"
             "        # Overwritten before they are deleted: the row's key must not survive in a freed cell."
             " And a record may be pointed at\n"
             "        # from any chunk.\n"
@@ -129,7 +129,7 @@ GUARDS = (
         name="notes-go-too",
         keeps=6,
         file="backend/store/erasure.py",
-        old="        _forget_notes(session, some)",
+        old="        _forget_notes(store, session, some)",
         new="        pass",
         test=ERASURE + "test_a_note_goes_with_either_side_of_its_case[sqlite]",
     ),
