@@ -141,7 +141,9 @@ def _leave_settled_cases(session: Session, found: Sequence[FoundPair], gallery_i
         case = session.get(DuplicateCase, row.case_id) if row.case_id is not None else None
         settled = case is not None and case.state == CaseState.resolved
         if case is not None and settled and {pair.id for pair in open_pairs(session, case.id)} - asked.keys():
-            row.case_id = None
+            row.case_id, row.left_cases = None, [*(row.left_cases or []), case.id]
+            session.flush()
+            clusters.refresh(session, case)
     session.flush()
 
 

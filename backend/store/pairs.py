@@ -72,7 +72,7 @@ def ends(pairs: Iterable[DuplicatePair]) -> set[str]:
     return {subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)}
 
 
-OF_WHO_ASKED = ("asked_by", "asked_by_name", "asked_at", "sealed_asking_note", "overrides_distinct")
+OF_WHO_ASKED = ("asked_by", "asked_by_name", "asked_at", "sealed_asking_note", "overrides_distinct", "left_cases")
 """That a person asked about two stays, whatever evidence turns up later."""
 
 

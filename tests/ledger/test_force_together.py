@@ -224,6 +224,19 @@ def test_only_those_are_asked_about_again_and_the_rest_of_what_was_decided_stays
     assert distinct_pairs(node) == 0
 
 
+def test_a_note_of_the_case_that_a_pair_left_goes_with_its_people_too(node: Node, people: People) -> None:
+    a, b, c = strangers(node, people, 3)
+    settled = ask(node, a, b, c)[0]
+    request = wire.DecideRequest(verdict=Verdict.different, version=settled.version, note="b has a beard")
+    node.adjudication.decide(settled.id, request, ANNA)
+    for two in ((a, b), (b, c)):
+        ask(node, *two, caller=SUSI, override_different=True)
+    assert {one.case_id for one in node.export(b).decisions} == {settled.id}
+    assert node.open_case(settled.id).decisions[0].note == "b has a beard"
+    node.subjects.erase(b, caller=SUSI)
+    assert node.open_case(settled.id).decisions[0].note is None
+
+
 def test_an_override_opens_no_door_to_a_third(node: Node, people: People) -> None:
     a, b, c = strangers(node, people, 3)
     node.decide(ask(node, a, b, c)[0].id, Verdict.different)

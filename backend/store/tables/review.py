@@ -28,6 +28,7 @@ class DuplicatePair(Table, table=True):
     `held_sample_id` is empty, but for a sample that does not match its own subject: there a and b are the same subject.
     `asked_*`: who put it before reviewers, where a person did (see `asked`); the note is sealed with the key of a. The pair goes
     with either of its subjects, and the note with it. `overrides_distinct`: although it had been decided that they differ.
+    `left_cases`: in which it stood before; what was noted there may speak of these two.
     """
 
     __tablename__ = "duplicate_pair"
@@ -60,6 +61,7 @@ class DuplicatePair(Table, table=True):
     asked_at: datetime | None = maybe_moment()
     sealed_asking_note: bytes | None = None
     overrides_distinct: bool | None = None
+    left_cases: list[str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
 
 class DuplicateCase(Table, table=True):

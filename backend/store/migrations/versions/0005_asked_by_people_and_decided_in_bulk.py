@@ -23,6 +23,7 @@ def upgrade() -> None:
     op.add_column("duplicate_pair", sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("duplicate_pair", sa.Column("sealed_asking_note", sa.LargeBinary(), nullable=True))
     op.add_column("duplicate_pair", sa.Column("overrides_distinct", sa.Boolean(), nullable=True))
+    op.add_column("duplicate_pair", sa.Column("left_cases", sa.JSON(), nullable=True))
     op.add_column("decision", sa.Column("reason", sa.String(), nullable=True))
     op.add_column("decision", sa.Column("bulk_id", sa.String(), nullable=True))
     op.create_index(op.f("ix_decision_bulk_id"), "decision", ["bulk_id"], unique=False)
