@@ -268,6 +268,7 @@ class Queue(RuleBasedStateMachine):
             assert {*asked} <= {subject.id for subject in case.subjects} | set(merged)
             self.count("put together")
 
+    @precondition(lambda self: not self.bulks)  # it needs nothing else: without a bound it would crowd out the rest
     @rule(who=WHO)
     def bulk(self, who: Caller) -> None:
         """Where one may decide alone; the replicas' own policy asks for two, and so leaves all of it out."""
