@@ -262,13 +262,52 @@ class BackendClient:
         return self._post(f"/v1/duplicates/{case_id}/takeover", None, wire.Case)
 
     def decide(
-        self, case_id: str, verdict: wire.Verdict, *, version: int, survivor_id: str | None = None, note: str | None = None
+        self,
+        case_id: str,
+        verdict: wire.Verdict,
+        *,
+        version: int,
+        survivor_id: str | None = None,
+        note: str | None = None,
+        reason: str | None = None,
     ) -> wire.Case:
         body = {"verdict": verdict, "version": version, "survivor_id": survivor_id, "note": note}
+        body |= {} if reason is None else {"reason": reason}  # a backend of before there were reasons refuses the field
         return self._post(f"/v1/duplicates/{case_id}/decide", body, wire.Case)
 
     def undo(self, case_id: str, *, version: int, note: str | None = None) -> wire.Case:
         return self._post(f"/v1/duplicates/{case_id}/undo", {"version": version, "note": note}, wire.Case)
+
+    def review_codes(self) -> wire.ReviewCodes:
+        """Which verdicts and reasons are offered."""
+        return self._get("/v1/duplicates/codes", wire.ReviewCodes)
+
+    def put_together(self, subject_ids: Sequence[str], *, note: str | None = None, override_different: bool = False) -> wire.Case:
+        """Put records before reviewers that no search put together. Sent again, the same open case is the answer."""
+        body = {"subject_ids": list(subject_ids), "note": note, "override_different": override_different}
+        return self._post("/v1/duplicates", body, wire.Case, repeatable=True)
+
+    def preview_bulk(
+        self,
+        *,
+        source: wire.CaseSource | None = None,
+        created_from: datetime | None = None,
+        created_until: datetime | None = None,
+        limit: int = 100,
+    ) -> wire.BulkPreview:
+        """Which cases of identical pictures `decide_bulk` would decide."""
+        asked = wire.BulkPreviewRequest(source=source, created_from=created_from, created_until=created_until, limit=limit)
+        return self._post("/v1/duplicates/bulk/preview", asked.model_dump(mode="json"), wire.BulkPreview, repeatable=True)
+
+    def decide_bulk(
+        self, bulk_id: str, items: Sequence[wire.BulkItem], *, note: str | None = None, reason: str | None = None
+    ) -> wire.Bulk:
+        """`items`: those of the preview with this `bulk_id`, or some of them."""
+        request = wire.BulkRequest(bulk_id=bulk_id, items=list(items), note=note, reason=reason)
+        return self._post("/v1/duplicates/bulk", request.model_dump(mode="json"), wire.Bulk, repeatable=True)
+
+    def undo_bulk(self, bulk_id: str) -> wire.BulkUndone:
+        return self._post(f"/v1/duplicates/bulk/{bulk_id}/undo", None, wire.BulkUndone, repeatable=True)
 
     # --- the fleet, keys, audit -----------------------------------------------------------------------------------
 

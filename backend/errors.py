@@ -6,18 +6,18 @@
     ├── Unauthenticated 401
     ├── Forbidden 403             PersonNeeded
     ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
-    │                             ScanNotFound
+    │                             ScanNotFound · BulkNotFound
     ├── MethodNotAllowed 405
     ├── Conflict 409              VersionConflict · LeaseHeld · LeaseLost · ExternalIdTaken · CaseJoined · CaseStateConflict
     │                             ScanUnderWay · ScanStateConflict
-    │                             LastSample
+    │                             LastSample · SamePerson · DecidedDifferent · NotComparable
     ├── PreconditionFailed 412
     ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · TooManySubjects · BodyTooLarge
     ├── UnsupportedImage 415      AnimatedImage
     ├── UnsupportedMediaType 415
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
     │                             SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
-    │                             SeqUnknown
+    │                             SeqUnknown · VerdictNotOffered · UnknownReason · NoteRequired
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
 
 Each builds its own message, which says what to change, and carries no image, name, external id or metadata.
@@ -117,6 +117,10 @@ class ScanNotFound(NotFound):
     title = "No such scan"
 
 
+class BulkNotFound(NotFound):
+    title = "No such bulk decision"
+
+
 class MethodNotAllowed(FaceAuthError):
     status, title = 405, "This path does not answer that method"
 
@@ -168,6 +172,35 @@ class ScanUnderWay(Conflict):
 
 class ScanStateConflict(Conflict):
     title = "The scan has ended already"
+
+
+class SamePerson(Conflict):
+    title = "Two of these are the same person already"
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other} are the same person already: there is nothing to decide")
+
+
+class DecidedDifferent(Conflict):
+    """`case` is the id of the one in which it was decided."""
+
+    title = "Two of these were decided to be different people"
+
+    def __init__(self, one: str, other: str, case: str) -> None:
+        super().__init__(
+            f"{one} and {other} were decided to be different people in {case}: undo that decision,"
+            " or let a supervisor ask with override_different"
+        )
+        self.case = case
+
+
+class NotComparable(Conflict):
+    title = "One of these has no active sample that it could be compared by"
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(
+            f"{subject_id} has no active sample that it could be compared by: it was rejected, or its samples are held"
+        )
 
 
 class PreconditionFailed(FaceAuthError):
@@ -252,6 +285,18 @@ class RetainUntilPast(Unprocessable):
 
 class SeqUnknown(Unprocessable):
     title = "min_seq is higher than any number given out here: give the seq of an enrolment's answer"
+
+
+class VerdictNotOffered(Unprocessable):
+    title = "This verdict is not offered here"
+
+
+class UnknownReason(Unprocessable):
+    title = "The reason is none of those that are configured for the verdict"
+
+
+class NoteRequired(Unprocessable):
+    title = "This verdict needs a note or a reason"
 
 
 class InvalidRequest(Unprocessable):

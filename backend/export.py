@@ -125,7 +125,8 @@ class Exports:
 
     def _document(self, session: Session, subject: Subject, records: Sequence[str], sample_ids: Sequence[str]) -> SubjectExport:
         pairs = _of_either_side(session, DuplicatePair, subject.gallery_id, records)
-        cases = _rows(session, DuplicateCase, [pair.case_id for pair in pairs if pair.case_id], col(DuplicateCase.id))
+        about = [case_id for pair in pairs for case_id in (pair.case_id, *(pair.left_cases or [])) if case_id]
+        cases = _rows(session, DuplicateCase, about, col(DuplicateCase.id))
         decided = _rows(session, Decision, [case.id for case in cases], col(Decision.case_id))
         hiding = {case.id for case in cases if decisions_are_hidden(CaseState(case.state))}
         told = [row for row in decided if row.case_id not in hiding]

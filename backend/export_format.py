@@ -61,7 +61,7 @@ class ExportedEnrolment(Answer):
 
 
 class ExportedPair(Answer):
-    """A comparison that reached the review threshold, or a sample that did not match its own subject."""
+    """A comparison that reached the review threshold, or that a person asked for, or a sample unlike its own subject."""
 
     id: str
     case_id: str | None
@@ -98,6 +98,7 @@ class ExportedDecision(Answer):
     applied: bool
     undone: bool
     survivor_id: str | None
+    reason: str | None
     has_note: bool
     at: AwareDatetime
 

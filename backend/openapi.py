@@ -22,6 +22,9 @@ BODIES: tuple[type[BaseModel], ...] = (
     wire.ClaimRequest,
     wire.DecideRequest,
     wire.UndoRequest,
+    wire.TogetherRequest,
+    wire.BulkPreviewRequest,
+    wire.BulkRequest,
     wire.KeyRequest,
     wire.ScanRequest,
 )

@@ -12,6 +12,7 @@ from backend.adjudication import Adjudication
 from backend.background import Job
 from backend.batch import Batches, BatchRules
 from backend.body import BodyReader
+from backend.bulk import BulkReviews
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
 from backend.export import Exports
@@ -32,6 +33,7 @@ from backend.metrics import Metrics
 from backend.readiness import Readiness
 from backend.recognition import Recognition, Thresholds
 from backend.retention import Periods, Retention
+from backend.review_codes import Codes
 from backend.scan_job import ScanJob
 from backend.scans import Scans
 from backend.server import is_loopback
@@ -48,6 +50,7 @@ from backend.store.keyring import Keyring, KeyringError
 from backend.store.stats import pending_enrolments, stats
 from backend.subjects import Subjects
 from backend.threads import Threads
+from backend.together import Together
 from backend.version import version
 
 KEY_FILE_LOOK_S = 5.0
@@ -88,6 +91,9 @@ class Parts:
     subjects: Subjects
     exports: Exports
     adjudication: Adjudication
+    together: Together
+    bulk: BulkReviews
+    codes: Codes
     scans: Scans
     keys: Keys
     audit: Audit
@@ -143,6 +149,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
+        codes = _codes(settings)
         retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         yield Parts(
@@ -173,7 +180,10 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             ),
             subjects=Subjects(store, card.metric),
             exports=Exports(store),
-            adjudication=Adjudication(store, lease_s=settings.case_lease_s, second_review=settings.second_review),
+            adjudication=Adjudication(store, lease_s=settings.case_lease_s, second_review=settings.second_review, codes=codes),
+            together=Together(store, card, thresholds),
+            bulk=BulkReviews(store, second_review=settings.second_review, codes=codes),
+            codes=codes,
             scans=scans,
             keys=keys,
             audit=Audit(store),
@@ -225,6 +235,10 @@ def _periods(settings: Settings) -> Periods:
     return Periods(
         subject=None if days is None else timedelta(days=days), rejected=timedelta(days=settings.retention_rejected_days)
     )
+
+
+def _codes(settings: Settings) -> Codes:
+    return Codes(settings.review_verdicts, settings.review_reasons, frozenset(settings.review_note_required))
 
 
 def _retain(retention: Retention, metrics: Metrics) -> None:

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from backend.calibrations import calibration_row
+from backend.circumstances import circumstances_of
 from backend.errors import GalleryBehind
-from backend.faces.calibration import expected_fpir
 from backend.faces.engine import ModelCard
 from backend.fitness import Fitness
 from backend.gallery.replica import Replica
@@ -28,9 +27,9 @@ from backend.store import job_leases, scan_findings, scans, templates
 from backend.store.audit import Audit
 from backend.store.caller import SYSTEM
 from backend.store.database import Store
-from backend.store.pairs import Circumstances, FoundPair
+from backend.store.pairs import FoundPair
 from backend.store.scans import JOB, Fence, Options
-from backend.store.tables import CalibrationRow, Scan, ScanState
+from backend.store.tables import Scan, ScanState
 
 BLOCK = 512
 """templates compared with everything older at once"""
@@ -144,7 +143,7 @@ class ScanJob:
                 now = scans.still(self._store, session, scan.id, turn.fence)
                 if now is None:
                     return False
-                circumstances = self._circumstances(session, scan)
+                circumstances = circumstances_of(self._store, session, self._card, threshold=scan.threshold or 0.0, source="scan")
                 done = scan_findings.write(self._store, session, now, part, circumstances=circumstances, options=options)
                 pairs, reopened = pairs + done.pairs, reopened + done.reopened
                 # Also for a part: if this process dies here, those pairs are known, and will not be counted again.
@@ -163,21 +162,6 @@ class ScanJob:
         scan.position_seq = block.last_seq
         scan.templates_done += block.templates
         scan.busy_s += time.monotonic() - block.started
-
-    def _circumstances(self, session: Session, scan: Scan) -> Circumstances:
-        now, size = self._store.now(session), self._store.gallery(session).active_templates
-        calibration = calibration_row(self._card, self._store.gallery_id, now)
-        if calibration is not None and session.get(CalibrationRow, (calibration.id, calibration.gallery_id)) is None:
-            session.add(calibration)
-        return Circumstances(
-            threshold=scan.threshold or 0.0,
-            gallery_size=size,
-            expected_fpir=expected_fpir(self._card.calibration, scan.threshold or 0.0, size),
-            calibration_id=None if calibration is None else calibration.id,
-            model_id=self._card.model_id,
-            source="scan",
-            at=now,
-        )
 
     def _finish(self, scan: Scan, turn: Turn) -> bool:
         return self._close(scan, turn, ScanState.done, None)

@@ -18,7 +18,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from backend import review_codes
 from backend.review_policy import SecondReview
+from backend.wire import Verdict
 
 PREFIX = "BACKEND_"
 
@@ -71,6 +73,15 @@ class Settings(BaseSettings):
     second_review: SecondReview = Field(
         SecondReview.none, description="The band whose cases two people must judge alike, blind: none, certain, review, all."
     )
+    review_verdicts: Annotated[tuple[Verdict, ...], NoDecode] = Field(
+        tuple(Verdict), description="Verdicts that reviewers are offered, comma-separated; same and different among them."
+    )
+    review_reasons: Annotated[dict[Verdict, tuple[str, ...]], NoDecode] = Field(
+        {}, description='The site\'s own reasons by verdict, as JSON: {"different": ["different_ears"]}; 1 to 40 of a-z, 0-9, _.'
+    )
+    review_note_required: Annotated[tuple[Verdict, ...], NoDecode] = Field(
+        (), description="Verdicts that need a note or a reason, comma-separated."
+    )
     gallery_poll_s: float = Field(0.5, gt=0, le=1, description="How often the gallery follows the log.")
     gallery_max_lag_s: float = Field(10.0, gt=0, description="Lag beyond which /ready fails.")
 
@@ -111,6 +122,16 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("review_verdicts", "review_note_required", mode="before")
+    @classmethod
+    def _verdicts(cls, value: object) -> object:
+        return review_codes.verdicts_in(value) if isinstance(value, str) else value
+
+    @field_validator("review_reasons", mode="before")
+    @classmethod
+    def _reasons(cls, value: object) -> object:
+        return review_codes.reasons_in(value) if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
@@ -121,6 +142,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{PREFIX}SNAPSHOT_DIR needs {PREFIX}INSTANCE, a name that outlives the process: by it a snapshot is found"
             )
+        review_codes.fit_together(self.review_verdicts, self.review_reasons, self.review_note_required)
         return self
 
     @classmethod
@@ -203,4 +225,5 @@ def load(**flags: Any) -> Settings:
 def _sentence(found: ErrorDetails) -> str:
     if not found["loc"]:
         return found["msg"].removeprefix("Value error, ")
-    return f"{PREFIX}{str(found['loc'][0]).upper()}: {found['msg'][0].lower()}{found['msg'][1:]}"
+    sentence = found["msg"].removeprefix("Value error, ")
+    return f"{PREFIX}{str(found['loc'][0]).upper()}: {sentence[0].lower()}{sentence[1:]}"

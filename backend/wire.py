@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Item = TypeVar("Item")
 
@@ -303,6 +303,12 @@ class Verdict(StrEnum):
     unsure = "unsure"
 
 
+CaseSource = Literal["enrolment", "scan", "manual"]
+"""What opened a case; `manual`: a person did."""
+ReasonCode = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
+Note = Annotated[str, Field(max_length=2000)]
+
+
 class CaseSide(Answer):
     subject_id: str
     sample_id: str
@@ -322,6 +328,17 @@ class CasePair(Answer):
     found_at: AwareDatetime
 
 
+class AskedPair(Answer):
+    """Two that a person put before reviewers, whatever they scored."""
+
+    subject_ids: tuple[str, str]
+    asked_by: str
+    asked_by_name: str
+    asked_at: AwareDatetime
+    note: str | None = None
+    overrides_different: bool = Field(False, description="Although it had been decided that they are different people.")
+
+
 class Lease(Answer):
     holder: str
     holder_name: str
@@ -332,7 +349,9 @@ class DecisionRecord(Answer):
     id: str
     verdict: Verdict | Literal["undo"]
     survivor_id: str | None = None
+    reason: str | None = Field(None, description="One of the site's own codes under the verdict.")
     note: str | None = None
+    bulk_id: str | None = Field(None, description="The bulk that it was part of.")
     actor: str
     actor_name: str
     at: AwareDatetime
@@ -345,11 +364,12 @@ class Case(Answer):
     version: int
     priority: float
     score: float = Field(description="The highest score of its pairs.")
-    source: Literal["enrolment", "scan"]
+    source: CaseSource
     created_at: AwareDatetime
     lease: Lease | None = None
     subjects: list[Subject]
     pairs: list[CasePair]
+    asked: list[AskedPair] = []
     decisions: list[DecisionRecord] = []
 
 
@@ -359,7 +379,7 @@ class CaseSummary(Answer):
     version: int
     priority: float
     score: float
-    source: Literal["enrolment", "scan"]
+    source: CaseSource
     created_at: AwareDatetime
     lease: Lease | None = None
     subject_ids: list[str]
@@ -373,12 +393,143 @@ class DecideRequest(Request):
     verdict: Verdict
     version: int
     survivor_id: str | None = Field(None, description="Which subject remains; needed for `same`.")
+    reason: ReasonCode | None = Field(None, description="One of those that `GET /v1/duplicates/codes` lists for the verdict.")
     note: str | None = Field(None, max_length=2000)
 
 
 class UndoRequest(Request):
     version: int
     note: str | None = Field(None, max_length=2000)
+
+
+class OfferedVerdict(Answer):
+    verdict: Verdict
+    reasons: list[str] = Field(description="The site's own codes; one of them may be given as `reason`.")
+    needs_note_or_reason: bool
+
+
+class ReviewCodes(Answer):
+    verdicts: list[OfferedVerdict] = Field(description="What may be decided here; another verdict or reason is refused (422).")
+
+
+class TogetherRequest(Request):
+    """Records of people who may be one, although no search put them together."""
+
+    subject_ids: list[str] = Field(min_length=2, max_length=10)
+    note: Note | None = Field(None, description="For the reviewers; kept encrypted, and erased with either of the two.")
+    override_different: bool = Field(
+        False, description="Ask again about two who were decided to be different people; for supervisors."
+    )
+
+    @field_validator("subject_ids")
+    @classmethod
+    def each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a subject twice")
+        return value
+
+
+class BulkPreviewRequest(Request):
+    """Which cases to look for: open ones that nobody holds, whose two pictures are identical."""
+
+    source: CaseSource | None = None
+    created_from: AwareDatetime | None = None
+    created_until: AwareDatetime | None = None
+    limit: int = Field(100, ge=1, le=200)
+
+
+class BulkItem(Request):
+    case_id: str
+    version: int
+    survivor_id: str
+
+
+class LeftOutReason(StrEnum):
+    """`several_members`: more than two records, or one that was merged away. `not_identical`: another picture, or one that
+    carries no mark by which identical ones are told (none is stored, or it is from before there was one)."""
+
+    several_members = "several_members"
+    not_identical = "not_identical"
+    held = "held"
+    needs_second_review = "needs_second_review"
+    judged_before = "judged_before"
+    decided_different = "decided_different"
+
+
+class LeftOut(Answer):
+    case_id: str
+    reason: LeftOutReason
+
+
+class BulkPreview(Answer):
+    """What `POST /v1/duplicates/bulk` would decide. Nothing is reserved: a case that changes until then is left alone."""
+
+    bulk_id: str = Field(description="Give it with the items: the request may then be repeated, and is carried out once.")
+    items: list[BulkItem] = Field(description="Send these, or those of them that are to be decided.")
+    verdict: Literal[Verdict.same] = Verdict.same
+    survivor_rule: Literal["oldest_record"] = Field(
+        "oldest_record", description="Of two records the one that was enrolled first."
+    )
+    found: int = Field(description="Open cases whose score is that of identical pictures, looked at for this answer.")
+    more: bool = Field(description="Whether there are more than were looked at: decide these, and ask again.")
+    left_out: list[LeftOut] = Field(description="Those of them that are not among `items`.")
+
+
+class BulkRequest(Request):
+    bulk_id: str = Field(pattern="^bulk_[0-9a-f]{32}$", description="Of the preview.")
+    items: list[BulkItem] = Field(min_length=1, max_length=200)
+    verdict: Literal[Verdict.same] = Verdict.same
+    reason: ReasonCode | None = None
+    note: Note | None = None
+
+    @field_validator("items")
+    @classmethod
+    def each_case_once(cls, value: list[BulkItem]) -> list[BulkItem]:
+        if len({item.case_id for item in value}) < len(value):
+            raise ValueError("names a case twice")
+        return value
+
+
+class BulkOutcome(StrEnum):
+    """`changed`: the case, its claim, its members or the survivor are not what the preview had; `gone`: no such case."""
+
+    decided = "decided"
+    changed = "changed"
+    held = "held"
+    needs_second_review = "needs_second_review"
+    conflict = "conflict"
+    gone = "gone"
+
+
+class BulkResult(Answer):
+    case_id: str
+    outcome: BulkOutcome
+    version: int | None = Field(None, description="Of the case after the decision.")
+
+
+class Bulk(Answer):
+    bulk_id: str
+    results: list[BulkResult] = Field(description="One for each item, in the order in which they were sent.")
+
+
+class UndoneOutcome(StrEnum):
+    """`not_last`: something was decided on the case since; `undone_before`: by somebody else, or by itself."""
+
+    undone = "undone"
+    undone_before = "undone_before"
+    not_last = "not_last"
+    held = "held"
+    gone = "gone"
+
+
+class UndoneResult(Answer):
+    case_id: str
+    outcome: UndoneOutcome
+
+
+class BulkUndone(Answer):
+    bulk_id: str
+    results: list[UndoneResult] = Field(description="One for each case that the bulk decided.")
 
 
 class ReviewerNumbers(Answer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from backend import wire
 from backend.openapi import refuses, takes
@@ -19,6 +19,7 @@ from backend.routes.deps import (
     Reviewer,
     Supervisor,
     TheParts,
+    TogetherBody,
     UndoBody,
 )
 from backend.store.review_numbers import review_numbers
@@ -38,6 +39,26 @@ async def list_cases(
 ) -> wire.Page[wire.CaseSummary]:
     """The most pressing first."""
     return await parts.threads.ledger(parts.adjudication.list, state=state, cursor=cursor, limit=limit, min_score=min_score)
+
+
+@router.post(
+    "",
+    response_model=wire.Case,
+    status_code=201,
+    responses={**REFUSED, 200: {"model": wire.Case, "description": "They are in one open case already"}},
+    openapi_extra=takes(wire.TogetherRequest),
+)
+async def put_together(caller: Reviewer, body: TogetherBody, parts: TheParts, response: Response) -> wire.Case:
+    """Put records before the reviewers that no search put together; nothing is merged by it."""
+    case, is_new = await parts.threads.ledger(parts.together.ask, body.content, caller)
+    response.status_code = 201 if is_new else 200
+    return case
+
+
+@router.get("/codes", response_model=wire.ReviewCodes, responses=refuses())
+async def read_codes(caller: MayReadCases, parts: TheParts) -> wire.ReviewCodes:
+    """Which verdicts and reasons are offered here."""
+    return parts.codes.told()
 
 
 @router.post("/next", response_model=wire.Case, responses=REFUSED)

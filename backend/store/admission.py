@@ -161,7 +161,7 @@ def _admit(
     if store.gallery(session).model_id != terms.model_id:
         raise ModelMismatch()
     enrolment_id = new_id("enr")
-    seqs = [_add_sample(session, subject, key, sample, enrolment_id, terms.model_id, now) for sample in samples]
+    seqs = [_add_sample(store, session, subject, key, sample, enrolment_id, terms.model_id, now) for sample in samples]
     enrolment = Enrolment(
         id=enrolment_id,
         gallery_id=subject.gallery_id,
@@ -189,7 +189,14 @@ def _admit(
 
 
 def _add_sample(
-    session: Session, subject: Subject, key: SubjectKey, new: NewSample, enrolment_id: str, model_id: str, now: datetime
+    store: Store,
+    session: Session,
+    subject: Subject,
+    key: SubjectKey,
+    new: NewSample,
+    enrolment_id: str,
+    model_id: str,
+    now: datetime,
 ) -> int:
     sample_id, template_id = new_id("smp"), new_id("tpl")
     sample = Sample(
@@ -200,6 +207,7 @@ def _add_sample(
         state=SampleState.pending,
         sealed_crop=None if new.crop is None else seal_crop(key, new.crop, sample_id=sample_id),
         sealed_details=seal_details(key, new.details, sample_id=sample_id),
+        image_digest=None if new.crop is None else store.image_digest(session, new.crop),
         created_at=now,
     )
     session.add(sample)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, select
 
 from backend import wire
+from backend.store.asked import asked_pairs
 from backend.store.forest import chunks, roots
 from backend.store.sealing import key_of
 from backend.store.subject_view import views_by_id
@@ -50,6 +51,7 @@ def view(store: Store, session: Session, case: DuplicateCase, *, hide_unapplied:
         lease=_lease(case, now),
         subjects=views_by_id(store, session, {*root, *root.values()}),
         pairs=[_pair(pair) for pair in pairs],
+        asked=asked_pairs(store, session, pairs),
         decisions=_decisions(store, session, case.id, hide_unapplied=hide_unapplied),
     )
 
@@ -120,7 +122,9 @@ def _decisions(store: Store, session: Session, case_id: str, *, hide_unapplied: 
             id=row.id,
             verdict="undo" if row.verdict == "undo" else wire.Verdict(row.verdict),
             survivor_id=row.survivor_id,
+            reason=row.reason,
             note=_note(store, session, row),
+            bulk_id=row.bulk_id,
             actor=row.actor,
             actor_name=row.actor_name,
             at=row.at,
@@ -136,5 +140,5 @@ def _note(store: Store, session: Session, row: Decision) -> str | None:
     return None if key is None or row.sealed_note is None else key.open(row.sealed_note, context=f"note:{row.id}").decode()
 
 
-def _source(source: str) -> Literal["enrolment", "scan"]:
-    return "scan" if source == "scan" else "enrolment"
+def _source(source: str) -> wire.CaseSource:
+    return "scan" if source == "scan" else "manual" if source == "manual" else "enrolment"

@@ -64,7 +64,7 @@ def place(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circ
     pairs, changed = [pair for pair, _ in written], any(change for _, change in written)
     known = {pair.case_id for pair in pairs if pair.case_id is not None}
     waking = [pair for case_id in known for pair in open_pairs(session, case_id)]
-    touched = known | _open_cases_of(session, gallery_id, ends([*pairs, *waking]))
+    touched = known | open_cases_of(session, gallery_id, ends([*pairs, *waking]))
     cases = _cases(session, touched)
     resolved = {case.id for case in cases if case.state == CaseState.resolved}
     if not cases:
@@ -119,13 +119,13 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
         case.state, case.closed_reason = CaseState.open, None
         session.flush()
     if pairs and case.kind == CaseKind.duplicate:
-        touched = {case.id} | _open_cases_of(session, case.gallery_id, ends(pairs))
+        touched = {case.id} | open_cases_of(session, case.gallery_id, ends(pairs))
         if len(touched) > 1:
             case = join(session, _cases(session, touched), at=at)
             _bump(session, case, at)
             if case.state == CaseState.open:
                 _start_over(session, case, at)
-    for loose in _cases(session, {case.id} | _open_cases_of(session, case.gallery_id, set(loosened))):
+    for loose in _cases(session, {case.id} | open_cases_of(session, case.gallery_id, set(loosened))):
         if loose.state != CaseState.resolved:
             _fit(session, loose, at=at, reason="erased")
     session.flush()
@@ -236,7 +236,7 @@ def _components(session: Session, pairs: Sequence[DuplicatePair]) -> list[list[D
     return list(parts.values())
 
 
-def _open_cases_of(session: Session, gallery_id: str, subject_ids: set[str]) -> set[str]:
+def open_cases_of(session: Session, gallery_id: str, subject_ids: set[str]) -> set[str]:
     """Ids of the cases under review that hold a pair of these people, through any record of theirs."""
     records = trees(session, set(roots(session, subject_ids).values()))
     found: set[str] = set()

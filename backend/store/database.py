@@ -147,6 +147,11 @@ class Store:
         sealed = self.gallery(session).sealed_index_key
         return self.keyring_of(session).blind_index(self.gallery_id, external_id, sealed)
 
+    def image_digest(self, session: Session, picture: bytes) -> str:
+        """By which another sample with the very same stored picture is told in this gallery; raises as `keyring_of`."""
+        sealed = self.gallery(session).sealed_index_key
+        return self.keyring_of(session).image_digest(self.gallery_id, picture, sealed)
+
     def listen(self, wake: Callable[[], None], stopping: threading.Event) -> None:
         """Call `wake` whenever somebody lengthened the gallery's log, until `stopping`; only a hint, see `Database.listen`."""
         self._database.listen(wake, stopping)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
@@ -27,11 +27,17 @@ def partners(session: Session, *, gallery_id: str, records: Iterable[str]) -> se
     return found
 
 
-def contradiction(session: Session, *, gallery_id: str, owner: Mapping[str, str]) -> tuple[str, str] | None:
-    """`owner`: record → person. Two records of different persons among them that were decided to be different, if any."""
+def contradiction(
+    session: Session, *, gallery_id: str, owner: Mapping[str, str], excused: Collection[frozenset[str]] = ()
+) -> DistinctPair | None:
+    """`owner`: record → person. Two records of different persons among them that were decided to be different, if any.
+
+    `excused`: pairs of persons of whom it was asked again although that was decided (see `asked`).
+    """
     for chunk in chunks(owner):
         query = select(DistinctPair).where(DistinctPair.gallery_id == gallery_id, col(DistinctPair.a_subject_id).in_(chunk))
-        for pair in session.exec(query):
-            if pair.b_subject_id in owner and owner[pair.a_subject_id] != owner[pair.b_subject_id]:
-                return pair.a_subject_id, pair.b_subject_id
+        for pair in session.exec(query.order_by(col(DistinctPair.id))):
+            persons = frozenset(owner[record] for record in (pair.a_subject_id, pair.b_subject_id) if record in owner)
+            if pair.b_subject_id in owner and len(persons) == 2 and persons not in excused:
+                return pair
     return None

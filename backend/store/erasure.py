@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, func, or_, select, update
 
 from backend.store import clusters, gallery_log, scrubbing, tables
@@ -14,6 +15,7 @@ from backend.store.sides import of_either
 from backend.store.tables import (
     Decision,
     DistinctPair,
+    DuplicateCase,
     DuplicatePair,
     Enrolment,
     Outbox,
@@ -56,8 +58,24 @@ def _forget_notes(store: Store, session: Session, records: Sequence[str]) -> Non
     """Of every decision about one of them: a note may speak of either side."""
     theirs = of_either(DuplicatePair, gallery_id=store.gallery_id, records=records)
     about = select(DuplicatePair.case_id).where(theirs)
-    noted = or_(col(Decision.case_id).in_(about), col(Decision.note_subject_id).in_(records))
+    noted = or_(
+        col(Decision.case_id).in_(about),
+        col(Decision.case_id).in_(_left_cases(session, theirs)),
+        col(Decision.note_subject_id).in_(records),
+    )
     session.exec(update(Decision).where(noted).values(sealed_note=None, note_subject_id=None))
+
+
+def _left_cases(session: Session, theirs: ColumnElement[bool]) -> set[str]:
+    """In which a pair of theirs stood before it was asked about again; of one that was joined away, also that which lives on."""
+    query = select(DuplicatePair.left_cases).where(theirs, col(DuplicatePair.left_cases).is_not(None))
+    found: set[str] = set()
+    waiting = {case_id for cases in session.exec(query) for case_id in cases or []}
+    while waiting:
+        found |= waiting
+        into = select(DuplicateCase.joined_into).where(col(DuplicateCase.id).in_(waiting))
+        waiting = {case_id for case_id in session.exec(into) if case_id is not None} - found
+    return found
 
 
 def _leave_gallery(store: Store, session: Session, records: Sequence[str], *, at: datetime) -> None:

@@ -30,6 +30,7 @@ SEALED_MORE = NONCE_BYTES + 16
 """bytes by which a ciphertext is longer than what it holds: nonce before, tag behind"""
 HEADER = "face-auth-key-v1:"
 INDEX_CONTEXT = "external-id-index"
+IMAGE_CONTEXT = b"face-auth/image-digest"
 
 
 class KeyringError(Exception):
@@ -159,6 +160,14 @@ class Keyring:
         """
         key = self._index_key(gallery_id, sealed)
         return hmac.new(key, f"{gallery_id}\0{external_id}".encode(), hashlib.sha256).hexdigest()
+
+    def image_digest(self, gallery_id: str, picture: bytes, sealed: bytes | None = None) -> str:
+        """Keyed hash of a picture's bytes: equal pictures are found, and none is recognised without the key file.
+
+        `sealed`: as for `blind_index`, whose key it derives its own from; so a rotation of the file key leaves it.
+        """
+        key = hmac.new(self._index_key(gallery_id, sealed), IMAGE_CONTEXT, hashlib.sha256).digest()
+        return hmac.new(key, gallery_id.encode() + b"\0" + picture, hashlib.sha256).hexdigest()
 
     def _index_key(self, gallery_id: str, sealed: bytes | None) -> bytes:
         return self._wrap.index if sealed is None else self._unwrap(sealed, f"{INDEX_CONTEXT}:{gallery_id}")

@@ -35,7 +35,7 @@ class Circumstances:
     expected_fpir: float | None
     calibration_id: str | None
     model_id: str
-    source: Literal["enrolment", "scan"]
+    source: Literal["enrolment", "scan", "manual"]
     at: datetime
 
 
@@ -72,10 +72,13 @@ def ends(pairs: Iterable[DuplicatePair]) -> set[str]:
     return {subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)}
 
 
+OF_WHO_ASKED = ("asked_by", "asked_by_name", "asked_at", "sealed_asking_note", "overrides_distinct", "left_cases")
+"""That a person asked about two stays, whatever evidence turns up later."""
+
+
 def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
     """The row, and whether it is new or better than it was: a closed one lost its evidence, so any is better."""
-    a, b = found.subject_ids
-    known = session.exec(_OF_TWO, params={"gallery_id": gallery_id, "a": a, "b": b}).first()
+    known = find(session, found, gallery_id)
     fresh = new_pair(found, gallery_id, circumstances, kind=CaseKind.duplicate)
     if known is None:
         session.add(fresh)
@@ -83,8 +86,14 @@ def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Ci
         return fresh, True
     better = known.state == PairState.closed or found.score > known.score
     if better:
-        known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id"}))
+        known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id", *OF_WHO_ASKED}))
     return known, better
+
+
+def find(session: Session, found: FoundPair, gallery_id: str) -> DuplicatePair | None:
+    """The row of these two records, in the order of `FoundPair.ordered`."""
+    a, b = found.subject_ids
+    return session.exec(_OF_TWO, params={"gallery_id": gallery_id, "a": a, "b": b}).first()
 
 
 def new_pair(

@@ -105,7 +105,10 @@ def _resting_on(session: Session, sample: Sample) -> list[DuplicatePair]:
 
 
 def _remaining(store: Store, session: Session, pair: DuplicatePair, sample: Sample, compare: Compare) -> Comparison | None:
-    """What still speaks for the pair, at the lowest threshold that was asked for; for a held sample, whatever comes closest."""
+    """What still speaks for the pair, at the lowest threshold that was asked for.
+
+    Whatever comes closest for a held sample, and for two that a person put before reviewers: no score brought them there.
+    """
     if pair.held_sample_id == sample.id:
         return None
     if pair.kind == CaseKind.sample:
@@ -114,6 +117,8 @@ def _remaining(store: Store, session: Session, pair: DuplicatePair, sample: Samp
         return compare(_active(own), held)
     sides = [_active(_templates(store, session, pair, [side])) for side in (pair.a_subject_id, pair.b_subject_id)]
     best = compare(*sides)
+    if pair.asked_by is not None:
+        return best
     asked = scans.lowest_done(store, session, model_id=pair.model_id)
     return best if best is not None and best.score >= min(pair.threshold, asked) else None
 

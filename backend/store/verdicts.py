@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session, col, delete, select
 
 from backend.errors import CaseStateConflict, SurvivorNotInCase
-from backend.store import admission, distinct, gallery_log
+from backend.store import admission, asked, distinct, gallery_log
 from backend.store.caller import Caller
 from backend.store.case_view import records_of
 from backend.store.forest import roots, trees
@@ -91,10 +91,14 @@ def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision
 
 
 def _merge(session: Session, case: DuplicateCase, decision: Decision) -> None:
-    tops = set(roots(session, records_of(open_pairs(session, case.id))).values())
+    pairs = open_pairs(session, case.id)
+    root = roots(session, records_of(pairs))
+    tops = set(root.values())
     owner = trees(session, tops)
-    if clash := distinct.contradiction(session, gallery_id=case.gallery_id, owner=owner):
-        raise CaseStateConflict(f"{clash[0]} and {clash[1]} were decided to be different people: undo that decision first")
+    excused = asked.excused(pairs, root)
+    if clash := distinct.contradiction(session, gallery_id=case.gallery_id, owner=owner, excused=excused):
+        one, other = clash.a_subject_id, clash.b_subject_id
+        raise CaseStateConflict(f"{one} and {other} were decided to be different people: undo that decision first")
     survivor = decision.survivor_id or ""
     for top in sorted(tops):
         subject = session.get(Subject, top)

@@ -55,6 +55,7 @@ def test_every_call_records_what_its_row_says(service: Service) -> None:
 def calls(service: Service) -> Iterator[tuple[str, str | None]]:
     """Makes each call of the API at least once; after each its row and the id of what it was about."""
     yield from _subjects(service)
+    yield from _bulk(service)
     yield from _review(service)
     yield from _searches(service)
     yield from _operation(service)
@@ -89,10 +90,30 @@ def _subjects(service: Service) -> Iterator[tuple[str, str | None]]:
     yield f"DELETE {path}", one
 
 
+def _bulk(service: Service) -> Iterator[tuple[str, str | None]]:
+    api, path = service.client(service.site.key("admin")), "/v1/duplicates/bulk"
+    ada = service.client(service.site.dashboard.token("reviewer"))
+    twice = []
+    for _ in range(2):
+        twice.append(api.enrol([woman()]))
+        yield "POST /v1/subjects", twice[-1].subject_id
+    seen = ada.preview_bulk()
+    yield f"POST {path}/preview", None
+    assert [result.outcome for result in ada.decide_bulk(seen.bulk_id, seen.items).results] == ["decided"]
+    yield f"POST {path}", twice[1].case_id
+    ada.undo_bulk(seen.bulk_id)
+    yield f"POST {path}/{{bulk_id}}/undo", twice[1].case_id
+    for one in twice:
+        api.erase_subject(one.subject_id)
+        yield "DELETE /v1/subjects/{subject_id}", one.subject_id
+
+
 def _review(service: Service) -> Iterator[tuple[str, str | None]]:
     api = service.client(service.site.key("admin"))
+    people = []
     for picture in (woman(), same_woman()):
         enrolment = api.enrol([picture])
+        people.append(enrolment.subject_id)
         yield "POST /v1/subjects", enrolment.subject_id
     path, dashboard = "/v1/duplicates/{case_id}", service.site.dashboard
     ada, eve = (service.client(dashboard.token("supervisor", name=name)) for name in ("ada", "eve"))
@@ -109,8 +130,14 @@ def _review(service: Service) -> Iterator[tuple[str, str | None]]:
     yield f"POST {path}/takeover", case_id
     decided = eve.decide(case_id, wire.Verdict.different, version=claimed.version)
     yield f"POST {path}/decide", case_id
-    eve.undo(case_id, version=decided.version)
+    undone = eve.undo(case_id, version=decided.version)
     yield f"POST {path}/undo", case_id
+    eve.decide(case_id, wire.Verdict.poor_image, version=undone.version)
+    yield f"POST {path}/decide", case_id
+    eve.put_together(people)
+    yield "POST /v1/duplicates", case_id
+    eve.review_codes()
+    yield "GET /v1/duplicates/codes", None
     eve.case(case_id)
     yield f"GET {path}", None
     eve.cases()

@@ -28,7 +28,12 @@ ROUTES = [
     ("GET", "/v1/subjects/sub_x/samples/smp_x/image", REVIEW, False),
     ("GET", "/v1/duplicates", REVIEW, False),
     ("GET", "/v1/duplicates/numbers", "supervisor admin", False),
+    ("GET", "/v1/duplicates/codes", REVIEW, False),
     ("GET", "/v1/duplicates/case_x", REVIEW, False),
+    ("POST", "/v1/duplicates", REVIEW, True),
+    ("POST", "/v1/duplicates/bulk/preview", REVIEW, True),
+    ("POST", "/v1/duplicates/bulk", REVIEW, True),
+    ("POST", "/v1/duplicates/bulk/bulk_x/undo", REVIEW, True),
     ("POST", "/v1/duplicates/next", REVIEW, True),
     ("POST", "/v1/duplicates/case_x/claim", REVIEW, True),
     ("POST", "/v1/duplicates/case_x/heartbeat", REVIEW, True),
@@ -60,7 +65,7 @@ def test_the_table_covers_every_route_of_the_description(service: Service) -> No
         for method in methods
         if path not in ("/health", "/live", "/ready", "/metrics")
     }
-    names = {"sub": "subject", "smp": "sample", "case": "case", "key": "key", "scan": "scan"}
+    names = {"sub": "subject", "smp": "sample", "case": "case", "key": "key", "scan": "scan", "bulk": "bulk"}
     placeholders = {f"{short}_x": f"{{{name}_id}}" for short, name in names.items()}
     tabled = set()
     for method, path, _, _ in ROUTES:

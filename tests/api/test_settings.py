@@ -141,3 +141,37 @@ def test_snapshots_need_a_name_that_outlives_the_process_and_are_renewed_within_
     monkeypatch.setenv("BACKEND_SNAPSHOT_EVERY_S", "901")
     with pytest.raises(SettingsError, match="SNAPSHOT_EVERY_S"):
         load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("REASONS", "different_ears", "is not JSON"),
+        ("REASONS", '["different_ears"]', "is not an object of lists"),
+        ("REASONS", '{"different": "ears"}', "is not an object of lists"),
+        ("REASONS", '{"unlike": ["ears"]}', "has a key that is none of the verdicts same, different"),
+        ("REASONS", '{"different": ["Different ears"]}', "has a reason that is no code: 1 to 40 of a-z, 0-9 and _"),
+        ("REASONS", '{"different": ["ears", "ears"]}', "has a reason twice"),
+        ("VERDICTS", "same,different,perhaps", "names something else than the verdicts same, different"),
+        ("NOTE_REQUIRED", "perhaps", "names something else than the verdicts"),
+        ("VERDICTS", "same,unsure", "must offer same, different"),
+    ],
+)
+def test_codes_of_the_review_that_make_no_sense_are_a_sentence_at_the_start(
+    name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"BACKEND_REVIEW_{name}", value)
+    with pytest.raises(SettingsError, match=sentence) as raised:
+        load()
+    assert f"BACKEND_REVIEW_{name}" in str(raised.value)
+    assert "perhaps" not in str(raised.value)
+
+
+def test_reasons_belong_to_verdicts_that_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKEND_REVIEW_VERDICTS", "different,same")
+    assert load().review_verdicts == ("same", "different")
+    monkeypatch.setenv("BACKEND_REVIEW_REASONS", '{"unsure": ["too_dark"]}')
+    with pytest.raises(SettingsError, match="BACKEND_REVIEW_REASONS names a verdict that BACKEND_REVIEW_VERDICTS does not offer"):
+        load()
+    monkeypatch.setenv("BACKEND_REVIEW_REASONS", '{"different": ["different_ears", "ears_2"]}')
+    assert load().review_reasons == {"different": ("different_ears", "ears_2")}

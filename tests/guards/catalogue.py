@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guards import durability, enrolment, erasure, galleries, restoring, scans, service, trail
+from tests.guards import durability, enrolment, erasure, galleries, restoring, reviewing, scans, service, trail
 from tests.guards.guard import Guard
 
 GUARDS: tuple[Guard, ...] = (
@@ -13,5 +13,6 @@ GUARDS: tuple[Guard, ...] = (
     *service.GUARDS,
     *erasure.GUARDS,
     *restoring.GUARDS,
+    *reviewing.GUARDS,
     *trail.GUARDS,
 )

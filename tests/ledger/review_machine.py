@@ -22,10 +22,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlmodel import col, select, update
 
 from backend import wire
-from backend.errors import CaseStateConflict, FaceAuthError, Forbidden, LeaseHeld, LeaseLost, NothingToReview, VersionConflict
+from backend.bulk import BulkReviews
+from backend.errors import (
+    CaseStateConflict,
+    DecidedDifferent,
+    FaceAuthError,
+    Forbidden,
+    LeaseHeld,
+    LeaseLost,
+    NothingToReview,
+    SamePerson,
+    VersionConflict,
+)
 from backend.review_policy import SecondReview
 from backend.store.caller import SYSTEM, Caller
-from backend.store.tables import Decision, DistinctPair, DuplicateCase, Subject
+from backend.store.forest import roots
+from backend.store.tables import Decision, DistinctPair, DuplicateCase, DuplicatePair, Subject
 from backend.wire import CaseState, SubjectState, Verdict
 from tests.ledger.invariants import (
     assert_each_person_is_in_one_open_case_at_most,
@@ -98,6 +110,7 @@ class Queue(RuleBasedStateMachine):
         """(actor, verdict) of what was accepted; an undo is one, too"""
         self.turn = 0
         self.seen: list[wire.CaseSummary] | None = None
+        self.bulks: list[str] = []
         for which in (0, 0, 0, 1, 1):
             self.enrolled[self.node.enrol(self.people.like(self.faces[which], 0.95)).subject_id] = which
 
@@ -239,6 +252,54 @@ class Queue(RuleBasedStateMachine):
         self.enrolled = {subject: face for subject, face in self.enrolled.items() if subject not in gone}
         self.count("erase")
 
+    @precondition(lambda self: len(self.enrolled) >= 2)
+    @rule(pick=PICK, who=WHO, many=st.integers(2, 3), again=st.booleans())
+    def put_together(self, pick: Any, who: Caller, many: int, again: bool) -> None:
+        asked = pick.sample(sorted(self.enrolled), min(many, len(self.enrolled)))
+        request = wire.TogetherRequest(subject_ids=asked, override_different=again)
+        merged = self.pointers()
+        refused = self.refusal(lambda: self.node.together.ask(request, who), (SamePerson, DecidedDifferent, Forbidden))
+        assert not (isinstance(refused, DecidedDifferent) and again)
+        assert isinstance(refused, Forbidden) == (again and who.id not in SUPERVISORS)
+        assert self.pointers() == merged, "somebody was merged before anybody decided it"
+        if refused is None:
+            case, new = self.node.together.ask(request, who)
+            assert not new
+            assert case.state is not CaseState.resolved
+            assert {*asked} <= {subject.id for subject in case.subjects} | set(merged)
+            self.count("put together")
+
+    @precondition(lambda self: not self.bulks)  # it needs nothing else: without a bound it would crowd out the rest
+    @rule(who=WHO)
+    def bulk(self, who: Caller) -> None:
+        """Where one may decide alone; the replicas' own policy asks for two, and so leaves all of it out."""
+        stranger = self.people.stranger()
+        twice = [self.node.enrol(stranger).subject_id for _ in range(2)]
+        self.enrolled |= dict.fromkeys(twice, -1)
+        assert self.node.bulk.preview(wire.BulkPreviewRequest(), who).items == []
+        alone = BulkReviews(self.node.store, SecondReview.none)
+        seen = alone.preview(wire.BulkPreviewRequest(), who)
+        request = wire.BulkRequest(bulk_id=seen.bulk_id, items=seen.items)
+        answer, decided = alone.decide(request, who)
+        assert {result.outcome for result in answer.results} == {wire.BulkOutcome.decided}
+        assert alone.decide(request, who) == (answer, 0)
+        assert twice[0] in {item.survivor_id for item in seen.items}
+        self.said[who.id, str(Verdict.same)] += decided
+        self.bulks.append(seen.bulk_id)
+        self.count("bulk")
+
+    @precondition(lambda self: self.bulks)
+    @rule(pick=PICK, who=WHO)
+    def undo_bulk(self, pick: Any, who: Caller) -> None:
+        bulk_id = pick.choice(self.bulks)
+        answer, undone = self.node.bulk.undo(bulk_id, who)
+        left = [result for result in answer.results if result.outcome is wire.UndoneOutcome.not_last]
+        assert not left, "a bulk decides only what nobody had judged, so its decision is the last until it is taken back"
+        self.said[who.id, "undo"] += undone
+        assert self.node.bulk.undo(bulk_id, who) == (answer, 0)
+        if undone:
+            self.count("undo bulk")
+
     # --- what must hold -------------------------------------------------------------------------------------------
 
     @invariant()
@@ -292,7 +353,20 @@ class Queue(RuleBasedStateMachine):
                 row = rows[shown.id]
                 assert row.applied or (row.undoes is not None and rows[row.undoes].applied)
 
+    @invariant()
+    def who_differs_is_one_person_only_where_it_was_asked_again(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        with self.node.store.read() as session:
+            distinct = session.exec(select(DistinctPair.a_subject_id, DistinctPair.b_subject_id)).all()
+            again = session.exec(select(DuplicatePair).where(col(DuplicatePair.overrides_distinct).is_(True))).all()
+            root = roots(session, {*self.enrolled})
+        over = {root[pair.a_subject_id] for pair in again if root[pair.a_subject_id] == root[pair.b_subject_id]}
+        assert {root[a] for a, b in distinct if root[a] == root[b]} <= over
+
     def was_due(self, row: Decision, others: list[Decision]) -> bool:
+        if row.bulk_id is not None:
+            return (row.round, row.verdict) == ("first", "same")
         if row.round == "arbitration":
             return row.actor in SUPERVISORS
         alike = [one for one in others if (one.round, one.verdict, one.survivor_id) == ("first", row.verdict, row.survivor_id)]
@@ -362,7 +436,7 @@ class Queue(RuleBasedStateMachine):
         """Then nobody is merged, nobody is set apart, and every look of a person is found again."""
         for case, _ in self.leases():
             self.expire(case.id)
-        while any(self.undo_by_somebody(case.id) for case in self.in_state(CaseState.resolved)):
+        while any(self.undo_by_somebody(case.id) for case in self.cases() if self.of(case.id)):
             pass
         people = [self.node.subjects.get(subject_id) for subject_id in self.enrolled]
         assert all(person.state is SubjectState.active and person.merged == [] for person in people)
@@ -373,6 +447,12 @@ class Queue(RuleBasedStateMachine):
 
     def undo_by_somebody(self, case_id: str) -> bool:
         return self.take_back(case_id, SUSI) or self.take_back(case_id, STEN)
+
+    def pointers(self) -> dict[str, str]:
+        """Who is merged → into whom."""
+        with self.node.store.read() as session:
+            rows = session.exec(select(Subject.id, Subject.merged_into).where(col(Subject.merged_into).is_not(None))).all()
+        return {loser: into for loser, into in rows if into is not None}
 
     # --- asking ---------------------------------------------------------------------------------------------------
 

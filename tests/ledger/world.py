@@ -12,6 +12,7 @@ import pytest
 
 from backend import wire
 from backend.adjudication import Adjudication
+from backend.bulk import BulkReviews
 from backend.enrolment import Enrolments, Outcome
 from backend.export import Exports
 from backend.export_format import SubjectExport
@@ -27,6 +28,7 @@ from backend.store.database import Store
 from backend.store.keyring import Keyring
 from backend.store.migration import pin, upgrade
 from backend.subjects import Subjects
+from backend.together import Together
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For tests that look into SQLite's file; all others run on both databases."""
@@ -105,6 +107,8 @@ class Node:
     subjects: Subjects
     exports: Exports
     adjudication: Adjudication
+    together: Together
+    bulk: BulkReviews
     audit: Audit
 
     def enrol(self, vector: Vector, *more: Vector, **options: object) -> wire.Enrolment:
@@ -185,6 +189,8 @@ class World:
             subjects=Subjects(store, self.card.metric),
             exports=Exports(store),
             adjudication=Adjudication(store, lease_s=case_lease_s, second_review=second_review),
+            together=Together(store, self.card, self.thresholds),
+            bulk=BulkReviews(store, second_review=second_review),
             audit=Audit(store),
         )
         self.nodes.append(node)

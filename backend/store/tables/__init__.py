@@ -5,12 +5,13 @@ from __future__ import annotations
 from backend.store.tables.enrolments import Enrolment, EnrolmentKind, EnrolmentState, Idempotency
 from backend.store.tables.gallery import Change, Gallery, GalleryChange, IndexSnapshot
 from backend.store.tables.operations import ApiKey, AuditRow, CalibrationRow, JobLease, Outbox, Scan, ScanState
-from backend.store.tables.review import CaseKind, Decision, DistinctPair, DuplicateCase, DuplicatePair, PairState
+from backend.store.tables.review import BulkReview, CaseKind, Decision, DistinctPair, DuplicateCase, DuplicatePair, PairState
 from backend.store.tables.subjects import Sample, SampleState, Subject, Template
 
 __all__ = [
     "ApiKey",
     "AuditRow",
+    "BulkReview",
     "CalibrationRow",
     "CaseKind",
     "Change",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlmodel import Field, Index, UniqueConstraint
+from sqlmodel import JSON, Field, Index, UniqueConstraint
 
 from backend.store.tables.base import Table
 from backend.store.tables.columns import maybe_moment, moment
@@ -25,6 +26,9 @@ class DuplicatePair(Table, table=True):
     """Unordered (`a_subject_id <= b_subject_id`), on the records that were compared, with what was in force then.
 
     `held_sample_id` is empty, but for a sample that does not match its own subject: there a and b are the same subject.
+    `asked_*`: who put it before reviewers, where a person did (see `asked`); the note is sealed with the key of a. The pair goes
+    with either of its subjects, and the note with it. `overrides_distinct`: although it had been decided that they differ.
+    `left_cases`: in which it stood before; what was noted there may speak of these two.
     """
 
     __tablename__ = "duplicate_pair"
@@ -52,6 +56,12 @@ class DuplicatePair(Table, table=True):
     model_id: str
     source: str
     found_at: datetime = moment()
+    asked_by: str | None = None
+    asked_by_name: str | None = None
+    asked_at: datetime | None = maybe_moment()
+    sealed_asking_note: bytes | None = None
+    overrides_distinct: bool | None = None
+    left_cases: list[str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
 
 class DuplicateCase(Table, table=True):
@@ -78,7 +88,10 @@ class DuplicateCase(Table, table=True):
 
 
 class Decision(Table, table=True):
-    """`version` is the case's before it; `round` says whether it was a first, second or arbitrating one."""
+    """`version` is the case's before it; `round` says whether it was a first, second or arbitrating one.
+
+    `reason` is one of the site's own codes; `bulk_id` names the `BulkReview` that it was part of.
+    """
 
     __tablename__ = "decision"
 
@@ -96,7 +109,22 @@ class Decision(Table, table=True):
     actor_name: str
     note_subject_id: str | None = Field(default=None, index=True)
     sealed_note: bytes | None = None
+    reason: str | None = None
+    bulk_id: str | None = Field(default=None, index=True)
     at: datetime = moment()
+
+
+class BulkReview(Table, table=True):
+    """Many cases decided by one request: `results` (ids and codes) is what it was answered, null while it is under way."""
+
+    __tablename__ = "bulk_review"
+
+    id: str = Field(primary_key=True)
+    gallery_id: str = Field(foreign_key="gallery.id")
+    actor: str
+    body_sha256: str
+    results: list[dict[str, Any]] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    created_at: datetime = moment()
 
 
 class DistinctPair(Table, table=True):

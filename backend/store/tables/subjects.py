@@ -46,6 +46,8 @@ class SampleState(StrEnum):
 
 
 class Sample(Table, table=True):
+    """`image_digest`: the same for the same stored picture, and says nothing of it (see `Keyring.image_digest`)."""
+
     __tablename__ = "sample"
 
     id: str = Field(primary_key=True)
@@ -55,6 +57,7 @@ class Sample(Table, table=True):
     state: str
     sealed_crop: bytes | None = None
     sealed_details: bytes
+    image_digest: str | None = None
     created_at: datetime = moment()
 
 
