@@ -14,6 +14,7 @@ from backend.batch import Batches, BatchRules
 from backend.body import BodyReader
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
+from backend.evidence import Evidence
 from backend.export import Exports
 from backend.faces.cores import usable_cores
 from backend.faces.engine import ModelCard
@@ -42,6 +43,7 @@ from backend.store.audit import Audit
 from backend.store.audit_chain import Sealer, unsealed
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
+from backend.store.due import DueTimes
 from backend.store.job_leases import new_holder
 from backend.store.key_file import KeyFileWatch
 from backend.store.keyring import Keyring, KeyringError
@@ -87,6 +89,7 @@ class Parts:
     batches: Batches
     subjects: Subjects
     exports: Exports
+    due: DueTimes
     adjudication: Adjudication
     scans: Scans
     keys: Keys
@@ -143,6 +146,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
+        due = due_times(settings)
         retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         yield Parts(
@@ -173,14 +177,21 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             ),
             subjects=Subjects(store, card.metric),
             exports=Exports(store),
-            adjudication=Adjudication(store, lease_s=settings.case_lease_s, second_review=settings.second_review),
+            due=due,
+            adjudication=Adjudication(
+                store,
+                Evidence(store, card, thresholds),
+                lease_s=settings.case_lease_s,
+                second_review=settings.second_review,
+                due=due,
+            ),
             scans=scans,
             keys=keys,
             audit=Audit(store),
             jobs=(
                 Job("key file", KEY_FILE_LOOK_S, KeyFileWatch(store, settings.master_key_file).look),
                 Job("sweep", SWEEP_EVERY_S, where_schema_fits(store, enrolments.sweep)),
-                Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics)),
+                Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics, due)),
                 Job("retention", RETENTION_EVERY_S, where_schema_fits(store, partial(_retain, retention, metrics))),
                 *_snapshot_jobs(settings, store, snapshots, replica),
                 Job("scan", SCAN_LOOK_S, scan_job.work),
@@ -214,10 +225,26 @@ def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
     metrics.audit(*unsealed(store))
 
 
-def _count(store: Store, scans: Scans, metrics: Metrics) -> None:
-    metrics.cases({str(state): count for state, count in stats(store).cases.items()})
+def _count(store: Store, scans: Scans, metrics: Metrics, due: DueTimes) -> None:
+    numbers, oldest = stats(store, due), 0.0
+    if numbers.oldest_waiting_case_at is not None:
+        with store.read() as session:
+            oldest = max(0.0, (store.now(session) - numbers.oldest_waiting_case_at).total_seconds())
+    metrics.cases({str(state): count for state, count in numbers.cases.items()})
+    metrics.queue(
+        overdue=numbers.overdue or 0,
+        oldest_s=oldest,
+        opened=numbers.opened_last_hour or 0,
+        resolved=numbers.resolved_last_hour or 0,
+    )
     metrics.scan(*scans.progress())
     metrics.enrolments(*pending_enrolments(store))
+
+
+def due_times(settings: Settings) -> DueTimes:
+    return DueTimes(
+        certain=timedelta(hours=settings.review_due_certain_hours), review=timedelta(hours=settings.review_due_review_hours)
+    )
 
 
 def _periods(settings: Settings) -> Periods:

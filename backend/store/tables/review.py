@@ -25,6 +25,7 @@ class DuplicatePair(Table, table=True):
     """Unordered (`a_subject_id <= b_subject_id`), on the records that were compared, with what was in force then.
 
     `held_sample_id` is empty, but for a sample that does not match its own subject: there a and b are the same subject.
+    `margin`: see `pairs.Margin`; null where it is of other samples, was never looked at, or an older program wrote the row.
     """
 
     __tablename__ = "duplicate_pair"
@@ -51,11 +52,16 @@ class DuplicatePair(Table, table=True):
     calibration_id: str | None = None
     model_id: str
     source: str
+    margin: float | None = None
+    margin_at_least: bool | None = None
     found_at: datetime = moment()
 
 
 class DuplicateCase(Table, table=True):
-    """A cluster of subjects. "Claimed" is not stored: it is an open case with a lease that runs, so an expiry needs no writer."""
+    """A cluster of subjects. "Claimed" is not stored: it is an open case with a lease that runs, so an expiry needs no writer.
+
+    `opened_at`: since when it waits, the last time that it was opened; null where an older program opened it: `created_at`.
+    """
 
     __tablename__ = "duplicate_case"
     __table_args__ = (Index("ix_duplicate_case_queue", "gallery_id", "state", "priority", "id"),)
@@ -73,6 +79,7 @@ class DuplicateCase(Table, table=True):
     lease_until: datetime | None = maybe_moment()
     joined_into: str | None = Field(default=None, foreign_key="duplicate_case.id", index=True)
     closed_reason: str | None = None
+    opened_at: datetime | None = maybe_moment()
     created_at: datetime = moment()
     changed_at: datetime = moment()
 
