@@ -21,7 +21,7 @@ from backend.wire import CaseState
 Band = Literal["review", "certain"]
 
 since_when: ColumnElement[datetime] = func.coalesce(DuplicateCase.opened_at, DuplicateCase.created_at)
-WAITING: ColumnElement[bool] = col(DuplicateCase.state) != CaseState.resolved
+WAITING: ColumnElement[bool] = col(DuplicateCase.state).in_([CaseState.open, CaseState.second_review, CaseState.arbitration])
 _CERTAIN = (
     select(DuplicatePair.id)
     .where(DuplicatePair.case_id == DuplicateCase.id, DuplicatePair.state == PairState.open, DuplicatePair.band == "certain")

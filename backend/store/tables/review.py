@@ -64,7 +64,10 @@ class DuplicateCase(Table, table=True):
     """
 
     __tablename__ = "duplicate_case"
-    __table_args__ = (Index("ix_duplicate_case_queue", "gallery_id", "state", "priority", "id"),)
+    __table_args__ = (
+        Index("ix_duplicate_case_queue", "gallery_id", "state", "priority", "id"),
+        Index("ix_duplicate_case_changed", "gallery_id", "changed_at"),
+    )
 
     id: str = Field(primary_key=True)
     gallery_id: str = Field(foreign_key="gallery.id")

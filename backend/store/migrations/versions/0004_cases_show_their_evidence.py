@@ -19,3 +19,4 @@ def upgrade() -> None:
     op.add_column("duplicate_pair", sa.Column("margin", sa.Float(), nullable=True))
     op.add_column("duplicate_pair", sa.Column("margin_at_least", sa.Boolean(), nullable=True))
     op.add_column("duplicate_case", sa.Column("opened_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index("ix_duplicate_case_changed", "duplicate_case", ["gallery_id", "changed_at"], unique=False)
