@@ -152,14 +152,14 @@ def test_by_due_time_pages_neither_skip_nor_repeat_across_bands(node: Node, peop
     expected = [review[2], *sorted([review[0], review[1], *certain])]
     for limit in (1, 2, 3, 10):
         found, cursor = [], None
-        while True:
+        for _ in range(7):
             page = node.adjudication.list(order="due", limit=limit, cursor=cursor)
             assert page.total == 5
             found += ids(page)
             cursor = page.next
             if cursor is None:
                 break
-        assert found == expected, limit
+        assert (found, cursor) == (expected, None), limit
     due = [case.due_at for case in node.adjudication.list(order="due").items if case.due_at is not None]
     assert len(due) == 5
     assert due == sorted(due)

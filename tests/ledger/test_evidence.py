@@ -110,6 +110,18 @@ def test_a_scan_writes_margins_down_to_its_own_threshold(node: Node, people: Peo
     assert found[frozenset((four, five))] == (0.1, True)
 
 
+def test_a_scan_too_takes_the_records_of_one_person_together(node: Node, people: People) -> None:
+    a, b, rest = people.strangers(3)
+    older = node.enrol(a).subject_id
+    merged = node.enrol(mixed((0.8, a), rest=b)).subject_id
+    node.decide(the_case(node).id, Verdict.same, older)
+    newcomer = node.enrol(mixed((0.55, a), (0.1, b), rest=rest)).subject_id  # 0.8·0.55 + 0.6·0.1 = 0.5 with the other record
+    run(node, threshold=0.4)
+    (waiting,) = node.cases(wire.CaseState.open)
+    found = margins(node.open_case(waiting.id))
+    assert found == {frozenset((older, newcomer)): (0.15, True), frozenset((merged, newcomer)): (0.1, True)}
+
+
 def test_a_pair_that_lost_its_best_picture_has_no_margin_and_no_quality_of_it(node: Node, people: People) -> None:
     a, b, rest = people.strangers(3)
     older = node.enrol(a, mixed((0.9, a), rest=b))
