@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Unpack
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from backend import wire
 from backend.cases import give_back, held_case, must_be_free, must_be_workable, the_case
 from backend.deciding import Deciding, Ruling
 from backend.errors import Forbidden, NothingToReview, VersionConflict
+from backend.evidence import Evidence
 from backend.review_codes import ALL_CODES, Codes
 from backend.review_policy import SecondReview, decisions_are_hidden
 from backend.store import verdicts
@@ -19,8 +23,9 @@ from backend.store.caller import Caller
 from backend.store.case_view import summaries, view
 from backend.store.database import Store
 from backend.store.decisions import standing, was_undone
+from backend.store.due import DUE_TIMES, WAITING, DueTimes, first_due
 from backend.store.paging import decode_cursor, encode_cursor, total_of
-from backend.store.queue import PRESSING_FIRST, UNDER_REVIEW, after, free, in_state, open_to
+from backend.store.queue import PRESSING_FIRST, UNDER_REVIEW, Filters, Order, after, due_cursor, free, narrowed, open_to
 from backend.store.tables import DuplicateCase
 from backend.wire import CaseState, Verdict
 
@@ -28,15 +33,24 @@ HELD_AT_MOST = 2
 """One under review and one ahead; claiming a third gives back the one whose lease ends first."""
 
 
+Cases = SelectOfScalar[DuplicateCase]
+Found = tuple[Sequence[DuplicateCase], str | None]
+"""a page, and the cursor of the next"""
+
+
 class Adjudication:
     def __init__(
         self,
         store: Store,
+        evidence: Evidence,
+        *,
         lease_s: float = 180.0,
         second_review: SecondReview = SecondReview.none,
         codes: Codes = ALL_CODES,
+        due: DueTimes = DUE_TIMES,
     ) -> None:
         self._store = store
+        self._evidence, self._due = evidence, due
         self._lease = timedelta(seconds=lease_s)
         self._audit = Audit(store)
         self._codes = codes
@@ -45,30 +59,36 @@ class Adjudication:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def list(
-        self,
-        *,
-        state: wire.CaseState | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-        min_score: float | None = None,
+        self, *, cursor: str | None = None, limit: int = 50, order: Order = "priority", **filters: Unpack[Filters]
     ) -> wire.Page[wire.CaseSummary]:
-        """The most pressing first; all states where none is asked for."""
+        """The most pressing first; by `due` the longest overdue first, and no resolved ones. A cursor is of one order."""
         with self._store.read() as session:
-            rows = select(DuplicateCase).where(*self._here(), *in_state(state, self._store.now(session)))
-            if min_score is not None:
-                rows = rows.where(col(DuplicateCase.score) >= min_score)
+            asked = narrowed(filters, due=self._due, now=self._store.now(session))
+            rows = select(DuplicateCase).where(*self._here(), *asked)
+            rows = rows.where(WAITING) if order == "due" else rows
             total, total_is = total_of(session, rows)
-            if cursor is not None:
-                rows = rows.where(after(*decode_cursor(cursor, float, str)))
-            found = session.exec(rows.order_by(*PRESSING_FIRST).limit(limit + 1)).all()
-            page = found[:limit]
-            following = encode_cursor(page[-1].priority, page[-1].id) if len(found) > limit else None
-            return wire.Page(items=summaries(self._store, session, page), next=following, total=total, total_is=total_is)
+            find = self._due_first if order == "due" else self._pressing_first
+            page, following = find(session, rows, cursor, limit)
+            items = summaries(self._store, session, page, due=self._due)
+            return wire.Page(items=items, next=following, total=total, total_is=total_is)
 
     def read(self, case_id: str, caller: Caller) -> wire.Case:
-        """Raises CaseNotFound, and CaseJoined with the id of the case that lives on."""
+        """With the score of every two members. Raises CaseNotFound, and CaseJoined with the id of the case that lives on."""
         with self._store.read() as session:
-            return self._view(session, the_case(self._store, session, case_id))
+            return self._evidence.with_matrix(session, self._view(session, the_case(self._store, session, case_id)))
+
+    def _pressing_first(self, session: Session, rows: Cases, cursor: str | None, limit: int) -> Found:
+        if cursor is not None:
+            rows = rows.where(after(*decode_cursor(cursor, float, str)))
+        found = session.exec(rows.order_by(*PRESSING_FIRST).limit(limit + 1)).all()
+        page = found[:limit]
+        return page, encode_cursor(page[-1].priority, page[-1].id) if len(found) > limit else None
+
+    def _due_first(self, session: Session, rows: Cases, cursor: str | None, limit: int) -> Found:
+        last = None if cursor is None else due_cursor(cursor)
+        found = first_due(session, rows, self._due, after=last, limit=limit + 1)
+        page = [case for _, case in found[:limit]]
+        return page, encode_cursor(found[limit - 1][0].isoformat(), page[-1].id) if len(found) > limit else None
 
     # --- claims ---------------------------------------------------------------------------------------------------
 
@@ -197,4 +217,5 @@ class Adjudication:
         return col(DuplicateCase.gallery_id) == self._store.gallery_id, col(DuplicateCase.joined_into).is_(None)
 
     def _view(self, session: Session, case: DuplicateCase) -> wire.Case:
-        return view(self._store, session, case, hide_unapplied=decisions_are_hidden(CaseState(case.state)))
+        hidden = decisions_are_hidden(CaseState(case.state))
+        return self._evidence.weighed(session, view(self._store, session, case, due=self._due, hide_unapplied=hidden))

@@ -238,8 +238,15 @@ class BackendClient:
         cursor: str | None = None,
         limit: int = 50,
         min_score: float | None = None,
+        source: Literal["enrolment", "scan"] | None = None,
+        band: Literal["review", "certain"] | None = None,
+        assignee: str | None = None,
+        overdue: bool | None = None,
+        order: Literal["priority", "due"] | None = None,
     ) -> wire.Page[wire.CaseSummary]:
+        """The most pressing first, or what is due first. `assignee`: the id of who holds a case. A cursor is of one order."""
         asked = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score}
+        asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "order": order}
         return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
 
     def case(self, case_id: str) -> wire.Case:

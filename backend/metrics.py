@@ -46,6 +46,13 @@ class Metrics:
         self._synthetic = self._counter("synthetic_requests", "Marked demo requests answered.", "route", "status")
         self._decisions = self._counter("face_auth_decisions", "Decisions by operation.", "operation", "decision")
         self._cases = self._gauge("face_auth_cases", "Review cases by state, at most 15 s old.", "state")
+        self._overdue = self._gauge("face_auth_cases_overdue", "Review cases that wait for longer than they should.")
+        self._oldest_case = self._gauge(
+            "face_auth_cases_oldest_age_seconds", "Age of the review case that waits longest, counted from its opening; 0: none."
+        )
+        self._case_rate = self._gauge(
+            "face_auth_cases_last_hour", "Review cases opened and resolved within the last hour: rates per hour.", "change"
+        )
         self._scanned = self._gauge("face_auth_scan_templates", "Templates of the scan under way, at most 15 s old.", "state")
         self._pending = self._gauge("face_auth_enrolments_pending", "Enrolments begun and not decided, at most 15 s old.")
         self._pending_age = self._gauge(
@@ -78,6 +85,13 @@ class Metrics:
     def cases(self, counts: Mapping[str, int]) -> None:
         for state, count in counts.items():
             self._cases.labels(state).set(count)
+
+    def queue(self, *, overdue: int, oldest_s: float, opened: int, resolved: int) -> None:
+        """`opened`, `resolved`: within the last hour. Of the whole ledger, like `cases`: every replica says the same."""
+        self._overdue.set(overdue)
+        self._oldest_case.set(oldest_s)
+        self._case_rate.labels("opened").set(opened)
+        self._case_rate.labels("resolved").set(resolved)
 
     def scan(self, done: int, total: int) -> None:
         self._scanned.labels("done").set(done)

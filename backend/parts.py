@@ -15,6 +15,7 @@ from backend.body import BodyReader
 from backend.bulk import BulkReviews
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
+from backend.evidence import Evidence
 from backend.export import Exports
 from backend.faces.cores import usable_cores
 from backend.faces.engine import ModelCard
@@ -44,6 +45,7 @@ from backend.store.audit import Audit
 from backend.store.audit_chain import Sealer, unsealed
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
+from backend.store.due import DueTimes
 from backend.store.job_leases import new_holder
 from backend.store.key_file import KeyFileWatch
 from backend.store.keyring import Keyring, KeyringError
@@ -90,6 +92,7 @@ class Parts:
     batches: Batches
     subjects: Subjects
     exports: Exports
+    due: DueTimes
     adjudication: Adjudication
     together: Together
     bulk: BulkReviews
@@ -150,6 +153,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
         codes = _codes(settings)
+        due = due_times(settings)
         retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         yield Parts(
@@ -180,7 +184,15 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             ),
             subjects=Subjects(store, card.metric),
             exports=Exports(store),
-            adjudication=Adjudication(store, lease_s=settings.case_lease_s, second_review=settings.second_review, codes=codes),
+            due=due,
+            adjudication=Adjudication(
+                store,
+                Evidence(store, card, thresholds),
+                lease_s=settings.case_lease_s,
+                second_review=settings.second_review,
+                codes=codes,
+                due=due,
+            ),
             together=Together(store, card, thresholds),
             bulk=BulkReviews(store, second_review=settings.second_review, codes=codes),
             codes=codes,
@@ -190,7 +202,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             jobs=(
                 Job("key file", KEY_FILE_LOOK_S, KeyFileWatch(store, settings.master_key_file).look),
                 Job("sweep", SWEEP_EVERY_S, where_schema_fits(store, enrolments.sweep)),
-                Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics)),
+                Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics, due)),
                 Job("retention", RETENTION_EVERY_S, where_schema_fits(store, partial(_retain, retention, metrics))),
                 *_snapshot_jobs(settings, store, snapshots, replica),
                 Job("scan", SCAN_LOOK_S, scan_job.work),
@@ -224,10 +236,26 @@ def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
     metrics.audit(*unsealed(store))
 
 
-def _count(store: Store, scans: Scans, metrics: Metrics) -> None:
-    metrics.cases({str(state): count for state, count in stats(store).cases.items()})
+def _count(store: Store, scans: Scans, metrics: Metrics, due: DueTimes) -> None:
+    numbers, oldest = stats(store, due), 0.0
+    if numbers.oldest_waiting_case_at is not None:
+        with store.read() as session:
+            oldest = max(0.0, (store.now(session) - numbers.oldest_waiting_case_at).total_seconds())
+    metrics.cases({str(state): count for state, count in numbers.cases.items()})
+    metrics.queue(
+        overdue=numbers.overdue or 0,
+        oldest_s=oldest,
+        opened=numbers.opened_last_hour or 0,
+        resolved=numbers.resolved_last_hour or 0,
+    )
     metrics.scan(*scans.progress())
     metrics.enrolments(*pending_enrolments(store))
+
+
+def due_times(settings: Settings) -> DueTimes:
+    return DueTimes(
+        certain=timedelta(hours=settings.review_due_certain_hours), review=timedelta(hours=settings.review_due_review_hours)
+    )
 
 
 def _periods(settings: Settings) -> Periods:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from backend.gallery.candidates import MARGIN
 from backend.gallery.replica import Replica
 from backend.store import templates
 from backend.store.database import Store
-from backend.store.pairs import FoundPair, band_of
+from backend.store.forest import roots
+from backend.store.pairs import FoundPair, band_of, margin_of
 from backend.store.templates import StoredTemplate
 
 MOST_PAIRS = 20_000
@@ -33,6 +34,23 @@ class Asked:
     certain: float
 
 
+@dataclass
+class _Seen:
+    """The best two samples of every two records (ordered), and what each record of the block came near to."""
+
+    best: dict[tuple[str, str], FoundPair] = field(default_factory=dict)
+    newer: dict[tuple[str, str], str] = field(default_factory=dict)
+    """whose sample is the newer one of the best two"""
+    reach: dict[str, dict[str, float]] = field(default_factory=dict)
+    """record of the block → older record → best score"""
+
+    def add(self, newer: str, older: str, pair: FoundPair) -> None:
+        near = self.reach.setdefault(newer, {})
+        near[older] = max(pair.score, near.get(older, pair.score))
+        if (known := self.best.get(pair.subject_ids)) is None or pair.score > known.score:
+            self.best[pair.subject_ids], self.newer[pair.subject_ids] = pair, newer
+
+
 class BlockSearch:
     def __init__(self, store: Store, replica: Replica, metric: Metric) -> None:
         self._store, self._replica, self._metric = store, replica, metric
@@ -48,11 +66,11 @@ class BlockSearch:
         if not new:
             return []
         queries, ids = np.stack([one.vector for one in new]), np.array([one.seq for one in new], dtype=np.int64)
-        best: dict[tuple[str, str], FoundPair] = {}
+        seen = _Seen()
         for hits in self._replica.block_within(queries, ids, asked.threshold - MARGIN):
-            self._judge(new, hits.rows, hits.ids, asked, best)
+            self._judge(new, hits.rows, hits.ids, asked, seen)
             between()
-        return list(best.values())
+        return self._with_margins(seen, asked.threshold)
 
     def _judge(
         self,
@@ -60,7 +78,7 @@ class BlockSearch:
         rows: NDArray[np.int64],
         seqs: NDArray[np.int64],
         asked: Asked,
-        best: dict[tuple[str, str], FoundPair],
+        seen: _Seen,
     ) -> None:
         for row, old, score in self._scored(new, *self._of_others(new, rows, seqs)):
             if score < asked.threshold:
@@ -69,10 +87,25 @@ class BlockSearch:
             pair = FoundPair(
                 (one.subject_id, old.subject_id), (one.sample_id, old.sample_id), score, band_of(score, asked.certain)
             ).ordered()
-            if (known := best.get(pair.subject_ids)) is None or pair.score > known.score:
-                best[pair.subject_ids] = pair
-            if len(best) > MOST_PAIRS:
+            seen.add(one.subject_id, old.subject_id, pair)
+            if len(seen.best) > MOST_PAIRS:
                 raise TooManyPairs()
+
+    def _with_margins(self, seen: _Seen, threshold: float) -> list[FoundPair]:
+        """To the next person by who is one person now; a merge or its undo before the pairs are written changes no margin."""
+        with self._store.read() as session:
+            root = roots(session, {record for pair in seen.best for record in pair})
+        found = []
+        for records, pair in seen.best.items():
+            newer = seen.newer[records]
+            older = records[0] if records[1] == newer else records[1]
+            own, reach = root.get(newer), dict[str, float]()
+            for record, score in seen.reach[newer].items():
+                person = root.get(record, record)
+                if person != own:
+                    reach[person] = max(score, reach.get(person, score))
+            found.append(replace(pair, margin=margin_of(pair.score, root.get(older, older), reach, threshold=threshold)))
+        return found
 
     def _of_others(
         self, new: Sequence[StoredTemplate], rows: NDArray[np.int64], seqs: NDArray[np.int64]

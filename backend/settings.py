@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     review_note_required: Annotated[tuple[Verdict, ...], NoDecode] = Field(
         (), description="Verdicts that need a note or a reason, comma-separated."
     )
+    review_due_certain_hours: float = Field(
+        24.0, gt=0, le=8760, description="Hours after which a case of the certain band is overdue."
+    )
+    review_due_review_hours: float = Field(
+        72.0, gt=0, le=8760, description="Hours after which a case of the review band is overdue."
+    )
     gallery_poll_s: float = Field(0.5, gt=0, le=1, description="How often the gallery follows the log.")
     gallery_max_lag_s: float = Field(10.0, gt=0, description="Lag beyond which /ready fails.")
 

@@ -314,8 +314,22 @@ class CaseSide(Answer):
     sample_id: str
 
 
+class DistributionPlace(Answer):
+    """Where a score lies among comparisons that were counted once, on photographs whose people are known."""
+
+    share: float = Field(description="Of those comparisons, 0 to 1.")
+    bound: Literal["measured", "at_most", "at_least"] = Field(
+        description="`at_most`, `at_least`: so few were counted that nothing smaller (or larger) than `share` is claimed."
+    )
+    trials: int | None = Field(description="How many were counted; null where only their rates are known.")
+    source: str = Field(description="On what they were counted.")
+
+
 class CasePair(Answer):
-    """The evidence for one pair, with what was in force when it was found."""
+    """The evidence for one pair: what was in force when it was found, and where it stands today.
+
+    What is said of today is null where this service compares by another model than the pair's.
+    """
 
     a: CaseSide
     b: CaseSide
@@ -323,9 +337,63 @@ class CasePair(Answer):
     threshold: float
     band: Literal["review", "certain"]
     gallery_size: int
-    expected_fpir: float | None = None
+    expected_fpir: float | None = Field(None, description="At `threshold` and `gallery_size`: chance of any false candidate.")
+    calibration_id: str | None = Field(None, description="By which `expected_fpir` was computed; null where there was none.")
     model_id: str
     found_at: AwareDatetime
+    margin: float | None = Field(
+        None,
+        description="How far the score lies above the best one of the same newcomer (the later record) with any other person"
+        " who was found in the same search; below 0 where somebody else scored higher. Null for a picture that does not match"
+        " its own person, and where it is not known: the pair is of an older release, or its best pictures were erased since.",
+    )
+    margin_at_least: bool | None = Field(
+        None,
+        description="True: nobody else reached the threshold of the search, which sees nothing below it, so `margin` is the"
+        " distance to that threshold and the real one is larger or equal. Null where `margin` is.",
+    )
+    quality_a: Quality | None = Field(None, description="Of the picture of `a`; null where it was erased or refused.")
+    quality_b: Quality | None = Field(None, description="Of the picture of `b`; null where it was erased or refused.")
+    threshold_now: float | None = Field(
+        None,
+        description="The review threshold in force; for a picture that does not match its own person the verification"
+        " threshold, below which it is held.",
+    )
+    still_flagged: bool | None = Field(None, description="Whether it would be flagged today, by `threshold_now`.")
+    gallery_size_now: int | None = Field(None, description="Active templates today.")
+    expected_fpir_now: float | None = Field(
+        None,
+        description="As `expected_fpir`, at `threshold_now` and `gallery_size_now`; null also without a calibration, and for a"
+        " picture that does not match its own person.",
+    )
+    expected_fpir_at_score: float | None = Field(
+        None,
+        description="Chance that any of today's templates reaches this score and is of another person; no more than that where"
+        " the bound of `impostor_above` is `at_most`. Null as `expected_fpir_now`, and below the calibration's first score.",
+    )
+    expected_fmr: float | None = Field(
+        None, description="Chance that two different people reach this score; null also where no calibration says."
+    )
+    impostor_above: DistributionPlace | None = Field(
+        None, description="Pairs of different people that reach this score; null also where no calibration says."
+    )
+    genuine_below: DistributionPlace | None = Field(
+        None, description="Pairs of one person that score lower; null also where none were counted for this model."
+    )
+
+
+class MatrixEntry(Answer):
+    """Two members of a case. `score` is of the pair that was flagged, else of the best two active templates of today."""
+
+    a: str
+    b: str
+    score: float | None = Field(description="Null where nothing of one of them can be compared by today's model.")
+    flagged: bool = Field(description="Whether `pairs` has these two.")
+    relation: Literal["pair", "below", "above", "distinct", "merged", "unknown"] = Field(
+        description="What is known of them, the first that holds: `merged` (one person by a decision), `distinct` (decided to"
+        " be different people), `pair` (flagged), `below` the review threshold in force, `above` it and never flagged,"
+        " `unknown` (no score)."
+    )
 
 
 class AskedPair(Answer):
@@ -366,11 +434,23 @@ class Case(Answer):
     score: float = Field(description="The highest score of its pairs.")
     source: CaseSource
     created_at: AwareDatetime
+    band: Literal["review", "certain"] | None = Field(None, description="Of its best pair; null from an older release.")
+    due_at: AwareDatetime | None = Field(
+        None, description="Counted from when it was opened, or opened again, by band. Null once it is resolved."
+    )
+    overdue: bool | None = Field(None, description="Null from an older release.")
     lease: Lease | None = None
     subjects: list[Subject]
     pairs: list[CasePair]
     asked: list[AskedPair] = []
     decisions: list[DecisionRecord] = []
+    matrix: list[MatrixEntry] | None = Field(
+        None,
+        description="Every two members, flagged or not; given by `GET /v1/duplicates/{case_id}` alone, else null.",
+    )
+    matrix_left_out: int | None = Field(
+        None, description="Members without entries: the matrix is of those in the best pairs, 12 at most. Null without a matrix."
+    )
 
 
 class CaseSummary(Answer):
@@ -381,6 +461,11 @@ class CaseSummary(Answer):
     score: float
     source: CaseSource
     created_at: AwareDatetime
+    band: Literal["review", "certain"] | None = Field(None, description="Of its best pair; null from an older release.")
+    due_at: AwareDatetime | None = Field(
+        None, description="Counted from when it was opened, or opened again, by band. Null once it is resolved."
+    )
+    overdue: bool | None = Field(None, description="Null from an older release.")
     lease: Lease | None = None
     subject_ids: list[str]
 
@@ -625,6 +710,12 @@ class Stats(Answer):
     cases: dict[CaseState, int]
     oldest_open_case_at: datetime | None
     decisions: int
+    overdue: int | None = Field(None, description="Cases that wait for longer than they should; null from an older release.")
+    oldest_waiting_case_at: AwareDatetime | None = Field(
+        None, description="When the oldest case that is not resolved was opened, or opened again; null where none waits."
+    )
+    opened_last_hour: int | None = Field(None, description="Cases, those opened again too; null from an older release.")
+    resolved_last_hour: int | None = Field(None, description="Cases; null from an older release.")
 
 
 class Scope(StrEnum):

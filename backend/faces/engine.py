@@ -54,6 +54,16 @@ class CalibrationPoint:
 
 
 @dataclass(frozen=True)
+class GenuineCurve:
+    """How many comparisons of one person with himself score lower than each of some scores."""
+
+    below: Sequence[tuple[float, int]]
+    """(score, how many of `trials` score lower), ascending"""
+    trials: int
+    source: str
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Score → FMR, with its support: below `supported_fmr` nothing is claimed."""
 
@@ -61,6 +71,10 @@ class Calibration:
     points: Sequence[CalibrationPoint]
     supported_fmr: float
     source: str
+    trials: int | None = None
+    """comparisons of different people that were counted; None where only their rates are known"""
+    genuine: GenuineCurve | None = None
+    """None where no pairs of one person were counted"""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def evaluate(
         except FaceAuthError as error:
             failures.append(Failure(photograph.path, error.code()))
         each()
-    genuine, impostor = _compared(engine, vectors, people)
+    genuine, impostor = compared(engine, vectors, people)
     return Evaluation(
         images=len(photographs),
         subjects=len({photograph.subject for photograph in photographs}),
@@ -113,8 +113,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in PHOTOGRAPHS)
 
 
-def _compared(engine: Engine, vectors: list[Vector], people: list[str]) -> tuple[Vector, Vector]:
-    """Scores of all genuine and of all impostor pairs."""
+def compared(engine: Engine, vectors: list[Vector], people: list[str]) -> tuple[Vector, Vector]:
+    """Scores of all genuine and of all impostor pairs; `people`: whom each vector is of."""
     if len(vectors) < 2:
         return np.empty(0, np.float32), np.empty(0, np.float32)
     matrix, names = np.stack(vectors), np.array(people)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
@@ -22,6 +22,7 @@ from backend.routes.deps import (
     TogetherBody,
     UndoBody,
 )
+from backend.store.queue import Filters
 from backend.store.review_numbers import review_numbers
 
 router = APIRouter(prefix="/v1/duplicates", tags=["duplicates"])
@@ -36,9 +37,24 @@ async def list_cases(
     cursor: Cursor = None,
     limit: Limit = 50,
     min_score: float | None = None,
+    source: Literal["enrolment", "scan"] | None = None,
+    band: Annotated[Literal["review", "certain"] | None, Query(description="Of the case's best pair.")] = None,
+    assignee: Annotated[str | None, Query(max_length=200, description="Id of who holds the case now.")] = None,
+    overdue: Annotated[bool | None, Query(description="True: past their due time; false: all others.")] = None,
+    order: Annotated[
+        Literal["priority", "due"], Query(description="`due`: the longest overdue first, without resolved ones.")
+    ] = "priority",
 ) -> wire.Page[wire.CaseSummary]:
     """The most pressing first."""
-    return await parts.threads.ledger(parts.adjudication.list, state=state, cursor=cursor, limit=limit, min_score=min_score)
+    asked: Filters = {
+        "state": state,
+        "min_score": min_score,
+        "source": source,
+        "band": band,
+        "assignee": assignee,
+        "overdue": overdue,
+    }
+    return await parts.threads.ledger(parts.adjudication.list, cursor=cursor, limit=limit, order=order, **asked)
 
 
 @router.post(
@@ -77,7 +93,7 @@ async def read_review_numbers(
 
 @router.get("/{case_id}", response_model=wire.Case, responses=refuses(404))
 async def read_case(case_id: str, caller: MayReadCases, parts: TheParts) -> wire.Case:
-    """One case with its subjects and the evidence for each pair."""
+    """One case with its subjects, the evidence for each pair, and how alike every two members are."""
     return await parts.threads.ledger(parts.adjudication.read, case_id, caller)
 
 

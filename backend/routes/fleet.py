@@ -38,7 +38,7 @@ async def drain(caller: MayDrain, parts: TheParts) -> wire.Self:
 
 @router.get("/stats", response_model=wire.Stats, responses=refuses())
 async def read_stats(caller: MayWatch, parts: TheParts) -> wire.Stats:
-    return await parts.threads.ledger(stats, parts.store)
+    return await parts.threads.ledger(stats, parts.store, parts.due)
 
 
 def _self(parts: Parts) -> wire.Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ from sqlmodel import Session, col, select
 
 from backend import wire
 from backend.store.asked import asked_pairs
+from backend.store.due import DueTimes
 from backend.store.forest import chunks, roots
+from backend.store.pairs import band_of_case
 from backend.store.sealing import key_of
 from backend.store.subject_view import views_by_id
 from backend.store.tables import Decision, DuplicateCase, DuplicatePair, PairState, Subject
@@ -35,11 +37,14 @@ def records_of(pairs: Sequence[DuplicatePair]) -> list[str]:
     return sorted({subject for pair in pairs for subject in (pair.a_subject_id, pair.b_subject_id)})
 
 
-def view(store: Store, session: Session, case: DuplicateCase, *, hide_unapplied: bool) -> wire.Case:
+def view(store: Store, session: Session, case: DuplicateCase, *, due: DueTimes, hide_unapplied: bool) -> wire.Case:
     """`subjects` are the records that were compared and, where one was merged away, its survivor."""
     now = store.now(session)
     pairs = _pairs(session, [case.id])[case.id]
     root = roots(session, records_of(pairs))
+    subjects = views_by_id(store, session, {*root, *root.values()})
+    quality = {sample.id: sample.quality for subject in subjects for sample in subject.samples}
+    band = band_of_case(pairs)
     return wire.Case(
         id=case.id,
         state=shown_state(case, now),
@@ -48,15 +53,18 @@ def view(store: Store, session: Session, case: DuplicateCase, *, hide_unapplied:
         score=case.score,
         source=_source(case.source),
         created_at=case.created_at,
+        band=band,
+        due_at=(due_at := due.due_at(case, band)),
+        overdue=_is_past(due_at, now),
         lease=_lease(case, now),
-        subjects=views_by_id(store, session, {*root, *root.values()}),
-        pairs=[_pair(pair) for pair in pairs],
+        subjects=subjects,
+        pairs=[_pair(pair, quality) for pair in pairs],
         asked=asked_pairs(store, session, pairs),
         decisions=_decisions(store, session, case.id, hide_unapplied=hide_unapplied),
     )
 
 
-def summaries(store: Store, session: Session, cases: Sequence[DuplicateCase]) -> list[wire.CaseSummary]:
+def summaries(store: Store, session: Session, cases: Sequence[DuplicateCase], *, due: DueTimes) -> list[wire.CaseSummary]:
     now = store.now(session)
     pairs = _pairs(session, [case.id for case in cases])
     root = roots(session, records_of([pair for case in cases for pair in pairs[case.id]]))
@@ -69,6 +77,9 @@ def summaries(store: Store, session: Session, cases: Sequence[DuplicateCase]) ->
             score=case.score,
             source=_source(case.source),
             created_at=case.created_at,
+            band=(band := band_of_case(pairs[case.id])),
+            due_at=(due_at := due.due_at(case, band)),
+            overdue=_is_past(due_at, now),
             lease=_lease(case, now),
             subject_ids=sorted({s for record in records_of(pairs[case.id]) if record in root for s in (record, root[record])}),
         )
@@ -88,7 +99,11 @@ def _pairs(session: Session, case_ids: Sequence[str]) -> dict[str, list[Duplicat
     return found
 
 
-def _pair(pair: DuplicatePair) -> wire.CasePair:
+def _is_past(due_at: datetime | None, now: datetime) -> bool:
+    return due_at is not None and due_at <= now
+
+
+def _pair(pair: DuplicatePair, quality: Mapping[str, wire.Quality]) -> wire.CasePair:
     return wire.CasePair(
         a=wire.CaseSide(subject_id=pair.a_subject_id, sample_id=pair.a_sample_id),
         b=wire.CaseSide(subject_id=pair.b_subject_id, sample_id=pair.b_sample_id),
@@ -97,6 +112,11 @@ def _pair(pair: DuplicatePair) -> wire.CasePair:
         band="certain" if pair.band == "certain" else "review",
         gallery_size=pair.gallery_size,
         expected_fpir=pair.expected_fpir,
+        calibration_id=pair.calibration_id,
+        margin=pair.margin,
+        margin_at_least=pair.margin_at_least,
+        quality_a=quality.get(pair.a_sample_id),
+        quality_b=quality.get(pair.b_sample_id),
         model_id=pair.model_id,
         found_at=pair.found_at,
     )

@@ -116,7 +116,7 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
     _bump(session, case, at)
     pairs = open_pairs(session, case.id)
     if pairs:
-        case.state, case.closed_reason = CaseState.open, None
+        case.state, case.closed_reason, case.opened_at = CaseState.open, None, at
         session.flush()
     if pairs and case.kind == CaseKind.duplicate:
         touched = {case.id} | open_cases_of(session, case.gallery_id, ends(pairs))
@@ -135,6 +135,7 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
 def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> DuplicateCase:
     """The oldest takes the pairs of all and is open; the others point at it, their claims end."""
     oldest, *others = sorted(cases, key=lambda case: (case.created_at, case.id))
+    oldest.opened_at = min((waits_since(case) for case in cases if case.state != CaseState.resolved), default=at)
     if any(case.state == CaseState.arbitration for case in cases):
         oldest.state, oldest.closed_reason = CaseState.arbitration, None  # what waits for a supervisor goes on waiting
     elif any(case.state == CaseState.second_review for case in cases):
@@ -182,6 +183,11 @@ def resolve(session: Session, case: DuplicateCase, *, at: datetime, reason: str)
     _bump(session, case, at)
 
 
+def waits_since(case: DuplicateCase) -> datetime:
+    """When it was opened, the last time."""
+    return case.opened_at or case.created_at
+
+
 def refresh(session: Session, case: DuplicateCase) -> None:
     """Score and priority from the open pairs. A picture that may show somebody else is the more urgent the less it matches."""
     scores = [pair.score for pair in open_pairs(session, case.id)]
@@ -207,6 +213,7 @@ def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
     cut = []
     for part in parts[1:]:
         split = _new_case(session, case.gallery_id, CaseKind(case.kind), case.source, at)
+        split.opened_at = waits_since(case)
         cut.append(split.id)
         for pair in part:
             pair.case_id = split.id
@@ -258,6 +265,7 @@ def _new_case(session: Session, gallery_id: str, kind: CaseKind, source: str, at
         priority=0.0,
         score=0.0,
         source=source,
+        opened_at=at,
         created_at=at,
         changed_at=at,
     )

@@ -19,7 +19,7 @@ from backend.store import answers, clusters, distinct, gallery_log, scrubbing
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.forest import chunks, roots, trees
-from backend.store.pairs import Circumstances, FoundPair, band_of
+from backend.store.pairs import Circumstances, FoundPair, band_of, margin_of
 from backend.store.sealing import key_of, open_details, open_profile
 from backend.store.tables import (
     CalibrationRow,
@@ -99,6 +99,8 @@ class _Case:
     now: datetime
     circumstances: Circumstances
     roots: Mapping[str, str] = field(default_factory=dict)
+    reach: dict[str, float] = field(default_factory=dict)
+    """the best score with each other person (root) that reached the threshold, also with those known to differ"""
 
 
 def conclude(store: Store, session: Session, enrolment_id: str, findings: Findings) -> tuple[int, wire.Enrolment]:
@@ -160,7 +162,11 @@ def _standing(case: _Case, evidence: Sequence[Evidence]) -> list[tuple[Evidence,
         sample_state, subject_state = states.get(e.old_seq, (None, None))
         pending = SampleState.pending in (sample_state, subject_state)
         living = sample_state == SampleState.active and subject_state in (SubjectState.active, SubjectState.merged)
-        if (pending or living) and case.roots.get(e.old_subject_id, own) not in {own, *settled}:
+        root = case.roots.get(e.old_subject_id, own)
+        if not (pending or living) or root == own:
+            continue
+        case.reach[root] = max(e.score, case.reach.get(root, e.score))
+        if root not in settled:
             standing.append((e, pending))
     return standing
 
@@ -248,6 +254,7 @@ def _pairs(case: _Case, evidence: Sequence[Evidence]) -> list[FoundPair]:
             sample_ids=(e.new_sample_id, e.old_sample_id),
             score=e.score,
             band=band_of(e.score, case.enrolment.certain_threshold),
+            margin=margin_of(e.score, case.roots[e.old_subject_id], case.reach, threshold=case.enrolment.review_threshold),
         )
         for e in best.values()
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -40,6 +40,18 @@ class Circumstances:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """How far a score lies above the best of the same newcomer with any other person; negative where somebody scored higher.
+
+    Only what reaches the threshold of the search is seen. Where nobody else did, `value` is the distance to that threshold,
+    and the margin is `at_least` that.
+    """
+
+    value: float
+    at_least: bool
+
+
+@dataclass(frozen=True)
 class FoundPair:
     """Two records and the two samples of theirs that score best; in any order."""
 
@@ -47,11 +59,18 @@ class FoundPair:
     sample_ids: tuple[str, str]
     score: float
     band: Literal["review", "certain"]
+    margin: Margin | None = None
 
     def ordered(self) -> FoundPair:
         if self.subject_ids[0] <= self.subject_ids[1]:
             return self
-        return FoundPair(self.subject_ids[::-1], self.sample_ids[::-1], self.score, self.band)
+        return replace(self, subject_ids=self.subject_ids[::-1], sample_ids=self.sample_ids[::-1])
+
+
+def margin_of(score: float, person: str, reach: Mapping[str, float], *, threshold: float) -> Margin:
+    """`reach`: the best score of the newcomer with each person (root) that reached `threshold`, `person` among them."""
+    others = [best for root, best in reach.items() if root != person]
+    return Margin(score - max(others), at_least=False) if others else Margin(score - threshold, at_least=True)
 
 
 def band_of(score: float, certain_threshold: float) -> Literal["review", "certain"]:
@@ -117,5 +136,7 @@ def new_pair(
         calibration_id=circumstances.calibration_id,
         model_id=circumstances.model_id,
         source=circumstances.source,
+        margin=None if found.margin is None else found.margin.value,
+        margin_at_least=None if found.margin is None else found.margin.at_least,
         found_at=circumstances.at,
     )

@@ -3,22 +3,66 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal, TypedDict
 
 from sqlalchemy import ColumnElement
 from sqlmodel import and_, col, not_, or_, select
 
+from backend.errors import BadCursor
 from backend.store.caller import Caller
+from backend.store.due import Band, DueTimes, in_band, is_overdue
+from backend.store.paging import decode_cursor
 from backend.store.tables import Decision, DuplicateCase
 from backend.wire import CaseState
 
+Order = Literal["priority", "due"]
 UNDER_REVIEW = (CaseState.open, CaseState.second_review, CaseState.arbitration)
 """as they are stored; named where a case is looked for, so that the resolved ones, which are most, are not read"""
 PRESSING_FIRST = (col(DuplicateCase.priority).desc(), col(DuplicateCase.id))
 
 
+class Filters(TypedDict, total=False):
+    """Which cases are asked for; None, like what is not there, asks for nothing. `assignee`: who holds the case now."""
+
+    state: CaseState | None
+    min_score: float | None
+    source: Literal["enrolment", "scan"] | None
+    band: Band | None
+    assignee: str | None
+    overdue: bool | None
+
+
+def narrowed(filters: Filters, *, due: DueTimes, now: datetime) -> list[ColumnElement[bool]]:
+    """`filters` as SQL: all of it must hold."""
+    found = list(in_state(filters.get("state"), now))
+    if (least := filters.get("min_score")) is not None:
+        found.append(col(DuplicateCase.score) >= least)
+    if (source := filters.get("source")) is not None:
+        found.append(col(DuplicateCase.source) == source)
+    if (band := filters.get("band")) is not None:
+        found.append(in_band(band))
+    if (assignee := filters.get("assignee")) is not None:
+        found.append(and_(col(DuplicateCase.lease_holder) == assignee, not_(free(now))))
+    if (overdue := filters.get("overdue")) is not None:
+        found.append(is_overdue(due, now) if overdue else not_(is_overdue(due, now)))
+    return found
+
+
 def after(priority: float, case_id: str) -> ColumnElement[bool]:
     same = and_(col(DuplicateCase.priority) == priority, col(DuplicateCase.id) > case_id)
     return or_(col(DuplicateCase.priority) < priority, same)
+
+
+def due_cursor(cursor: str) -> tuple[datetime, str]:
+    """When the last case seen was due, and its id. Raises BadCursor."""
+    due_at, case_id = decode_cursor(cursor, str, str)
+    try:
+        found = datetime.fromisoformat(due_at)
+    except ValueError as error:
+        raise BadCursor() from error
+    if found.tzinfo is None:
+        raise BadCursor()
+    return found, case_id
 
 
 def free(now: datetime) -> ColumnElement[bool]:

@@ -84,6 +84,7 @@ def _judge_anew(store: Store, session: Session, sample: Sample, compare: Compare
             continue
         pair.a_sample_id, pair.b_sample_id = best.sample_ids
         pair.score = best.score
+        pair.margin = pair.margin_at_least = None  # it was of other samples
         pair.band = band_of(best.score, math.inf if enrolment is None else enrolment.certain_threshold)
     session.flush()
     return {pair.case_id for pair in pairs if pair.case_id is not None}

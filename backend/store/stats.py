@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, func, select
 
 from backend import wire
+from backend.store.due import DUE_TIMES, WAITING, DueTimes, is_overdue, since_when
 from backend.store.tables import Decision, DuplicateCase, Enrolment, EnrolmentState, Sample, SampleState, Subject
 
 if TYPE_CHECKING:
     from backend.store.database import Store
 
 
-def stats(store: Store) -> wire.Stats:
-    """Counts of what is in force: people (merged records count once), their samples, cases by state, decisions not undone."""
+RECENTLY = timedelta(hours=1)
+
+
+def stats(store: Store, due: DueTimes = DUE_TIMES) -> wire.Stats:
+    """Counts of what is in force: people (merged records count once), their samples, cases by state, decisions not undone.
+
+    Nothing of a decision that is still hidden is in any of the numbers, but that the case waits for another.
+    """
     with store.read() as session:
-        gallery = store.gallery_id
+        gallery, now = store.gallery_id, store.now(session)
+        here = (DuplicateCase.gallery_id == gallery, col(DuplicateCase.joined_into).is_(None))
+        counting = select(func.count()).select_from(DuplicateCase).where(*here)
+        recent = counting.where(DuplicateCase.changed_at > now - RECENTLY)  # by the index: few of all cases there ever were
         oldest = select(func.min(DuplicateCase.created_at)).where(
             DuplicateCase.gallery_id == gallery, DuplicateCase.state == wire.CaseState.open
         )
@@ -33,6 +44,10 @@ def stats(store: Store) -> wire.Stats:
             decisions=session.exec(
                 decisions.where(Decision.gallery_id == gallery, Decision.verdict != "undo", col(Decision.undone_by).is_(None))
             ).one(),
+            overdue=session.exec(counting.where(is_overdue(due, now))).one(),
+            oldest_waiting_case_at=session.exec(select(func.min(since_when)).where(*here, WAITING)).one(),
+            opened_last_hour=session.exec(recent.where(since_when > now - RECENTLY)).one(),
+            resolved_last_hour=session.exec(recent.where(DuplicateCase.state == wire.CaseState.resolved)).one(),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,14 +13,21 @@ from backend.faces.calibration import (
     GENERIC,
     OFFLINE,
     counted,
+    counted_genuine,
     expected_fmr,
     expected_fpir,
+    genuine_below,
+    impostor_above,
     profile_of,
     why_unknown,
 )
+from backend.faces.capture import capture
 from backend.faces.engine import Calibration, Engine
-from backend.faces.evaluation import upper_bound
+from backend.faces.evaluation import compared, photographs_in, upper_bound
+from backend.faces.load import load_engine
+from tests.faces.conftest import LIMITS
 
+GENUINE = counted_genuine({0.3: 0, 0.5: 2, 0.7: 40, 0.9: 98, 0.95: 100}, trials=100, source="made pairs")
 MADE = counted("made", {0.1: 1000, 0.2: 100, 0.3: 1, 0.4: 0}, trials=10_000, source="made")
 
 
@@ -75,6 +83,75 @@ def test_the_shipped_curves_fall_and_cover_their_thresholds(engine: Engine) -> N
     assert all(after <= before for before, after in itertools.pairwise(rates))
     for threshold in (card.verification_threshold, card.review_threshold, card.certain_threshold):
         assert (expected_fmr(card.calibration, threshold) or 1) < 0.005
+
+
+def test_a_score_has_its_place_among_different_people_with_what_the_trials_support() -> None:
+    measured, rare = impostor_above(MADE, 0.1), impostor_above(MADE, 0.99)
+    assert measured is not None
+    assert rare is not None
+    assert (measured.share, measured.bound, measured.trials, measured.source) == (pytest.approx(0.1), "measured", 10_000, "made")
+    assert (rare.share, rare.bound) == (pytest.approx(3e-4), "at_most")
+    assert impostor_above(MADE, 0.05) is None
+    assert impostor_above(None, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("score", "share", "bound"),
+    [
+        (-1, 0.03, "at_most"),
+        (0.3, 0.03, "at_most"),
+        (0.5, 0.03, "at_most"),
+        (0.6, 0.21, "measured"),
+        (0.7, 0.40, "measured"),
+        (0.8, 0.69, "measured"),
+        (0.95, 0.97, "at_least"),
+        (1.0, 0.97, "at_least"),
+    ],
+)
+def test_a_score_has_its_place_among_pairs_of_one_person(score: float, share: float, bound: str) -> None:
+    place = genuine_below(counted("made", {0.1: 9}, trials=100, source="made", genuine=GENUINE), score)
+    assert place is not None
+    assert (place.share, place.bound, place.trials, place.source) == (pytest.approx(share), bound, 100, "made pairs")
+
+
+def test_where_no_pairs_of_one_person_were_counted_a_score_has_no_place_among_them() -> None:
+    assert genuine_below(MADE, 0.5) is None
+    assert genuine_below(None, 0.5) is None
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_no_fewer_pairs_of_one_person_are_below_a_higher_score(one: float, other: float) -> None:
+    low, high = (genuine_below(OFFLINE, score) for score in sorted([one, other]))
+    assert low is not None
+    assert high is not None
+    assert low.share <= high.share
+
+
+@pytest.mark.parametrize(
+    "pack",
+    ["offline", pytest.param("test_mbf", marks=pytest.mark.weights), pytest.param("test_mfn128", marks=pytest.mark.weights)],
+)
+def test_the_shipped_curves_are_what_the_test_photographs_show(testdata: Path, pack: str) -> None:
+    """Pairs of one person for every engine; those of different people, of which there are 166 photographs, for the quick ones.
+
+    One pair may fall to the other side of a score where the arithmetic of another machine differs in the last digits.
+    """
+    quick = pack != "offline"
+    engine = load_engine("insightface", model_pack=testdata / "models" / pack) if quick else load_engine("offline")
+    photographs = photographs_in(testdata / "faces") + (photographs_in(testdata / "gallery") if quick else [])
+    taken = [capture(engine, one.path.read_bytes(), limits=LIMITS, choose="largest", min_face_px=26) for one in photographs]
+    genuine, impostor = compared(engine, [one.vector for one in taken], [one.subject for one in photographs])
+    calibration = engine.card.calibration
+    assert calibration is not None
+    assert calibration.genuine is not None
+    assert len(genuine) == calibration.genuine.trials == 66
+    for score, below in calibration.genuine.below:
+        assert int((genuine < score).sum()) == pytest.approx(below, abs=1), score
+    if quick:
+        assert len(impostor) == calibration.trials == 13_629
+        for point in calibration.points:
+            found = max(int((impostor >= point.score).sum()) / len(impostor), calibration.supported_fmr)
+            assert found == pytest.approx(point.fmr, abs=1.01 / len(impostor)), point.score
 
 
 def test_the_bound_of_an_error_that_was_not_seen_is_three_over_n() -> None:

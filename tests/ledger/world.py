@@ -14,6 +14,7 @@ from backend import wire
 from backend.adjudication import Adjudication
 from backend.bulk import BulkReviews
 from backend.enrolment import Enrolments, Outcome
+from backend.evidence import Evidence
 from backend.export import Exports
 from backend.export_format import SubjectExport
 from backend.faces.capture import CapturedFace, ProbeFace
@@ -25,6 +26,7 @@ from backend.review_policy import SecondReview
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.database import Store
+from backend.store.due import DUE_TIMES, DueTimes
 from backend.store.keyring import Keyring
 from backend.store.migration import pin, upgrade
 from backend.subjects import Subjects
@@ -148,6 +150,7 @@ class World:
     folder: Path
     card: ModelCard = CARD
     thresholds: Thresholds = THRESHOLDS
+    due: DueTimes = DUE_TIMES
     nodes: list[Node] = field(default_factory=list)
     database_url: str | None = None
     """None: a SQLite file in `folder`"""
@@ -188,7 +191,13 @@ class World:
             recognition=Recognition(store, replica, self.card, self.thresholds),
             subjects=Subjects(store, self.card.metric),
             exports=Exports(store),
-            adjudication=Adjudication(store, lease_s=case_lease_s, second_review=second_review),
+            adjudication=Adjudication(
+                store,
+                Evidence(store, self.card, self.thresholds),
+                lease_s=case_lease_s,
+                second_review=second_review,
+                due=self.due,
+            ),
             together=Together(store, self.card, self.thresholds),
             bulk=BulkReviews(store, second_review=second_review),
             audit=Audit(store),

@@ -29,6 +29,7 @@ class DuplicatePair(Table, table=True):
     `asked_*`: who put it before reviewers, where a person did (see `asked`); the note is sealed with the key of a. The pair goes
     with either of its subjects, and the note with it. `overrides_distinct`: although it had been decided that they differ.
     `left_cases`: in which it stood before; what was noted there may speak of these two.
+    `margin`: see `pairs.Margin`; null where it is of other samples, was never looked at, or an older program wrote the row.
     """
 
     __tablename__ = "duplicate_pair"
@@ -55,6 +56,8 @@ class DuplicatePair(Table, table=True):
     calibration_id: str | None = None
     model_id: str
     source: str
+    margin: float | None = None
+    margin_at_least: bool | None = None
     found_at: datetime = moment()
     asked_by: str | None = None
     asked_by_name: str | None = None
@@ -65,10 +68,16 @@ class DuplicatePair(Table, table=True):
 
 
 class DuplicateCase(Table, table=True):
-    """A cluster of subjects. "Claimed" is not stored: it is an open case with a lease that runs, so an expiry needs no writer."""
+    """A cluster of subjects. "Claimed" is not stored: it is an open case with a lease that runs, so an expiry needs no writer.
+
+    `opened_at`: since when it waits, the last time that it was opened; null where an older program opened it: `created_at`.
+    """
 
     __tablename__ = "duplicate_case"
-    __table_args__ = (Index("ix_duplicate_case_queue", "gallery_id", "state", "priority", "id"),)
+    __table_args__ = (
+        Index("ix_duplicate_case_queue", "gallery_id", "state", "priority", "id"),
+        Index("ix_duplicate_case_changed", "gallery_id", "changed_at"),
+    )
 
     id: str = Field(primary_key=True)
     gallery_id: str = Field(foreign_key="gallery.id")
@@ -83,6 +92,7 @@ class DuplicateCase(Table, table=True):
     lease_until: datetime | None = maybe_moment()
     joined_into: str | None = Field(default=None, foreign_key="duplicate_case.id", index=True)
     closed_reason: str | None = None
+    opened_at: datetime | None = maybe_moment()
     created_at: datetime = moment()
     changed_at: datetime = moment()
 
