@@ -30,7 +30,7 @@ from backend.review_policy import (
     state_after,
     state_left,
 )
-from backend.store import clusters, verdicts
+from backend.store import case_events, clusters, verdicts
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.case_view import holder, records_of, summaries, view
@@ -212,6 +212,7 @@ class Adjudication:
             row.applied = True
             verdicts.apply(self._store, session, case, row, caller=caller)
             clusters.resolve(session, case, at=now, reason="decided")
+            case_events.decided(session, case, row, at=now)
         else:
             case.state, case.changed_at = outcome, now
             case.version += 1

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, delete, func, or_, select, update
 
-from backend.store import clusters, gallery_log, scrubbing, tables
+from backend.store import clusters, gallery_log, outbox, scrubbing, tables
 from backend.store.forest import chunks
 from backend.store.tables import (
     Decision,
     DistinctPair,
     DuplicatePair,
     Enrolment,
-    Outbox,
     Sample,
     SampleState,
     Subject,
@@ -47,8 +46,9 @@ def erase(store: Store, session: Session, records: Sequence[str], *, at: datetim
 def _delete_around(session: Session, records: Sequence[str]) -> None:
     theirs = or_(col(DistinctPair.a_subject_id).in_(records), col(DistinctPair.b_subject_id).in_(records))
     session.exec(delete(DistinctPair).where(theirs))
-    for table in (tables.Idempotency, Enrolment, Outbox, Template, Sample):
+    for table in (tables.Idempotency, Enrolment, Template, Sample):
         session.exec(delete(table).where(col(table.subject_id).in_(records)))
+    outbox.forget(session, records)
 
 
 def _forget_notes(session: Session, records: Sequence[str]) -> None:

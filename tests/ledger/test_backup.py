@@ -295,7 +295,7 @@ def spoil(change: str) -> Callable[[Path], None]:
         (spoil("UPDATE subject SET state = 'active'"), "table subject"),
         (spoil("DELETE FROM template WHERE seq = 1"), "table template"),
         (spoil("UPDATE backup_manifest SET content = '{}'"), "not a backup"),
-        (spoil("UPDATE backup_manifest SET content = replace(content, '\"0002\"', '\"0001\"')"), "schema 0001"),
+        (spoil("UPDATE backup_manifest SET content = replace(content, '\"0003\"', '\"0002\"')"), "schema 0002"),
         (spoil("UPDATE backup_manifest SET content = replace(content, '\"main\"', '\"other\"')"), "gallery other"),
     ],
 )
@@ -348,9 +348,9 @@ def test_the_backup_is_audited_and_holds_one_file(world: World, people: People, 
 def test_a_ledger_of_an_older_schema_is_to_be_migrated_first(world: World, tmp_path: Path) -> None:
     node = world.node()
     with node.store.write() as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
     with pytest.raises(BackupError, match="migrate first"):
         save(world, tmp_path / "one")
     with node.store.write() as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0003'")
         assert session.exec(update(GalleryChange).values(count=0)).rowcount == 0
