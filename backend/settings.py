@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     )
     webhook_secret: SecretStr | None = Field(
         None,
-        description="Signs events: whsec_ and base64 of 24 to 64 random bytes; two of them, with a space between, during a change.",
+        description="Signs events: whsec_ and base64 of 24 to 64 random bytes; two, with a space between, during a change.",
     )
     webhook_ca_file: Path | None = Field(None, description="CA that is trusted for the webhook beside the system's roots.")
     webhook_events: Annotated[tuple[EventType, ...], NoDecode] = Field(
