@@ -1,7 +1,7 @@
 """The background job that tells the webhook: one replica at a time, in the order of what happened, each at least once.
 
 A message is deleted after its 2xx. A replica that dies between the two leaves it to another, which sends it again with the same
-id; so does one whose lease ran out meanwhile: the fence keeps it from writing what came of its attempt.
+id. What came of an attempt is written whoever has the lease by then: that the receiver has it stays true, and spares a repeat.
 """
 
 from __future__ import annotations
@@ -42,28 +42,30 @@ class Deliveries:
         if self._due() is None:
             return delivered
         with self._endpoint.connected() as connection:
-            while not self._stopping.is_set():
-                epoch = job_leases.hold(self._store, JOB, holder=self._holder, seconds=LEASE_S)
-                row = self._due() if epoch is not None else None  # read under the lease: nobody else has just sent it
-                if epoch is None or row is None or row.event_id is None or row.body is None:
+            while self._may_go_on():
+                row = self._due()  # read under the lease: nobody else has just sent it
+                if row is None or row.event_id is None or row.body is None:
                     break
                 answer = connection.post(Message(row.event_id, row.body))
-                if self._write(row, answer, epoch) is not Outcome.delivered:
+                if self._write(row, answer) is not Outcome.delivered:
                     break
                 delivered += 1
         return delivered
+
+    def _may_go_on(self) -> bool:
+        return not self._stopping.is_set() and (
+            job_leases.hold(self._store, JOB, holder=self._holder, seconds=LEASE_S) is not None
+        )
 
     def _due(self) -> Outbox | None:
         with self._store.read() as session:
             return outbox.due(self._store, session)
 
-    def _write(self, row: Outbox, answer: Answer, epoch: int) -> Outcome | None:
-        """None where nothing was written: somebody else has the lease by now, or the row is gone with an erased person."""
+    def _write(self, row: Outbox, answer: Answer) -> Outcome | None:
+        """None where it is gone by now: with a person who was erased, or another replica delivered it."""
         with self._store.write() as session:
-            if not job_leases.holds(self._store, session, JOB, holder=self._holder, epoch=epoch):
-                return None
-            now_there = session.get(Outbox, row.seq)
-            outcome = None if now_there is None else self._settle(session, now_there, answer)
+            present = session.get(Outbox, row.seq)
+            outcome = self._settle(session, present, answer) if present is not None else None
         if outcome is not None:
             self._count(outcome)
             _report(row, answer, outcome)

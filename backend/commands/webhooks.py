@@ -13,6 +13,8 @@ from backend import settings
 from backend.endpoint import EndpointError, Message, endpoint_of
 from backend.errors import FaceAuthError
 from backend.store import outbox
+from backend.store.audit import Audit
+from backend.store.caller import SYSTEM
 from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
 from backend.store.ids import new_id
@@ -96,6 +98,8 @@ def _shown(row: Outbox) -> dict[str, object]:
 def _retry(args: argparse.Namespace) -> int:
     with _store() as store:
         count = outbox.revive(store, None if args.all else args.ids)
+        if count:
+            Audit(store).record(SYSTEM, "webhook.retry", None, {"events": count})
     print(json.dumps({"tried_again": count}) if args.json else f"{count} will be tried again.")
     return 0 if count else FAILED
 
