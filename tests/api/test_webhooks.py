@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import ssl
 import threading
@@ -16,7 +17,7 @@ import trustme
 from standardwebhooks import Webhook
 
 from backend.endpoint import Endpoint, EndpointError, Message
-from backend.events import CaseOpened, Event, OtherEvent, WebhookTest
+from backend.events import CaseOpened, Event, EventType, OtherEvent, WebhookTest, read_event
 from backend.settings import SettingsError, load
 from backend.webhook import (
     TOLERANCE_S,
@@ -29,7 +30,7 @@ from backend.webhook import (
     verify,
 )
 from tests.api.pictures import same_woman, woman
-from tests.api.service import Service, Site, make_site, serving, wait_until
+from tests.api.service import ROOT, Service, Site, make_site, serving, wait_until
 from tests.receiver import OK, SECRET, Receiver, receiving
 
 NOW = 1_900_000_000
@@ -159,6 +160,18 @@ def test_a_poor_secret_is_refused_and_not_repeated(secret: str) -> None:
     assert "hunter2" not in str(refused.value)
 
 
+def test_the_document_shows_an_event_of_every_type_as_it_is_read() -> None:
+    text = (ROOT / "docs" / "webhooks.md").read_text("utf-8")
+    shown = [block.encode() for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+    read = [read_event("evt_1", block) for block in shown]
+    assert {event.type for event in read} == set(EventType)
+    for block, event in zip(shown, read, strict=True):
+        data = event.model_dump(mode="json")["data"]
+        assert json.loads(block)["data"] == data, "a field is missing, or is none"
+    named = re.findall(r"^\| `([a-z.]+)` \|", text.partition("## Events")[2].partition("## Verifying")[0], re.MULTILINE)
+    assert named == [*EventType, "webhook.test"]
+
+
 # --- settings -----------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +285,22 @@ def test_an_event_survives_a_kill_between_its_answer_and_its_deletion(tmp_path: 
     first, again = receiver.events
     assert isinstance(first, CaseOpened)
     assert (first.data.case_id, again) == (case_id, first)
+
+
+def test_a_receiver_that_hangs_holds_up_no_stop(tmp_path: Path, receiver: Receiver) -> None:
+    left = threading.Event()
+
+    def hang(_: Event) -> tuple[int, dict[str, str]]:
+        left.wait(30)
+        return OK
+
+    receiver.answer = hang
+    with serving(site_telling(tmp_path, receiver)) as service:
+        make_a_case(service)
+        wait_until(lambda: receiver.events, what="the attempt")
+        service.terminate()
+        assert service.exit_code(within_s=9) == 0
+    left.set()
 
 
 def test_a_test_event_is_sent_at_once_and_its_answer_shown(fresh_site: Site, receiver: Receiver) -> None:
