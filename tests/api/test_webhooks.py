@@ -169,7 +169,7 @@ def test_the_document_shows_an_event_of_every_type_as_it_is_read() -> None:
         data = event.model_dump(mode="json")["data"]
         assert json.loads(block)["data"] == data, "a field is missing, or is none"
     named = re.findall(r"^\| `([a-z.]+)` \|", text.partition("## Events")[2].partition("## Verifying")[0], re.MULTILINE)
-    assert named == [*EventType, "webhook.test"]
+    assert named == ["type", *EventType, "webhook.test"]
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
