@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": "verify the chain of the audit trail",
     "backup": "copy the ledger, as it is at one moment, into one file",
     "restore": "put a backup in the place of the ledger",
+    "webhooks": "send a test event; list the undelivered ones, try again what was given up",
     "rotate-keys": "replace the key file's key while replicas run",
 }
 WRONG_USE = 2

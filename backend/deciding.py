@@ -13,7 +13,7 @@ from sqlmodel import Session
 from backend.cases import give_back
 from backend.errors import CaseStateConflict, Forbidden
 from backend.review_policy import Judged, Round, SecondReview, may_undo, needs_second, round_of, state_after, state_left
-from backend.store import clusters, verdicts
+from backend.store import case_events, clusters, verdicts
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.case_view import records_of
@@ -62,6 +62,7 @@ class Deciding:
             row.applied = True
             verdicts.apply(self._store, session, case, row, caller=caller)
             clusters.resolve(session, case, at=now, reason="decided")
+            case_events.decided(session, case, row, at=now)
         else:
             case.state, case.changed_at = outcome, now
             case.version += 1

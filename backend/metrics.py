@@ -12,6 +12,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from backend.delivery import Outcome
 from backend.faces.engine import ModelCard
 from backend.faces.pool import InferencePool
 from backend.gallery.replica import Replica
@@ -64,6 +65,13 @@ class Metrics:
         self._due = self._gauge(
             "face_auth_subjects_due", "People whose retention ends within so many days, at most 5 min old.", "within_days"
         )
+        self._deliveries = self._counter(
+            "face_auth_webhook_deliveries", "Attempts to deliver an event to the webhook.", "outcome"
+        )
+        self._undelivered = self._gauge(
+            "face_auth_webhook_events", "Events that wait for the webhook, or were given up and are kept.", "state"
+        )
+        self._undelivered_age = self._gauge("face_auth_webhook_waiting_age_seconds", "Age of the oldest event that waits.")
         self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered, probes not counted.")
         connections = self._gauge("http_connections", "Open client connections.")
         connections.set_function(lambda: life.open_connections())
@@ -104,6 +112,14 @@ class Metrics:
     def audit(self, waiting: int, oldest_s: float) -> None:
         self._unsealed.set(waiting)
         self._unsealed_age.set(oldest_s)
+
+    def webhook_attempt(self, outcome: Outcome) -> None:
+        self._deliveries.labels(outcome).inc()
+
+    def webhook(self, waiting: int, oldest_s: float, dropped: int) -> None:
+        self._undelivered.labels("waiting").set(waiting)
+        self._undelivered.labels("dropped").set(dropped)
+        self._undelivered_age.set(oldest_s)
 
     def subjects_due(self, counts: Mapping[int, int]) -> None:
         """`counts`: days → people who are erased within them."""

@@ -13,6 +13,8 @@ from backend.background import Job
 from backend.batch import Batches, BatchRules
 from backend.body import BodyReader
 from backend.bulk import BulkReviews
+from backend.deliveries import Deliveries
+from backend.endpoint import EndpointError, endpoint_of
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
 from backend.evidence import Evidence
@@ -39,7 +41,7 @@ from backend.scan_job import ScanJob
 from backend.scans import Scans
 from backend.server import is_loopback
 from backend.settings import Settings
-from backend.store import index_snapshots
+from backend.store import index_snapshots, outbox
 from backend.store.api_keys import Keys
 from backend.store.audit import Audit
 from backend.store.audit_chain import Sealer, unsealed
@@ -64,6 +66,7 @@ SNAPSHOT_LOOK_S = 15.0
 """How often it is asked whether a snapshot is due, or holds what was erased."""
 SEAL_EVERY_S = 2.0
 SCAN_LOOK_S = 2.0
+WEBHOOK_LOOK_S = 1.0
 LEAVE_THREADS_S, LEAVE_GALLERY_S = 3.0, 2.0
 """How long the end waits for what is under way: requests had their time before, and a kill at any point is safe."""
 
@@ -156,6 +159,9 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         due = due_times(settings)
         retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
+        deliveries = _deliveries(settings, store, metrics, holder=holder)
+        if deliveries:
+            stack.callback(deliveries.stop)
         yield Parts(
             settings=settings,
             life=life,
@@ -206,6 +212,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 Job("retention", RETENTION_EVERY_S, where_schema_fits(store, partial(_retain, retention, metrics))),
                 *_snapshot_jobs(settings, store, snapshots, replica),
                 Job("scan", SCAN_LOOK_S, scan_job.work),
+                *_webhook_jobs(store, deliveries, metrics),
                 Job(
                     "audit-seal",
                     SEAL_EVERY_S,
@@ -229,6 +236,30 @@ def _snapshot_jobs(settings: Settings, store: Store, snapshots: Snapshots | None
     look_s = min(SNAPSHOT_LOOK_S, settings.snapshot_every_s)
     jobs = [Job("outdated index snapshots", look_s, partial(index_snapshots.destroy_outdated, store))]
     return jobs if snapshots is None else [*jobs, Job("index snapshot", look_s, partial(snapshots.keep, replica))]
+
+
+def _deliveries(settings: Settings, store: Store, metrics: Metrics, *, holder: str) -> Deliveries | None:
+    if settings.webhook_url is None:
+        return None
+    try:
+        return Deliveries(store, endpoint_of(settings), holder=holder, count=metrics.webhook_attempt)
+    except EndpointError as error:
+        raise CannotStart(str(error)) from error
+
+
+def _webhook_jobs(store: Store, deliveries: Deliveries | None, metrics: Metrics) -> list[Job]:
+    """The numbers are everybody's: those of a replica that delivers nothing are as true."""
+    if deliveries is None:
+        return []
+    return [
+        Job("webhook", WEBHOOK_LOOK_S, where_schema_fits(store, deliveries.run)),
+        Job("webhook numbers", CASES_EVERY_S, where_schema_fits(store, partial(_count_undelivered, store, metrics))),
+    ]
+
+
+def _count_undelivered(store: Store, metrics: Metrics) -> None:
+    found = outbox.backlog(store)
+    metrics.webhook(found.waiting, found.oldest_s, found.dropped)
 
 
 def _seal_audit(store: Store, sealer: Sealer, metrics: Metrics) -> None:
@@ -308,6 +339,7 @@ def thresholds_of(settings: Settings, card: ModelCard) -> Thresholds:
 
 def _open_store(settings: Settings) -> Store:
     try:
-        return Store.open(settings.database_url.get_secret_value(), keyring=Keyring.load(settings.master_key_file))
+        told = settings.webhook_events if settings.webhook_url else ()
+        return Store.open(settings.database_url.get_secret_value(), keyring=Keyring.load(settings.master_key_file), told=told)
     except (KeyringError, UnsafeDatabase) as error:
         raise CannotStart(str(error)) from error

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -19,7 +21,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from backend import review_codes
+from backend.events import EventType
 from backend.review_policy import SecondReview
+from backend.webhook import keys_of
 from backend.wire import Verdict
 
 PREFIX = "BACKEND_"
@@ -111,6 +115,18 @@ class Settings(BaseSettings):
         30, ge=1, le=36500, description="Days after which what is left of a rejected enrolment (ids, its pairs) is deleted."
     )
 
+    webhook_url: SecretStr | None = Field(
+        None, description="Where events are posted: https, or http on this machine; the same for every replica. Default: nowhere."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="Signs events: whsec_ and base64 of 24 to 64 random bytes; two, with a space between, during a change.",
+    )
+    webhook_ca_file: Path | None = Field(None, description="CA that is trusted for the webhook beside the system's roots.")
+    webhook_events: Annotated[tuple[EventType, ...], NoDecode] = Field(
+        tuple(EventType), description="Which events are told, comma-separated."
+    )
+
     log_dir: Path | None = Field(None, description="Folder for access.log and app.log; default: standard error only.")
     log_format: Literal["plain", "json"] = Field("plain", description="Form of a log line.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line that is logged.")
@@ -123,7 +139,7 @@ class Settings(BaseSettings):
         64 * 1024 * 1024, ge=0, description="Available memory below which /ready fails; warns below five times it."
     )
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "webhook_events", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -138,6 +154,21 @@ class Settings(BaseSettings):
     def _reasons(cls, value: object) -> object:
         return review_codes.reasons_in(value) if isinstance(value, str) else value
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_private(cls, value: SecretStr | None) -> SecretStr | None:
+        """What is sent is signed, not encrypted: TLS does that, but for a receiver on this machine."""
+        parts = urlsplit(value.get_secret_value() if value else "https://none")
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(parts.hostname))):
+            raise ValueError("it begins with https:// and a host; http:// is allowed for 127.0.0.1, ::1 and localhost alone")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_a_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        keys_of(value.get_secret_value()) if value else None
+        return value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
@@ -149,6 +180,8 @@ class Settings(BaseSettings):
                 f"{PREFIX}SNAPSHOT_DIR needs {PREFIX}INSTANCE, a name that outlives the process: by it a snapshot is found"
             )
         review_codes.fit_together(self.review_verdicts, self.review_reasons, self.review_note_required)
+        if self.webhook_url is not None and self.webhook_secret is None:
+            raise ValueError(f"{PREFIX}WEBHOOK_URL needs {PREFIX}WEBHOOK_SECRET: without a signature anybody could send the like")
         return self
 
     @classmethod
@@ -161,6 +194,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class SettingsError(ValueError):
@@ -229,7 +269,7 @@ def load(**flags: Any) -> Settings:
 
 
 def _sentence(found: ErrorDetails) -> str:
+    message = found["msg"].removeprefix("Value error, ")
     if not found["loc"]:
-        return found["msg"].removeprefix("Value error, ")
-    sentence = found["msg"].removeprefix("Value error, ")
-    return f"{PREFIX}{str(found['loc'][0]).upper()}: {sentence[0].lower()}{sentence[1:]}"
+        return message
+    return f"{PREFIX}{str(found['loc'][0]).upper()}: {message[0].lower()}{message[1:]}"

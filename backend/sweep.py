@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
-from sqlmodel import col, delete, select, update
+from sqlmodel import col, select, update
 
 from backend.errors import Unavailable
-from backend.store import answers, job_leases, scrubbing
+from backend.store import answers, job_leases, outbox, scrubbing
 from backend.store.database import Store
-from backend.store.tables import Enrolment, EnrolmentState, Outbox
+from backend.store.tables import Enrolment, EnrolmentState
 
 log = logging.getLogger(__name__)
 
@@ -110,5 +110,4 @@ class Sweep:
             now = self._store.now(session)
             if job_leases.take(self._store, session, HOUSEKEEPING, holder=self._holder, seconds=HOUSEKEEPING_EVERY_S):
                 answers.forget_old(self._store, session, now=now)
-                old = col(Outbox.created_at) < now - answers.KEPT_FOR
-                session.exec(delete(Outbox).where(old, col(Outbox.topic) != scrubbing.SCRUB))
+                outbox.delete_old(session, now=now)

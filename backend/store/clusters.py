@@ -15,6 +15,7 @@ from typing import Literal
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, delete, select, update
 
+from backend.store import case_events
 from backend.store.caller import SYSTEM
 from backend.store.decisions import standing, waiting
 from backend.store.forest import chunks, roots, trees
@@ -77,7 +78,11 @@ def place(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circ
     session.flush()
     if changed and cases:
         _bump(session, case, circumstances.at)
+    if case.id in resolved:
+        case_events.reopened(session, case, at=circumstances.at, cause="found")
     split = _fit(session, case, at=circumstances.at, reason="decided")
+    if not cases:
+        case_events.opened(session, case, at=circumstances.at)
     return Placed(
         case,
         opened=[*([] if cases else [case.id]), *split],
@@ -96,6 +101,7 @@ def record_held(
     session.add(pair)
     session.flush()
     refresh(session, case)
+    case_events.opened(session, case, at=circumstances.at)
     return case
 
 
@@ -113,11 +119,14 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
     `loosened` are the subjects that are no longer merged: a case that only they held together is cut. A case that has
     nobody left in it, as they were erased meanwhile, stays resolved.
     """
+    was_resolved = case.state == CaseState.resolved
     _bump(session, case, at)
     pairs = open_pairs(session, case.id)
     if pairs:
         case.state, case.closed_reason, case.opened_at = CaseState.open, None, at
         session.flush()
+        if was_resolved:  # of what was not applied nobody was told
+            case_events.reopened(session, case, at=at, cause="undo")
     if pairs and case.kind == CaseKind.duplicate:
         touched = {case.id} | open_cases_of(session, case.gallery_id, ends(pairs))
         if len(touched) > 1:
@@ -148,6 +157,7 @@ def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> D
         other.joined_into, other.state = oldest.id, CaseState.resolved
         _end_lease(other)
         _bump(session, other, at)
+        case_events.closed(session, other, at=at, cause="joined")
     session.flush()
     return oldest
 
@@ -206,6 +216,7 @@ def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
     if not pairs:
         resolve(session, case, at=at, reason=reason)
         session.flush()
+        case_events.closed(session, case, at=at, cause=reason)
         return []
     parts = _components(session, pairs)
     if len(parts) > 1:
@@ -219,6 +230,7 @@ def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
             pair.case_id = split.id
         session.flush()
         refresh(session, split)
+        case_events.opened(session, split, at=at, cut_from=case.id)
     refresh(session, case)
     return cut
 

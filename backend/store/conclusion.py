@@ -15,7 +15,8 @@ from sqlmodel import Session, col, delete, select, update
 
 from backend import wire
 from backend.errors import SubjectNotFound
-from backend.store import answers, clusters, distinct, gallery_log, scrubbing
+from backend.events import DuplicateOf, EventType, RejectedData
+from backend.store import answers, clusters, distinct, gallery_log, outbox, scrubbing
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.forest import chunks, roots, trees
@@ -26,7 +27,6 @@ from backend.store.tables import (
     Enrolment,
     EnrolmentKind,
     EnrolmentState,
-    Outbox,
     Sample,
     SampleState,
     Subject,
@@ -237,7 +237,16 @@ def _reject(case: _Case, evidence: Sequence[Evidence]) -> tuple[int, wire.Enrolm
     clusters.drop_subjects(session, [subject.id], gallery_id=gallery, at=case.now, reason="rejected")
     clusters.record_closed(session, pairs, gallery_id=gallery, circumstances=case.circumstances)
     scrubbing.ask(session, gallery_id=gallery, at=case.now)
+    _tell_rejected(case, answer)
     return _close(case, REJECTED, answer, pairs=len(pairs))
+
+
+def _tell_rejected(case: _Case, answer: wire.Enrolment) -> None:
+    enrolment, subject_id = case.enrolment, case.subject.id
+    others = [DuplicateOf(subject_id=one.subject_id, score=one.score) for one in answer.duplicates]
+    data = RejectedData(enrolment_id=enrolment.id, subject_id=subject_id, model_id=enrolment.model_id, duplicate_of=others)
+    about = {"gallery_id": enrolment.gallery_id, "object_id": enrolment.id, "subject_id": subject_id}
+    outbox.tell(case.session, EventType.enrolment_rejected, data, **about, at=case.now)
 
 
 # --- both ---------------------------------------------------------------------------------------------------------
@@ -291,15 +300,6 @@ def _close(case: _Case, status: int, answer: wire.Enrolment, *, pairs: int) -> t
     action = "subject.reject" if status == REJECTED else _ACTIONS[EnrolmentKind(enrolment.kind)]
     detail = {"enrolment": enrolment.id, "pairs": pairs, "case": answer.case_id}
     Audit(case.store).append(session, _caller(enrolment), action, case.subject.id, detail)
-    session.add(
-        Outbox(
-            gallery_id=enrolment.gallery_id,
-            topic="enrolment.finished",
-            object_id=enrolment.id,
-            subject_id=case.subject.id,
-            created_at=case.now,
-        )
-    )
     return status, answer
 
 

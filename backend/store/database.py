@@ -6,7 +6,7 @@ The truth of the whole system is here. `read` and `write` are the one boundary a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
 
 from backend.errors import DatabaseAway, NotReady
+from backend.events import EventType
 from backend.store.dialect import Database, UnsafeDatabase
 from backend.store.gallery_log import LENGTHENED
 from backend.store.keyring import Keyring, KeyringError
+from backend.store.outbox import TOLD
 from backend.store.postgres import PostgresDatabase
 from backend.store.schema import SchemaState, refuse_if_too_old, schema_state
 from backend.store.sqlite import SqliteDatabase
@@ -57,19 +59,21 @@ def translated(database: Database) -> Iterator[None]:
 class Store:
     """Sessions give detached rows (`expire_on_commit` off): what was read stays readable after the transaction."""
 
-    def __init__(self, database: Database, *, keyring: Keyring, gallery_id: str = MAIN) -> None:
+    def __init__(self, database: Database, *, keyring: Keyring, gallery_id: str = MAIN, told: Collection[EventType] = ()) -> None:
+        """`told`: which events are written down for the webhook."""
         self._database = database
+        self._told = frozenset(told)
         self.keyring = keyring
         self.gallery_id = gallery_id
 
     @classmethod
-    def open(cls, url: str, *, keyring: Keyring, gallery_id: str = MAIN) -> Self:
+    def open(cls, url: str, *, keyring: Keyring, gallery_id: str = MAIN, told: Collection[EventType] = ()) -> Self:
         """Connects at the first use, so a replica starts, unready, while its database is away.
 
         Raises:
             UnsafeDatabase: no file, a network file system, or a kind of database that this release does not run on.
         """
-        return cls(database_of(url), keyring=keyring, gallery_id=gallery_id)
+        return cls(database_of(url), keyring=keyring, gallery_id=gallery_id, told=told)
 
     def close(self) -> None:
         self._database.engine.dispose()
@@ -111,6 +115,7 @@ class Store:
             Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
         ):
             refuse_if_too_old(session, self.gallery_id)
+            session.info[TOLD] = self._told
             yield session
             session.flush()
             if session.info.get(LENGTHENED):

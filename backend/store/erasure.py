@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, func, or_, select, update
 
-from backend.store import clusters, gallery_log, scrubbing, tables
+from backend.store import clusters, gallery_log, outbox, scrubbing, tables
 from backend.store.forest import chunks
 from backend.store.sides import of_either
 from backend.store.tables import (
@@ -18,7 +18,6 @@ from backend.store.tables import (
     DuplicateCase,
     DuplicatePair,
     Enrolment,
-    Outbox,
     Sample,
     SampleState,
     Subject,
@@ -50,8 +49,9 @@ def erase(store: Store, session: Session, records: Sequence[str], *, at: datetim
 def _delete_around(store: Store, session: Session, records: Sequence[str]) -> None:
     theirs = of_either(DistinctPair, gallery_id=store.gallery_id, records=records)
     session.exec(delete(DistinctPair).where(theirs))
-    for table in (tables.Idempotency, Enrolment, Outbox, Template, Sample):
+    for table in (tables.Idempotency, Enrolment, Template, Sample):
         session.exec(delete(table).where(col(table.subject_id).in_(records)))
+    outbox.forget(session, records)
 
 
 def _forget_notes(store: Store, session: Session, records: Sequence[str]) -> None:

@@ -348,7 +348,7 @@ def test_the_backup_is_audited_and_holds_one_file(world: World, people: People, 
 def test_a_ledger_of_an_older_schema_is_to_be_migrated_first(world: World, tmp_path: Path) -> None:
     node = world.node()
     with node.store.write() as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
     with pytest.raises(BackupError, match="migrate first"):
         save(world, tmp_path / "one")
     with node.store.write() as session:

@@ -16,7 +16,7 @@ from tests.ledger.world import ANNA, BERT, CLIENT, MODEL, SUSI, Node, People, fa
 
 LEFT_OUT = {
     "ApiKey", "CalibrationRow", "Gallery", "GalleryChange", "IndexSnapshot", "JobLease", "Scan",  # of nobody
-    "Outbox", "Idempotency",  # gone after 24 h: ids, and digests of what the client itself sent
+    "Outbox", "Idempotency",  # ids that wait to be told, and digests of what the client itself sent: gone after days
 }  # fmt: skip
 
 

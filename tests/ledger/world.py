@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from backend.adjudication import Adjudication
 from backend.bulk import BulkReviews
 from backend.enrolment import Enrolments, Outcome
 from backend.evidence import Evidence
+from backend.events import EventType
 from backend.export import Exports
 from backend.export_format import SubjectExport
 from backend.faces.capture import CapturedFace, ProbeFace
@@ -180,8 +181,9 @@ class World:
         store_images: bool = True,
         wait_s: float | None = 5.0,
         second_review: SecondReview = SecondReview.none,
+        told: Collection[EventType] = (),
     ) -> Node:
-        store = Store.open(self.url, keyring=Keyring.load(self.key_file))
+        store = Store.open(self.url, keyring=Keyring.load(self.key_file), told=told)
         replica = Replica(store, self.card, poll_s=0.2)
         name = f"b{len(self.nodes) + 1}"
         node = Node(

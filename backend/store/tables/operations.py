@@ -25,7 +25,10 @@ class JobLease(Table, table=True):
 
 
 class Outbox(Table, table=True):
-    """Something to be done after a commit, surely and once more rather than never. Opaque ids and codes only."""
+    """Something to be done after a commit, surely and once more rather than never. Opaque ids and codes only.
+
+    A row with an `event_id` is an event for the webhook, and the columns below it are about that one alone.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = {"sqlite_autoincrement": True}
@@ -36,6 +39,17 @@ class Outbox(Table, table=True):
     object_id: str | None = None
     subject_id: str | None = Field(default=None, index=True)
     created_at: datetime = moment()
+    event_id: str | None = None
+    """the same at every attempt, so that a receiver can drop what it has already"""
+    body: dict[str, Any] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    attempts: int = 0
+    next_at: datetime | None = maybe_moment()
+    """not before; empty: at once"""
+    give_up_at: datetime | None = maybe_moment()
+    dropped_at: datetime | None = maybe_moment()
+    """when it was given up; empty: it waits"""
+    last_result: str | None = None
+    """of the last attempt: the status, or a word for what came instead"""
 
 
 class AuditRow(Table, table=True):
