@@ -204,7 +204,7 @@ def test_going_back_is_a_new_epoch_that_running_replicas_notice_and_whose_number
 def test_who_was_erased_since_stays_erased_and_a_revoked_key_revoked(world: World, people: People, tmp_path: Path) -> None:
     node = world.node()
     made = filled(node, people)
-    key = Keys(node.store).create("turnstile", [wire.Scope.client])
+    key = Keys(node.store).create(wire.KeyRequest(name="turnstile", scopes=[wire.Scope.client]))
     save(world, tmp_path / "one.backup")
     node.subjects.erase(made["ada"].subject_id, caller=CLIENT)
     node.subjects.erase(made["survivor"].subject_id, caller=CLIENT)  # and who was merged into it

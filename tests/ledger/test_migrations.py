@@ -90,7 +90,7 @@ def test_there_is_a_filled_ledger_of_every_revision_but_the_present_one() -> Non
 def test_a_released_ledger_is_not_served_before_it_is_migrated(released: World) -> None:
     store = Store.open(released.url, keyring=Keyring.load(released.key_file))
     assert not store.schema_state().ok
-    assert "this program needs 0002: run `python -m backend migrate`" in store.schema_state().sentence
+    assert "this program needs 0006: run `python -m backend migrate`" in store.schema_state().sentence
     with pytest.raises(NotReady, match="migrate"):
         store.pinned_model()
     store.close()
