@@ -23,12 +23,15 @@ from backend.store.database import Store
 from backend.store.keyring import Keyring
 from backend.store.migration import upgrade
 from backend.store.restore import Restored, restore
+from backend.store.schema import known_revisions
 from backend.store.tables import GalleryChange, JobLease
 from tests.ledger.invariants import assert_ledger_is_whole, seal_all
 from tests.ledger.world import ANNA, CLIENT, SUSI, Node, People, World
 from tests.postgres import PostgresServer
 
 BOTH_WAYS = pytest.mark.parametrize("target_kind", ["sqlite", "postgresql"])
+
+HEAD = known_revisions()[-1]
 
 
 @pytest.fixture
@@ -295,7 +298,10 @@ def spoil(change: str) -> Callable[[Path], None]:
         (spoil("UPDATE subject SET state = 'active'"), "table subject"),
         (spoil("DELETE FROM template WHERE seq = 1"), "table template"),
         (spoil("UPDATE backup_manifest SET content = '{}'"), "not a backup"),
-        (spoil("UPDATE backup_manifest SET content = replace(content, '\"0002\"', '\"0001\"')"), "schema 0001"),
+        (
+            spoil("UPDATE backup_manifest SET content = replace(content, '\"HEAD\"', '\"0001\"')".replace("HEAD", HEAD)),
+            "schema 0001",
+        ),
         (spoil("UPDATE backup_manifest SET content = replace(content, '\"main\"', '\"other\"')"), "gallery other"),
     ],
 )
