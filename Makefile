@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test start-test fault-test accuracy-test input-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test start-test fault-test accuracy-test input-test permissions-test refusals-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,12 @@ fault-test: install ## faults and a review in a real browser, behind nginx, HAPr
 
 accuracy-test: install ## false matches and false non-matches of both engines on the test photographs
 	$(VENV)/python -m pytest -q -s tests/faces/test_evaluation.py
+
+permissions-test: install ## a request for every call x role x key scope, to running servers, against docs/permissions.md
+	@$(VENV)/python -m tests.api.permission_check
+
+refusals-test: install ## stale versions, foreign leases, forged tokens, dead keys, over HTTP: the status and code of each
+	@$(VENV)/python -m tests.api.refusals
 
 input-test: install ## what is answered to bad images, that nothing is stored, and the memory after 500 of them
 	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py

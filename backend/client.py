@@ -2,7 +2,7 @@
 
 Several base URLs mean fail-over: a request goes to the URL that answered last; where that one cannot be reached the
 next is tried. A request that may have arrived is sent again only where repeating it is harmless: reads, searches,
-`DELETE`, and whatever carries an `Idempotency-Key` (enrolments always do). Raises `ProblemError` for an error that the
+`DELETE`, and whatever carries an `Idempotency-Key` (whatever creates something does). Raises `ProblemError` for an error that the
 backend explains, `Unreachable` where none answers.
 
     with BackendClient(urls=["https://b1:8000", "https://b2:8000"], token=mint_token, ca_file="ca.pem") as backend:
@@ -344,9 +344,29 @@ class BackendClient:
     def api_keys(self) -> list[wire.Key]:
         return self._get("/v1/keys", wire.Page[wire.Key]).items
 
-    def create_key(self, name: str, scopes: Sequence[wire.Scope], *, expires_at: datetime | None = None) -> wire.NewKey:
-        body = {"name": name, "scopes": list(scopes), "expires_at": expires_at.isoformat() if expires_at else None}
-        return self._post("/v1/keys", body, wire.NewKey)
+    def create_key(
+        self,
+        name: str,
+        scopes: Sequence[wire.Scope],
+        *,
+        expires_at: datetime | None = None,
+        rate_per_minute: int | None = None,
+        synthetic: bool = False,
+        idempotency_key: str | None = None,
+    ) -> wire.NewKey:
+        body = {
+            "name": name,
+            "scopes": list(scopes),
+            "expires_at": expires_at.isoformat() if expires_at else None,
+            "rate_per_minute": rate_per_minute,
+            "synthetic": synthetic,
+        }
+        return self._create("/v1/keys", body, wire.NewKey, idempotency_key)
+
+    def change_key(self, key_id: str, changes: Mapping[str, Any]) -> wire.Key:
+        """Change what `changes` holds of rate_per_minute, synthetic."""
+        answer = self._send("PATCH", f"/v1/keys/{key_id}", json=dict(changes), repeatable=True)
+        return wire.Key.model_validate_json(answer.content)
 
     def revoke_key(self, key_id: str) -> wire.Key:
         answer = self._send("DELETE", f"/v1/keys/{key_id}", repeatable=True)
@@ -366,10 +386,16 @@ class BackendClient:
         return self._get("/v1/audit", wire.Page[wire.AuditEvent], asked)
 
     def start_scan(
-        self, *, threshold: float | None = None, whole: bool = False, reopen_distinct: bool = False, dry_run: bool = False
+        self,
+        *,
+        threshold: float | None = None,
+        whole: bool = False,
+        reopen_distinct: bool = False,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
     ) -> wire.Scan:
         body = {"threshold": threshold, "whole": whole, "reopen_distinct": reopen_distinct, "dry_run": dry_run}
-        return self._post("/v1/scans", body, wire.Scan)
+        return self._create("/v1/scans", body, wire.Scan, idempotency_key)
 
     def scans(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Scan]:
         return self._get("/v1/scans", wire.Page[wire.Scan], {"cursor": cursor, "limit": limit})
@@ -391,6 +417,10 @@ class BackendClient:
 
     def _post(self, path: str, body: Mapping[str, Any] | None, model: type[Model], *, repeatable: bool = False) -> Model:
         return model.model_validate_json(self._send("POST", path, json=body, repeatable=repeatable).content)
+
+    def _create(self, path: str, body: Mapping[str, Any], model: type[Model], idempotency_key: str | None) -> Model:
+        key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return model.model_validate_json(self._send("POST", path, json=body, headers=key, repeatable=True).content)
 
     def _search(self, path: str, body: Mapping[str, Any], model: type[Model]) -> Model:
         return self._post(path, body, model, repeatable=True)

@@ -11,6 +11,7 @@
     ├── Conflict 409              VersionConflict · LeaseHeld · LeaseLost · ExternalIdTaken · CaseJoined · CaseStateConflict
     │                             ScanUnderWay · ScanStateConflict
     │                             LastSample · SamePerson · DecidedDifferent · NotComparable
+    │                             KeyStateConflict · SecretGone
     ├── PreconditionFailed 412
     ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · TooManySubjects · BodyTooLarge
     ├── UnsupportedImage 415      AnimatedImage
@@ -18,6 +19,7 @@
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
     │                             SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
     │                             SeqUnknown · VerdictNotOffered · UnknownReason · NoteRequired
+    ├── RateLimited 429
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
 
 Each builds its own message, which says what to change, and carries no image, name, external id or metadata.
@@ -203,6 +205,17 @@ class NotComparable(Conflict):
         )
 
 
+class KeyStateConflict(Conflict):
+    title = "This API key is revoked or has expired: make a new one"
+
+
+class SecretGone(Conflict):
+    title = "This request made an API key before, whose secret cannot be shown again"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"This request made {key_id} before, and its secret cannot be shown again: revoke it and make another")
+
+
 class PreconditionFailed(FaceAuthError):
     status, title = 412, "If-Match does not fit the present version: read it again"
 
@@ -307,6 +320,16 @@ class InvalidRequest(Unprocessable):
     def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
         self.errors = [dict(error) for error in errors]
+
+
+class RateLimited(FaceAuthError):
+    """A key made more requests within a minute than it may; one is heard again after `retry_after_s` seconds."""
+
+    status, title = 429, "This key makes too many requests: wait as long as Retry-After says"
+
+    def __init__(self, detail: str | None = None, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(FaceAuthError):

@@ -23,8 +23,8 @@ BATCH_SUBJECTS = 16
 BATCH_BYTES = 16 * 1024 * 1024
 """of photographs: in base64 it passes a balancer that takes 32 MiB"""
 TRIES_WHEN_UNAVAILABLE = 6
-LONGEST_WAIT_S = 5.0
-UNAVAILABLE = 503
+UNAVAILABLE, RATE_LIMITED = 503, 429
+LONGEST_WAIT_S = {UNAVAILABLE: 5.0, RATE_LIMITED: 60.0}
 ABOUT_THE_PHOTOGRAPH = frozenset({400, 409, 413, 415, 422})
 """statuses that concern one photograph only; any other error ends the run"""
 T = TypeVar("T")
@@ -205,14 +205,14 @@ class FolderEnrolment:
         return True
 
     def _patiently(self, send: Callable[[], T]) -> T:
-        """Waits where the service is overloaded, as long as it asks for."""
+        """Waits where the service is overloaded, or the key over its limit, as long as it asks for."""
         for _ in range(TRIES_WHEN_UNAVAILABLE - 1):
             try:
                 return send()
             except ProblemError as problem:
-                if problem.status != UNAVAILABLE:
+                if problem.status not in LONGEST_WAIT_S:
                     raise
-                time.sleep(min(problem.retry_after_s or 1.0, LONGEST_WAIT_S))
+                time.sleep(min(problem.retry_after_s or 1.0, LONGEST_WAIT_S[problem.status]))
         return send()
 
     def _external_id(self, person: _Person) -> str | None:

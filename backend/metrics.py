@@ -21,6 +21,8 @@ from backend.lifecycle import Lifecycle
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 PROBES = frozenset({"/health", "/live", "/ready", "/metrics"})
+MARK = "x-synthetic"
+"""The header of demo requests, in lower case."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

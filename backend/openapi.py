@@ -26,6 +26,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     wire.BulkPreviewRequest,
     wire.BulkRequest,
     wire.KeyRequest,
+    wire.KeyChange,
     wire.ScanRequest,
 )
 
@@ -40,7 +41,7 @@ def refuses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route: the problem documents that it may answer with."""
     schema = {"$ref": REFERENCE.format(model=wire.Problem.__name__)}
     content = {problems.MEDIA_TYPE: {"schema": schema}}
-    return {status: {"description": _MEANING[status], "content": content} for status in (*statuses, 401, 403, 503)}
+    return {status: {"description": _MEANING[status], "content": content} for status in (*statuses, 401, 403, 429, 503)}
 
 
 _MEANING = {
@@ -53,6 +54,7 @@ _MEANING = {
     413: "Too many bytes, pixels or images",
     415: "Not JSON, or not an image that is read here",
     422: "Well-formed, but it cannot be carried out",
+    429: "This key makes too many requests: see Retry-After",
     503: "Overloaded, not ready, or the database is away: see Retry-After",
 }
 

@@ -33,6 +33,7 @@ from backend.identity import Identity, Signers
 from backend.intake import Faces, ImageRules, Intake
 from backend.lifecycle import Lifecycle
 from backend.metrics import Metrics
+from backend.rates import Rates
 from backend.readiness import Readiness
 from backend.recognition import Recognition, Thresholds
 from backend.retention import Periods, Retention
@@ -89,6 +90,7 @@ class Parts:
     threads: Threads
     bodies: BodyReader
     identity: Identity
+    rates: Rates
     readiness: Readiness
     enrolments: Enrolments
     intake: Intake
@@ -173,6 +175,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             threads=threads,
             bodies=BodyReader(max_image_bytes=settings.max_image_bytes, max_images=settings.max_images),
             identity=Identity(signers=signers, key_holder=lambda secret: threads.lookup(keys.authenticate, secret)),
+            rates=Rates(settings.key_rate_per_minute),
             readiness=Readiness(settings=settings, life=life, store=store, card=card, replica=replica, pool=pool),
             enrolments=enrolments,
             intake=Intake(

@@ -19,6 +19,7 @@ from backend.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    RateLimited,
     Unauthenticated,
     Unavailable,
 )
@@ -50,7 +51,7 @@ def problem(error: FaceAuthError, *, request_id: str | None = None) -> wire.Prob
 
 
 def _headers(error: FaceAuthError) -> dict[str, str]:
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | RateLimited):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": "Bearer"}

@@ -10,7 +10,8 @@ from backend import wire
 from backend.errors import InvalidThreshold, ModelMismatch, ScanNotFound, ScanStateConflict, ScanUnderWay
 from backend.faces.engine import ModelCard
 from backend.recognition import Thresholds
-from backend.store import gallery_log, scans
+from backend.store import answers, gallery_log, scans
+from backend.store.answers import Idempotency
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.database import Store
@@ -28,14 +29,20 @@ class Scans:
         self._store, self._card, self._thresholds = store, card, thresholds
         self._audit = Audit(store)
 
-    def start(self, request: wire.ScanRequest, caller: Caller) -> wire.Scan:
-        """Raises ScanUnderWay, InvalidThreshold, and ModelMismatch where this replica's model is not the gallery's."""
+    def start(self, request: wire.ScanRequest, caller: Caller, *, idempotency: Idempotency | None = None) -> wire.Scan:
+        """The same request again gets the same scan, as it is by then.
+
+        Raises ScanUnderWay, InvalidThreshold, IdempotencyKeyReused, and ModelMismatch where this replica's model is not the
+        gallery's.
+        """
         threshold = self._thresholds.review if request.threshold is None else request.threshold
         lowest = LOWEST_SHARE * self._thresholds.review
         if not lowest <= threshold <= 1.0:
             raise InvalidThreshold(f"threshold must be between {lowest:g}, half of the review threshold, and 1")
         options = Options(reopen_distinct=request.reopen_distinct, dry_run=request.dry_run)
         with self._store.write() as session:
+            if idempotency and (before := answers.earlier(self._store, session, caller, idempotency)) is not None:
+                return shown(self._get(session, before))
             if self._store.gallery(session).model_id != self._card.model_id:
                 raise ModelMismatch()
             if (other := scans.under_way(self._store, session)) is not None:
@@ -43,6 +50,7 @@ class Scans:
             scan = self._made(session, threshold, options, whole=request.whole or options.reopen_distinct)
             session.add(scan)
             session.flush()
+            answers.remember_made(session, scan, caller, idempotency)
             detail = {"threshold": threshold, "from_seq": scan.from_seq, **asdict(options)}
             self._audit.append(session, caller, "scan.start", scan.id, detail)
         return shown(scan)

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backend import deadline, logs, problems
 from backend.errors import DeadlineExceeded, FaceAuthError
 from backend.lifecycle import Lifecycle
-from backend.metrics import PROBES, Metrics, traffic_of
+from backend.metrics import MARK, PROBES, Metrics, traffic_of
+from backend.rates import Allowance
 from backend.store.caller import Caller
 
 UNMATCHED = "unmatched"
@@ -49,7 +50,7 @@ class Served:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._mark(MutableHeaders(scope=message), request_id)
+                self._mark(MutableHeaders(scope=message), request_id, scope["state"].get("allowance"))
             await send(message)
 
         counted = int(scope["path"] not in PROBES)
@@ -61,7 +62,7 @@ class Served:
             status = status or CLIENT_GONE
         finally:
             self._metrics.in_flight.dec(counted)
-            self._record(scope, status or CLIENT_GONE, time.perf_counter() - started, synthetic=b"x-synthetic" in headers)
+            self._record(scope, status or CLIENT_GONE, time.perf_counter() - started, synthetic=MARK.encode() in headers)
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> FaceAuthError | None:
         """What went wrong, to be answered where no answer has begun."""
@@ -84,9 +85,11 @@ class Served:
             return FaceAuthError()
         return None
 
-    def _mark(self, headers: MutableHeaders, request_id: str) -> None:
+    def _mark(self, headers: MutableHeaders, request_id: str, allowance: Allowance | None) -> None:
         headers["X-Request-ID"] = request_id
         headers["X-Served-By"] = self._instance
+        if allowance is not None:
+            headers.update(allowance.headers())
         if self._life.draining:
             headers["Connection"] = "close"  # the balancer opens its next connection elsewhere
 

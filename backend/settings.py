@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     models_dir: Path = Field(Path("models"), description="Where `python -m backend models install` puts packs.")
     inference_workers: int = Field(0, ge=0, description="Images in inference at once; 0 = the cores this process may use.")
     inference_queue: int = Field(16, ge=0, description="Images that may wait; beyond that the answer is 503 with Retry-After.")
+    key_rate_per_minute: int = Field(
+        0, ge=0, le=100_000, description="Requests per minute heard from an API key that has no limit of its own; 0 = any number."
+    )
     request_deadline_s: float = Field(30.0, gt=0, description="Seconds after which a request is answered 503, whatever waits.")
     max_image_bytes: int = Field(10 * 1024 * 1024, gt=0, description="Largest image, in bytes as sent.")
     max_image_pixels: int = Field(40_000_000, gt=0, description="Largest image, in pixels, checked before decoding.")

@@ -729,10 +729,24 @@ class Scope(StrEnum):
     admin = "admin"
 
 
+RATE = "Requests per minute that each replica hears from this key; 0: any number; null: BACKEND_KEY_RATE_PER_MINUTE."
+DEMO = "Requests of this key that carry `X-Synthetic` count in no rate limit."
+Rate = Annotated[int, Field(ge=0, le=100_000)]
+
+
 class KeyRequest(Request):
     name: str = Field(min_length=1, max_length=100)
     scopes: list[Scope] = Field(min_length=1)
     expires_at: AwareDatetime | None = None
+    rate_per_minute: Rate | None = Field(None, description=RATE)
+    synthetic: bool = Field(False, description=DEMO)
+
+
+class KeyChange(Request):
+    """Only what is named is changed."""
+
+    rate_per_minute: Rate | None = Field(None, description=RATE)
+    synthetic: bool = Field(False, description=DEMO)
 
 
 class Key(Answer):
@@ -743,6 +757,8 @@ class Key(Answer):
     expires_at: AwareDatetime | None = None
     revoked_at: AwareDatetime | None = None
     last_used_at: AwareDatetime | None = None
+    rate_per_minute: int | None = Field(None, description=RATE)
+    synthetic: bool = Field(False, description=DEMO)
 
 
 class NewKey(Key):

@@ -40,5 +40,5 @@ def touch() -> Person:
 
 
 def token(audience: str) -> str:
-    """A token of five minutes for one API, as the person on this page."""
+    """A token of five minutes at most for one API, as the person on this page."""
     return parts.current().signer.mint(person(), audience, parts.current().now())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from backend.client import BackendClient
 from dashboard.attempts import Attempts
+from dashboard.browsers import Browsers
 from dashboard.sessions import Sessions
 from dashboard.settings import Settings
 from dashboard.signing import BACKEND, Signer
@@ -27,6 +28,7 @@ class Parts:
     users: Users
     sessions: Sessions
     attempts: Attempts
+    browsers: Browsers
     signer: Signer
     backend: BackendClient
     """Speaks as the person whose page is running: a fresh token for each call."""
@@ -57,6 +59,7 @@ def build(settings: Settings, mint: Mint) -> Parts:
         users=users,
         sessions=Sessions(users, secret, idle_s=settings.session_idle_minutes * 60, max_s=settings.session_max_hours * 3600),
         attempts=Attempts(),
+        browsers=Browsers(secret),
         signer=Signer.load(settings.signing_key_file),
         backend=BackendClient(
             settings.backend_urls, token=lambda: mint(BACKEND), ca_file=settings.ca_file, timeout=settings.backend_timeout_s

@@ -15,24 +15,30 @@ from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from dashboard import browsers
 from dashboard.parts import Parts
 from dashboard.sessions import COOKIE, Person
 
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
 MAX_FORM_BYTES = 8_192
+HASHES_AT_ONCE = 4
+"""Passwords that are looked at side by side: each takes 64 MiB."""
 
 log = logging.getLogger(__name__)
 
 
 def routes(parts: Parts) -> list[Route]:
+    hashing = CapacityLimiter(HASHES_AT_ONCE)
+
     async def sign_in(request: Request) -> Response:
-        return await _sign_in(parts, request)
+        return await _sign_in(parts, request, hashing)
 
     async def sign_out(request: Request) -> Response:
         return await _sign_out(parts, request)
@@ -69,7 +75,19 @@ def set_cookie(parts: Parts, response: Response, person: Person, *, secure: bool
     )
 
 
-async def _sign_in(parts: Parts, request: Request) -> Response:
+def _remember_browser(parts: Parts, response: Response, name: str, *, secure: bool) -> None:
+    response.set_cookie(
+        browsers.COOKIE,
+        parts.browsers.cookie(name),
+        max_age=browsers.GOOD_FOR_S,
+        path=SIGN_IN,
+        httponly=True,
+        samesite="strict",
+        secure=secure,
+    )
+
+
+async def _sign_in(parts: Parts, request: Request, hashing: CapacityLimiter) -> Response:
     if request.method != "POST":
         person = parts.sessions.read(request.cookies.get(COOKIE), parts.now())
         notice = f"You are signed in as {person.name}. Signing in again changes who you are." if person else ""
@@ -82,20 +100,22 @@ async def _sign_in(parts: Parts, request: Request) -> Response:
     name, password = str(form.get("name", "")).strip().lower(), str(form.get("password", ""))
     next_path = own_path(str(form.get("next", "/")))
     address = request.client.host if request.client else "unknown"
-    wait = parts.attempts.wait_s(name, address, parts.now())
+    browser = parts.browsers.known(request.cookies.get(browsers.COOKIE), name)
+    wait = parts.attempts.begin(name, address, parts.now(), browser=browser)
     if wait > 0:
         log.warning("Sign-in refused: too many attempts")
         answer = _page(parts, status=429, bad=True, name=name, next_path=next_path, notice=_wait_sentence(wait))
         answer.headers["Retry-After"] = str(math.ceil(wait))
         return answer
-    user = await run_in_threadpool(parts.users.authenticate, name, password)
+    user = await to_thread.run_sync(parts.users.authenticate, name, password, limiter=hashing)
     if user is None:
-        parts.attempts.failed(name, address, parts.now())
         log.warning("Sign-in failed")
         return _page(parts, status=401, bad=True, name=name, next_path=next_path, notice="The name or the password is wrong.")
-    parts.attempts.succeeded(name)
+    parts.attempts.succeeded(name, address, browser=browser)
     response = RedirectResponse(next_path, status_code=303)
-    set_cookie(parts, response, parts.sessions.begin(user, parts.now()), secure=request.url.scheme == "https")
+    secure = request.url.scheme == "https"
+    set_cookie(parts, response, parts.sessions.begin(user, parts.now()), secure=secure)
+    _remember_browser(parts, response, name, secure=secure)
     log.info("Signed in")
     return response
 

@@ -26,6 +26,7 @@ from dashboard.roles import Role
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}[a-z0-9]|[a-z0-9]")
 MIN_PASSWORD = 10
+MIN_DIFFERENT = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,10 +74,10 @@ class Users:
 
     def authenticate(self, name: str, password: str) -> User | None:
         """The person, or None. An unknown name takes as long as a wrong password."""
-        user = self.get(name)
+        user, decoy = self.get(name), self._any_hash()
         known = user is not None and not user.disabled
         try:
-            self._hasher.verify(user.password if user and known else self._any_hash(), password)
+            self._hasher.verify(user.password if user and known else decoy, password)
         except argon2.exceptions.VerificationError:
             return None
         return user if known else None
@@ -88,7 +89,7 @@ class Users:
             )
         if not roles:
             raise UsersError("give at least one role")
-        user = User(name=name, password=self._hash(password), roles=tuple(dict.fromkeys(roles)))
+        user = User(name=name, password=self._hash(name, password), roles=tuple(dict.fromkeys(roles)))
 
         def insert(users: dict[str, User]) -> None:
             if name in users:
@@ -100,7 +101,13 @@ class Users:
 
     def set_password(self, name: str, password: str, now: datetime) -> User:
         """A new password; every session that began before `now` is over."""
-        return self._update(name, password=self._hash(password), valid_after=now)
+        return self._update(name, password=self._hash(name, password), valid_after=now)
+
+    def set_roles(self, name: str, roles: Sequence[Role]) -> User:
+        """These and no others, in sessions that are open too: a token carries the roles of the moment it is signed."""
+        if not roles:
+            raise UsersError("give at least one role")
+        return self._update(name, roles=tuple(dict.fromkeys(roles)))
 
     def set_disabled(self, name: str, disabled: bool, now: datetime) -> User:
         return self._update(name, disabled=disabled, valid_after=now)
@@ -162,9 +169,11 @@ class Users:
 
     # --- passwords ------------------------------------------------------------------------------------------------
 
-    def _hash(self, password: str) -> str:
+    def _hash(self, name: str, password: str) -> str:
         if len(password) < MIN_PASSWORD:
             raise UsersError(f"a password has at least {MIN_PASSWORD} characters")
+        if len(set(password)) < MIN_DIFFERENT or len(password.lower().replace(name, "")) < MIN_DIFFERENT:
+            raise UsersError(f"a password has at least {MIN_DIFFERENT} different characters, and as many beside the name")
         return self._hasher.hash(password)
 
     def _any_hash(self) -> str:

@@ -19,6 +19,8 @@ from backend.store.dialect import UnsafeDatabase
 from backend.store.keyring import Keyring, KeyringError
 
 FAILED = 1
+RATE = "requests per minute that each replica hears from it; 0: any number (default: BACKEND_KEY_RATE_PER_MINUTE)"
+DEMO = "its requests that carry X-Synthetic count in no rate limit"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +31,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scope", action="append", required=True, choices=list(wire.Scope), dest="scopes", help="may be repeated"
     )
     create.add_argument("--expires-days", type=_days, metavar="N", help="days until it expires (default: never)")
+    create.add_argument("--rate-per-minute", type=_rate, metavar="N", help=RATE)
+    create.add_argument("--synthetic", action="store_true", help=DEMO)
     listing = actions.add_parser("list", help="show all keys")
     revoke = actions.add_parser("revoke", help="refuse a key from now on")
     revoke.add_argument("id", help="its id, key_…")
-    for action in (create, listing, revoke):
+    rotate = actions.add_parser("rotate", help="make a key like it, and let the old one end")
+    rotate.add_argument("id", help="its id, key_…")
+    rotate.add_argument(
+        "--overlap-hours",
+        type=_hours,
+        default=24.0,
+        metavar="N",
+        help="both are good so long (default: 24; 0: the new one alone)",
+    )
+    change = actions.add_parser("change", help="another limit, from its next request on")
+    change.add_argument("id", help="its id, key_…")
+    change.add_argument("--rate-per-minute", type=_rate_or_default, default=argparse.SUPPRESS, metavar="N|default", help=RATE)
+    change.add_argument("--synthetic", action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=DEMO)
+    for action in (create, listing, revoke, rotate, change):
         action.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -57,11 +74,35 @@ def _keys() -> Iterator[Keys]:
 
 def _create(keys: Keys, args: argparse.Namespace) -> int:
     expires_at = None if args.expires_days is None else datetime.now(UTC) + timedelta(days=args.expires_days)
-    key = keys.create(args.name, [wire.Scope(scope) for scope in args.scopes], expires_at)
+    asked = wire.KeyRequest(
+        name=args.name,
+        scopes=[wire.Scope(scope) for scope in args.scopes],
+        expires_at=expires_at,
+        rate_per_minute=args.rate_per_minute,
+        synthetic=args.synthetic,
+    )
+    return _show_new(keys.create(asked), args)
+
+
+def _rotate(keys: Keys, args: argparse.Namespace) -> int:
+    return _show_new(keys.replace(args.id, overlap=timedelta(hours=args.overlap_hours)), args)
+
+
+def _show_new(key: wire.NewKey, args: argparse.Namespace) -> int:
     if args.json:
         _print_json(key)
     else:
         print(f"{key.id}  {' '.join(key.scopes)}\n{key.secret}\nThe secret is not shown again.")
+    return 0
+
+
+def _change(keys: Keys, args: argparse.Namespace) -> int:
+    named = {name: getattr(args, name) for name in wire.KeyChange.model_fields if hasattr(args, name)}
+    key = keys.change(args.id, wire.KeyChange(**named))
+    if args.json:
+        _print_json(key)
+    else:
+        print(f"{key.id}: {_limit(key)}")
     return 0
 
 
@@ -73,7 +114,8 @@ def _list(keys: Keys, args: argparse.Namespace) -> int:
         print("There are no keys yet: `python -m backend keys create`.")
     else:
         for key in found:
-            print(f"{key.id}  {_state(key):8}  {','.join(key.scopes):20}  {key.name}")
+            used = f"used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+            print(f"{key.id}  {_state(key):8}  {','.join(key.scopes):20}  {used:21}  {_limit(key):16}  {key.name}")
     return 0
 
 
@@ -86,7 +128,7 @@ def _revoke(keys: Keys, args: argparse.Namespace) -> int:
     return 0
 
 
-_ACTIONS = {"create": _create, "list": _list, "revoke": _revoke}
+_ACTIONS = {"create": _create, "list": _list, "revoke": _revoke, "rotate": _rotate, "change": _change}
 
 
 def _state(key: wire.Key) -> str:
@@ -95,8 +137,31 @@ def _state(key: wire.Key) -> str:
     return "expired" if key.expires_at is not None and key.expires_at <= datetime.now(UTC) else "valid"
 
 
+def _limit(key: wire.Key) -> str:
+    rate = "default limit" if key.rate_per_minute is None else f"{key.rate_per_minute}/min" if key.rate_per_minute else "no limit"
+    return f"{rate}, synthetic" if key.synthetic else rate
+
+
 def _print_json(model: BaseModel) -> None:
     print(model.model_dump_json(indent=2))
+
+
+def _rate(text: str) -> int:
+    rate = int(text)
+    if not 0 <= rate <= 100_000:
+        raise argparse.ArgumentTypeError("give a number from 0 (no limit) to 100000")
+    return rate
+
+
+def _rate_or_default(text: str) -> int | None:
+    return None if text == "default" else _rate(text)
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 <= hours <= 24 * 365:
+        raise argparse.ArgumentTypeError("give a number of hours from 0 to 8760")
+    return hours
 
 
 def _days(text: str) -> float:

@@ -5,8 +5,9 @@ would be sent to the thread pool that work may have filled.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Annotated, Any, TypeVar, cast
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -14,7 +15,8 @@ from pydantic import BaseModel
 
 from backend import body, wire
 from backend.body import Body
-from backend.errors import PreconditionFailed
+from backend.errors import BadRequest, PreconditionFailed
+from backend.metrics import MARK
 from backend.parts import Parts
 from backend.permissions import Action, require
 from backend.store.caller import Caller
@@ -31,35 +33,43 @@ async def _parts(request: Request) -> Parts:
 TheParts = Annotated[Parts, Depends(_parts)]
 
 
-def _may(action: Action) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    async def caller(
-        request: Request, parts: TheParts, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+@dataclass(frozen=True)
+class May:
+    """The caller of a route that does `action`, once it is known that they may, and that their key is not over its limit."""
+
+    action: Action
+
+    async def __call__(
+        self, request: Request, parts: TheParts, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
     ) -> Caller:
+        if len(request.headers.getlist("authorization")) > 1:
+            raise BadRequest("Send one Authorization header")  # or a proxy might have checked another one than is used here
         found = await parts.identity.caller(given.credentials if given else None)
         request.state.caller = found
-        require(found, action)
+        allowance = request.state.allowance = parts.rates.count(found, marked=MARK in request.headers)
+        if allowance is not None:
+            allowance.require()
+        require(found, self.action)
         return found
 
-    return caller
 
-
-MayEnrol = Annotated[Caller, Depends(_may(Action.enrol))]
-MayRecognise = Annotated[Caller, Depends(_may(Action.recognise))]
-MayReadSubjects = Annotated[Caller, Depends(_may(Action.read_subjects))]
-MayChangeSubject = Annotated[Caller, Depends(_may(Action.change_subject))]
-MayEraseSubject = Annotated[Caller, Depends(_may(Action.erase_subject))]
-MayExportSubject = Annotated[Caller, Depends(_may(Action.export_subject))]
-MaySeeImage = Annotated[Caller, Depends(_may(Action.see_image))]
-MayReadCases = Annotated[Caller, Depends(_may(Action.read_cases))]
-Reviewer = Annotated[Caller, Depends(_may(Action.work_cases))]
-Supervisor = Annotated[Caller, Depends(_may(Action.take_over))]
-MayReadReviewNumbers = Annotated[Caller, Depends(_may(Action.read_review_numbers))]
-MayWatch = Annotated[Caller, Depends(_may(Action.watch))]
-MayDrain = Annotated[Caller, Depends(_may(Action.drain))]
-MayManageKeys = Annotated[Caller, Depends(_may(Action.manage_keys))]
-MayScan = Annotated[Caller, Depends(_may(Action.scan))]
-MayReadScans = Annotated[Caller, Depends(_may(Action.read_scans))]
-MayReadAudit = Annotated[Caller, Depends(_may(Action.read_audit))]
+MayEnrol = Annotated[Caller, Depends(May(Action.enrol))]
+MayRecognise = Annotated[Caller, Depends(May(Action.recognise))]
+MayReadSubjects = Annotated[Caller, Depends(May(Action.read_subjects))]
+MayChangeSubject = Annotated[Caller, Depends(May(Action.change_subject))]
+MayEraseSubject = Annotated[Caller, Depends(May(Action.erase_subject))]
+MayExportSubject = Annotated[Caller, Depends(May(Action.export_subject))]
+MaySeeImage = Annotated[Caller, Depends(May(Action.see_image))]
+MayReadCases = Annotated[Caller, Depends(May(Action.read_cases))]
+Reviewer = Annotated[Caller, Depends(May(Action.work_cases))]
+Supervisor = Annotated[Caller, Depends(May(Action.take_over))]
+MayReadReviewNumbers = Annotated[Caller, Depends(May(Action.read_review_numbers))]
+MayWatch = Annotated[Caller, Depends(May(Action.watch))]
+MayDrain = Annotated[Caller, Depends(May(Action.drain))]
+MayManageKeys = Annotated[Caller, Depends(May(Action.manage_keys))]
+MayScan = Annotated[Caller, Depends(May(Action.scan))]
+MayReadScans = Annotated[Caller, Depends(May(Action.read_scans))]
+MayReadAudit = Annotated[Caller, Depends(May(Action.read_audit))]
 
 
 def _json(model: type[Model], *, images: int | None) -> Callable[..., AsyncIterator[Body[Model]]]:
@@ -89,6 +99,7 @@ BulkPreviewBody = Annotated[Body[wire.BulkPreviewRequest], Depends(_json(wire.Bu
 BulkBody = Annotated[Body[wire.BulkRequest], Depends(_json(wire.BulkRequest, images=0))]
 UndoBody = Annotated[Body[wire.UndoRequest], Depends(_json(wire.UndoRequest, images=0))]
 ScanBody = Annotated[Body[wire.ScanRequest], Depends(_json(wire.ScanRequest, images=0))]
+KeyChangeBody = Annotated[Body[wire.KeyChange], Depends(_json(wire.KeyChange, images=0))]
 KeyBody = Annotated[Body[wire.KeyRequest], Depends(_json(wire.KeyRequest, images=0))]
 
 IdempotencyKey = Annotated[
@@ -132,7 +143,7 @@ class Decided:
 
 
 async def _decided(request: Request, parts: TheParts) -> Decided:
-    return Decided(parts, synthetic="x-synthetic" in request.headers)
+    return Decided(parts, synthetic=MARK in request.headers)
 
 
 CountDecision = Annotated[Decided, Depends(_decided)]

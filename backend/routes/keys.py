@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from backend import wire
 from backend.openapi import refuses, takes
-from backend.routes.deps import KeyBody, MayManageKeys, TheParts
+from backend.routes.deps import IdempotencyKey, KeyBody, KeyChangeBody, MayManageKeys, TheParts
+from backend.store.answers import repeat
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
@@ -19,12 +20,20 @@ async def list_keys(caller: MayManageKeys, parts: TheParts) -> wire.Page[wire.Ke
 
 
 @router.post(
-    "", status_code=201, response_model=wire.NewKey, responses=refuses(400, 415, 422), openapi_extra=takes(wire.KeyRequest)
+    "", status_code=201, response_model=wire.NewKey, responses=refuses(400, 409, 415, 422), openapi_extra=takes(wire.KeyRequest)
 )
-async def create_key(caller: MayManageKeys, body: KeyBody, parts: TheParts) -> wire.NewKey:
+async def create_key(
+    caller: MayManageKeys, body: KeyBody, parts: TheParts, idempotency_key: IdempotencyKey = None
+) -> wire.NewKey:
     """The answer holds the secret, once."""
-    asked = body.content
-    return await parts.threads.ledger(parts.keys.create, asked.name, asked.scopes, asked.expires_at, caller=caller)
+    idempotency = repeat(idempotency_key, body.sha256, of="keys")
+    return await parts.threads.ledger(parts.keys.create, body.content, caller=caller, idempotency=idempotency)
+
+
+@router.patch("/{key_id}", response_model=wire.Key, responses=refuses(400, 404, 415, 422), openapi_extra=takes(wire.KeyChange))
+async def change_key(key_id: str, caller: MayManageKeys, body: KeyChangeBody, parts: TheParts) -> wire.Key:
+    """Its limit, from its next request on; its scopes stay: make another key for others."""
+    return await parts.threads.ledger(parts.keys.change, key_id, body.content, caller=caller)
 
 
 @router.delete("/{key_id}", response_model=wire.Key, responses=refuses(404))

@@ -6,7 +6,8 @@ from fastapi import APIRouter, status
 
 from backend import wire
 from backend.openapi import refuses, takes
-from backend.routes.deps import Cursor, Limit, MayReadScans, MayScan, ScanBody, TheParts
+from backend.routes.deps import Cursor, IdempotencyKey, Limit, MayReadScans, MayScan, ScanBody, TheParts
+from backend.store.answers import repeat
 
 router = APIRouter(prefix="/v1/scans", tags=["scans"])
 
@@ -18,12 +19,13 @@ router = APIRouter(prefix="/v1/scans", tags=["scans"])
     responses=refuses(400, 409, 422),
     openapi_extra=takes(wire.ScanRequest, required=False),
 )
-async def start_scan(caller: MayScan, body: ScanBody, parts: TheParts) -> wire.Scan:
+async def start_scan(caller: MayScan, body: ScanBody, parts: TheParts, idempotency_key: IdempotencyKey = None) -> wire.Scan:
     """Compare every two people. One scan at a time; it goes on where a replica is stopped or dies.
 
     By default it looks at those enrolled since the last finished scan at this threshold or a lower one.
     """
-    return await parts.threads.ledger(parts.scans.start, body.content, caller)
+    idempotency = repeat(idempotency_key, body.sha256, of="scans")
+    return await parts.threads.ledger(parts.scans.start, body.content, caller, idempotency=idempotency)
 
 
 @router.get("", response_model=wire.Page[wire.Scan], responses=refuses(400))

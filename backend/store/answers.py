@@ -1,4 +1,7 @@
-"""What makes a repeated request harmless: its key, the digest of its body, and the answer it had."""
+"""What makes a repeated request harmless: its key, the digest of its body, and the answer it had.
+
+A row names what the request made: mostly an enrolment, else an API key or a scan, which has no stored answer and is shown again.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from backend.store import tables
 from backend.store.caller import Caller
 from backend.store.ids import new_id
 from backend.store.sealing import key_of
-from backend.store.tables import Enrolment, Subject
+from backend.store.tables import ApiKey, Enrolment, Scan, Subject
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -36,8 +39,13 @@ class Idempotency:
         return hashlib.sha256(self.key.encode()).hexdigest()
 
 
+def repeat(key: str | None, body_sha256: str, *, of: str) -> Idempotency | None:
+    """`of`: what the request makes, so that the same key and bytes sent to another path are another request."""
+    return None if key is None else Idempotency(key, hashlib.sha256(f"{of}\0{body_sha256}".encode()).hexdigest())
+
+
 def earlier(store: Store, session: Session, caller: Caller, idempotency: Idempotency) -> str | None:
-    """The id of the enrolment that this very request made before, within 24 h; raises IdempotencyKeyReused for another body."""
+    """The id of what this very request made before, within 24 h; raises IdempotencyKeyReused for another body."""
     row = session.exec(select(tables.Idempotency).where(*_same(store.gallery_id, caller, idempotency))).first()
     if row is None or row.created_at < store.now(session) - KEPT_FOR:
         return None
@@ -47,17 +55,30 @@ def earlier(store: Store, session: Session, caller: Caller, idempotency: Idempot
 
 
 def remember(session: Session, enrolment: Enrolment, caller: Caller, idempotency: Idempotency) -> None:
-    """In T1. A key of the same name that has had its day makes room."""
-    session.exec(delete(tables.Idempotency).where(*_same(enrolment.gallery_id, caller, idempotency)))
+    """In T1."""
+    _remember(session, enrolment, caller, idempotency, subject_id=enrolment.subject_id)
+
+
+def remember_made(session: Session, made: ApiKey | Scan, caller: Caller, idempotency: Idempotency | None) -> None:
+    """In the transaction that makes it. Its `body_sha256` tells one kind of request from another."""
+    if idempotency is not None:
+        _remember(session, made, caller, idempotency, subject_id="")
+
+
+def _remember(
+    session: Session, made: Enrolment | ApiKey | Scan, caller: Caller, idempotency: Idempotency, *, subject_id: str
+) -> None:
+    """A key of the same name that has had its day makes room."""
+    session.exec(delete(tables.Idempotency).where(*_same(made.gallery_id, caller, idempotency)))
     row = tables.Idempotency(
         id=new_id("idem"),
-        gallery_id=enrolment.gallery_id,
+        gallery_id=made.gallery_id,
         caller_id=caller.id,
         key_sha256=idempotency.key_sha256,
         body_sha256=idempotency.body_sha256,
-        enrolment_id=enrolment.id,
-        subject_id=enrolment.subject_id,
-        created_at=enrolment.created_at,
+        enrolment_id=made.id,
+        subject_id=subject_id,
+        created_at=made.created_at,
     )
     session.add(row)
     session.flush()

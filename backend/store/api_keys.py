@@ -7,16 +7,19 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Sequence
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import Select
 
 from backend import wire
-from backend.errors import KeyNotFound, Unavailable
+from backend.errors import KeyNotFound, KeyStateConflict, SecretGone, Unavailable
+from backend.store import answers
+from backend.store.answers import Idempotency
 from backend.store.audit import Audit
 from backend.store.caller import SYSTEM, Caller
 from backend.store.ids import new_id
@@ -35,6 +38,8 @@ _OF_ID: Select[*tuple[Any, ...]] = Select(
     col(ApiKey.expires_at),
     col(ApiKey.revoked_at),
     col(ApiKey.last_used_at),
+    col(ApiKey.rate_per_minute),
+    col(ApiKey.synthetic),
 ).where(col(ApiKey.id) == bindparam("id"))
 
 
@@ -45,24 +50,90 @@ class Keys:
         self._noting = threading.Lock()
 
     def create(
-        self, name: str, scopes: Sequence[wire.Scope], expires_at: datetime | None = None, *, caller: Caller = SYSTEM
+        self,
+        asked: wire.KeyRequest,
+        *,
+        caller: Caller = SYSTEM,
+        idempotency: Idempotency | None = None,
     ) -> wire.NewKey:
-        """The only time that the secret is shown: `fa_<id>_<256 random bits>`."""
-        key_id = new_id("key")
-        secret = f"fa_{key_id.removeprefix('key_')}_{secrets.token_urlsafe(32)}"
+        """The only time that the secret is shown: `fa_<id>_<256 secret bits>`. The same request again gets the same answer.
+
+        Raises:
+            IdempotencyKeyReused: the key came with another body.
+            SecretGone: the same request, but a newer key file cannot make the same secret again.
+        """
         with self._store.write() as session:
-            row = ApiKey(
-                id=key_id,
-                gallery_id=self._store.gallery_id,
-                name=name,
-                scopes=[str(scope) for scope in scopes],
-                secret_sha256=_sha256(secret),
-                created_at=self._store.now(session),
-                expires_at=expires_at,
-            )
-            session.add(row)
-            self._audit.append(session, caller, "key.create", key_id, {"scopes": row.scopes})
+            if idempotency and (made := answers.earlier(self._store, session, caller, idempotency)) is not None:
+                return self._again(session, session.get_one(ApiKey, made), idempotency)
+            row, secret = self._made(session, asked, idempotency)
+            answers.remember_made(session, row, caller, idempotency)
+            self._audit.append(session, caller, "key.create", row.id, _terms(row))
         return wire.NewKey(secret=secret, **_key(row).model_dump())
+
+    def change(self, key_id: str, change: wire.KeyChange, *, caller: Caller = SYSTEM) -> wire.Key:
+        """What `change` names, on every replica from its next request on. Raises KeyNotFound."""
+        with self._store.write() as session:
+            row = self._get(session, key_id)
+            before = _terms(row)
+            row.sqlmodel_update(change.model_dump(exclude_unset=True))
+            if (terms := _terms(row)) != before:
+                self._audit.append(session, caller, "key.change", key_id, terms)
+        return _key(row)
+
+    def replace(self, key_id: str, *, overlap: timedelta, caller: Caller = SYSTEM) -> wire.NewKey:
+        """A new key of the same name, scopes, limit and lifetime; the old one ends after `overlap`, or is revoked at once for 0.
+
+        Raises:
+            KeyNotFound.
+            KeyStateConflict: it is revoked or has expired.
+        """
+        with self._store.write() as session:
+            old, now = self._get(session, key_id), self._store.now(session)
+            if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+                raise KeyStateConflict()
+            lifetime = old.expires_at - old.created_at if old.expires_at else None
+            asked = wire.KeyRequest(
+                name=old.name,
+                scopes=[wire.Scope(scope) for scope in old.scopes],
+                expires_at=now + lifetime if lifetime else None,
+                rate_per_minute=old.rate_per_minute,
+                synthetic=old.synthetic,
+            )
+            row, secret = self._made(session, asked, None)
+            self._audit.append(session, caller, "key.create", row.id, {**_terms(row), "replaces": key_id})
+            if overlap <= timedelta():
+                self._revoke(session, old, caller)
+            else:
+                old.expires_at = min(old.expires_at or now + overlap, now + overlap)
+                self._audit.append(session, caller, "key.replace", key_id, {"by": row.id})
+        return wire.NewKey(secret=secret, **_key(row).model_dump())
+
+    def _made(self, session: Session, asked: wire.KeyRequest, idempotency: Idempotency | None) -> tuple[ApiKey, str]:
+        key_id = new_id("key")
+        secret = _secret(key_id, next(self._repeatable(session, key_id, idempotency)) if idempotency else secrets.token_bytes(32))
+        row = ApiKey(
+            id=key_id,
+            gallery_id=self._store.gallery_id,
+            name=asked.name,
+            scopes=[str(scope) for scope in asked.scopes],
+            secret_sha256=_sha256(secret),
+            created_at=self._store.now(session),
+            expires_at=asked.expires_at,
+            rate_per_minute=asked.rate_per_minute,
+            synthetic=asked.synthetic,
+        )
+        session.add(row)
+        return row, secret
+
+    def _again(self, session: Session, row: ApiKey, idempotency: Idempotency) -> wire.NewKey:
+        for bits in self._repeatable(session, row.id, idempotency):
+            if _sha256(secret := _secret(row.id, bits)) == row.secret_sha256:
+                return wire.NewKey(secret=secret, **_key(row).model_dump())
+        raise SecretGone(row.id)
+
+    def _repeatable(self, session: Session, key_id: str, idempotency: Idempotency) -> Iterator[bytes]:
+        """Neither the ledger nor the key file gives the secret away, nor both: the client's own key is stored nowhere."""
+        return self._store.keyring_of(session).secrets_for(f"{key_id}\0{idempotency.key}")
 
     def list(self) -> list[wire.Key]:
         """Newest first, revoked and expired ones too."""
@@ -73,13 +144,20 @@ class Keys:
     def revoke(self, key_id: str, *, caller: Caller = SYSTEM) -> wire.Key:
         """At once, on every replica; revoking twice is harmless. Raises KeyNotFound."""
         with self._store.write() as session:
-            row = session.get(ApiKey, key_id)
-            if row is None or row.gallery_id != self._store.gallery_id:
-                raise KeyNotFound()
-            if row.revoked_at is None:
-                row.revoked_at = self._store.now(session)
-                self._audit.append(session, caller, "key.revoke", key_id)
+            row = self._get(session, key_id)
+            self._revoke(session, row, caller)
         return _key(row)
+
+    def _revoke(self, session: Session, row: ApiKey, caller: Caller) -> None:
+        if row.revoked_at is None:
+            row.revoked_at = self._store.now(session)
+            self._audit.append(session, caller, "key.revoke", row.id)
+
+    def _get(self, session: Session, key_id: str) -> ApiKey:
+        row = session.get(ApiKey, key_id)
+        if row is None or row.gallery_id != self._store.gallery_id:
+            raise KeyNotFound()
+        return row
 
     def authenticate(self, secret: str) -> Caller | None:
         """Whose secret this is; None for an unknown, revoked or expired one."""
@@ -91,14 +169,14 @@ class Keys:
             row = session.exec(_OF_ID, params={"id": key_id}).one_or_none()
             if row is None:
                 return None
-            name, scopes, secret_sha256, expires_at, revoked_at, last_used_at = row
+            name, scopes, secret_sha256, expires_at, revoked_at, last_used_at, rate, synthetic = row
             expired = expires_at is not None and expires_at <= self._store.now(session)
         if not hmac.compare_digest(secret_sha256, _sha256(secret)) or revoked_at is not None or expired:
             return None
         # This machine's clock does: it is but a convenience for the operator.
         if last_used_at is None or datetime.now(UTC) - last_used_at > USE_IS_NOTED_EVERY:
             self._note_use_later(key_id)
-        return Caller(id=key_id, name=name, kind="key", roles=frozenset(scopes))
+        return Caller(id=key_id, name=name, kind="key", roles=frozenset(scopes), rate_per_minute=rate, synthetic=synthetic)
 
     def _note_use_later(self, key_id: str) -> None:
         """Outside the request's path, one note at a time: a request that finds one under way leaves it to the next."""
@@ -117,6 +195,10 @@ class Keys:
             self._noting.release()
 
 
+def _secret(key_id: str, bits: bytes) -> str:
+    return f"fa_{key_id.removeprefix('key_')}_{urlsafe_b64encode(bits).rstrip(b'=').decode('ascii')}"
+
+
 def _sha256(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -130,4 +212,10 @@ def _key(row: ApiKey) -> wire.Key:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        rate_per_minute=row.rate_per_minute,
+        synthetic=row.synthetic,
     )
+
+
+def _terms(row: ApiKey) -> dict[str, Any]:
+    return {"scopes": row.scopes, "rate_per_minute": row.rate_per_minute, "synthetic": row.synthetic}

@@ -8,7 +8,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Caller:
-    """`roles` are a person's roles or a key's scopes; `sid` and `kid` are the session and signing key of a person's token."""
+    """`roles` are a person's roles or a key's scopes; `sid` and `kid` are the session and signing key of a person's token.
+
+    `rate_per_minute` and `synthetic` are a key's: see `tables.ApiKey`.
+    """
 
     id: str
     name: str
@@ -16,6 +19,8 @@ class Caller:
     roles: frozenset[str] = field(default_factory=frozenset)
     sid: str | None = None
     kid: str | None = None
+    rate_per_minute: int | None = None
+    synthetic: bool = False
 
     @property
     def supervises(self) -> bool:

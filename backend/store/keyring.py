@@ -2,7 +2,7 @@
 
 AES-256-GCM throughout; what a ciphertext belongs to is its associated data, so a row moved to another place does not open.
 The file key itself encrypts nothing: HKDF derives one key that wraps data keys, one for the blind index of external ids,
-and a check value that tells a wrong file from damage. Lost file = lost data.
+one from which repeatable secrets come, and a check value that tells a wrong file from damage. Lost file = lost data.
 
 While the key is being replaced the file holds two, a line each, the newest last. Which of them wraps is not the file's say but
 the ledger's (`gallery.key_check`), so that every program turns to the new one in the same transaction.
@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class _FileKey:
             raise KeyringError(f"a key file holds {KEY_BYTES} bytes of key")
         self.aead = AESGCM(_derive(key, "wrap"))
         self.index = _derive(key, "external-id")
+        self.secrets = _derive(key, "api-key-secrets")
         self.check_value = _derive(key, "check")[:16].hex()
 
 
@@ -168,6 +170,11 @@ class Keyring:
         """
         key = hmac.new(self._index_key(gallery_id, sealed), IMAGE_CONTEXT, hashlib.sha256).digest()
         return hmac.new(key, gallery_id.encode() + b"\0" + picture, hashlib.sha256).hexdigest()
+
+    def secrets_for(self, context: str) -> Iterator[bytes]:
+        """32 bytes that nobody without the key file can guess, the same each time: first of the key that wraps, then of any."""
+        for key in (self._wrap, *self._keys):
+            yield hmac.new(key.secrets, context.encode(), hashlib.sha256).digest()
 
     def _index_key(self, gallery_id: str, sealed: bytes | None) -> bytes:
         return self._wrap.index if sealed is None else self._unwrap(sealed, f"{INDEX_CONTEXT}:{gallery_id}")

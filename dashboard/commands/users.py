@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--role", dest="roles", action="append", type=Role, choices=list(Role), required=True, help="may be repeated"
     )
+    roles = actions.add_parser("roles", help="give somebody these roles and no others")
+    roles.add_argument("name")
+    roles.add_argument(
+        "--role", dest="roles", action="append", type=Role, choices=list(Role), required=True, help="may be repeated"
+    )
     passwd = actions.add_parser("passwd", help="a new password; ends the person's sessions")
     passwd.add_argument("name")
     for parser_of_password in (add, passwd):
@@ -55,6 +60,8 @@ def _act(users: Users, options: argparse.Namespace) -> None:
     elif options.action == "add":
         password = _password(options)
         _print_one(users.add(options.name, password, options.roles), "may sign in", options, password)
+    elif options.action == "roles":
+        _print_one(users.set_roles(options.name, options.roles), "has these roles now", options, None)
     elif options.action == "passwd":
         password = _password(options)
         _print_one(users.set_password(options.name, password, now), "has a new password", options, password)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,12 +15,14 @@ from typing import Any, Generic, TypeVar
 import jwt
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from monitor.api.problems import Forbidden, Unauthenticated
+from monitor.api.problems import BadRequest, Forbidden, Unauthenticated
 
 ISSUER = "face-auth-dashboard"
 AUDIENCE = "face-auth-monitor"
 LEEWAY_S = 30
-READERS = frozenset({"viewer", "operator", "reviewer", "supervisor", "admin"})
+LONGEST_S = 300
+ROLES_OF_PEOPLE = frozenset({"operator", "reviewer", "supervisor", "admin"})
+READERS = ROLES_OF_PEOPLE | {"viewer"}
 
 Content = TypeVar("Content")
 
@@ -75,11 +77,13 @@ class Doorkeeper:
     def open_to_all(self) -> bool:
         return self._signers is None and self._keys is None
 
-    def admit(self, authorization: str | None) -> Caller:
-        """Raises `Unauthenticated`, `Forbidden`."""
+    def admit(self, authorizations: Sequence[str]) -> Caller:
+        """Who sent these Authorization headers. Raises `Unauthenticated`, `Forbidden`, `BadRequest` for more than one."""
         if self.open_to_all:
             return Caller("local", "local", READERS)
-        scheme, _, secret = (authorization or "").partition(" ")
+        if len(authorizations) > 1:
+            raise BadRequest("Send one Authorization header")
+        scheme, _, secret = "".join(authorizations).partition(" ")
         if scheme.lower() != "bearer" or not secret:
             raise Unauthenticated
         caller = self._by_key(secret) or self._by_token(secret)
@@ -98,7 +102,7 @@ class Doorkeeper:
             return None
         try:
             signer = self._signers.get()[jwt.get_unverified_header(token)["kid"]]
-            required = ["exp", "iat", "sub", "aud", "iss"]
+            required = ["exp", "iat", "sub", "sid", "aud", "iss"]
             claims: dict[str, Any] = jwt.decode(
                 token,
                 signer,
@@ -110,10 +114,11 @@ class Doorkeeper:
             )
         except (jwt.PyJWTError, KeyError, TypeError, ValueError):
             return None
-        roles = claims.get("roles")
-        return Caller(
-            str(claims["sub"]), str(claims.get("name", "")), frozenset(roles) if isinstance(roles, list) else frozenset()
-        )
+        if not claims["sub"] or int(claims["exp"]) - int(claims["iat"]) > LONGEST_S:
+            return None
+        given = claims.get("roles")
+        roles = ROLES_OF_PEOPLE.intersection(role for role in given if isinstance(role, str)) if isinstance(given, list) else ()
+        return Caller(claims["sub"], str(claims.get("name", "")), frozenset(roles))
 
 
 def _signers(text: bytes) -> dict[str, jwt.PyJWK]:

@@ -36,7 +36,7 @@ Parts = Annotated[Monitor, Depends(the_monitor)]
 
 def reader(request: Request, monitor: Parts) -> Caller:
     """Everything under /v1 needs a caller who may read."""
-    return monitor.doorkeeper.admit(request.headers.get("Authorization"))
+    return monitor.doorkeeper.admit(request.headers.getlist("Authorization"))
 
 
 open_routes = APIRouter()

@@ -158,6 +158,8 @@ def _operation(service: Service) -> Iterator[tuple[str, str | None]]:
     api = service.client(service.site.key("admin"))
     made = api.create_key("turnstile", [wire.Scope.client]).id
     yield "POST /v1/keys", made
+    api.change_key(made, {"rate_per_minute": 600})
+    yield "PATCH /v1/keys/{key_id}", made
     api.revoke_key(made)
     yield "DELETE /v1/keys/{key_id}", made
     yield from _scans(service)

@@ -189,3 +189,25 @@ def test_a_folder_is_enrolled_whole_through_an_overload(service: Service, tmp_pa
         assert api.batches == 2
         assert (len(enrolment.summary.enrolled), len(done)) == (3, 3)
         assert api.subjects().total == size + 3
+
+
+class _OverItsLimit(BackendClient):
+    """Heard at the third time."""
+
+    batches = 0
+
+    def enrol_batch(self, subjects: Sequence[NewSubject], *, idempotency_key: str | None = None) -> list[EnrolResult]:
+        self.batches += 1
+        if self.batches < 3:
+            raise ProblemError(429, "rate_limited", "wait", retry_after_s=0.01)
+        return super().enrol_batch(subjects, idempotency_key=idempotency_key)
+
+
+def test_a_folder_waits_for_a_key_that_is_over_its_limit(service: Service, tmp_path: Path) -> None:
+    folder = tmp_path / "people"
+    folder.mkdir()
+    (folder / "7.jpg").write_bytes(same_woman(7))
+    with _OverItsLimit([service.url], token=service.site.key("client"), timeout=60) as api:
+        enrolment = FolderEnrolment(api, folder, StateFile(tmp_path / "state"), Options())
+        enrolment.run(subjects_in(folder))
+        assert (api.batches, len(enrolment.summary.enrolled), enrolment.summary.failures) == (3, 1, [])

@@ -46,6 +46,11 @@ WRONG: dict[str, Callable[[Dashboard], str]] = {
     "without audience": lambda d: d.token("admin", aud=None),
     "without issuer": lambda d: d.token("admin", iss=None),
     "without expiry": lambda d: d.token("admin", exp=None),
+    "without its time of issue": lambda d: d.token("admin", iat=None),
+    "good for longer than five minutes": lambda d: d.token("admin", exp=int(time.time()) + 301),
+    "issued in the future": lambda d: d.token("admin", iat=int(time.time()) + 40, exp=int(time.time()) + 300),
+    "not to be used yet": lambda d: d.token("admin", nbf=int(time.time()) + 40),
+    "nested too deeply": lambda d: jwt.utils.base64url_encode(b"[" * 9000).decode() + ".e30.x",
     "without subject": lambda d: d.token("admin", sub=None),
     "without session": lambda d: d.token("admin", sid=None),
     "with an empty subject": lambda d: d.token("admin", sub=""),
@@ -58,7 +63,8 @@ WRONG: dict[str, Callable[[Dashboard], str]] = {
             "aud": "face-auth-backend",
             "iss": "face-auth-dashboard",
             "sid": "s",
-            "exp": 9_999_999_999,
+            "iat": int(time.time()),
+            "exp": int(time.time()) + 300,
             "roles": [],
         },
         d.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw),
@@ -77,7 +83,13 @@ def test_a_wrong_token_is_refused(kind: str, dashboard: Dashboard, signers: Sign
         person(WRONG[kind](dashboard), signers)
 
 
+def test_roles_that_are_no_words_are_left_out(dashboard: Dashboard, signers: Signers) -> None:
+    assert person(dashboard.token(roles=[["admin"], 7, None, "operator"]), signers).roles == {"operator"}
+
+
 def test_clocks_may_differ_by_half_a_minute(dashboard: Dashboard, signers: Signers) -> None:
+    now = int(time.time())
+    assert person(dashboard.token("admin", iat=now + 20, nbf=now + 20, exp=now + 320), signers).id == "usr_ada"
     assert person(dashboard.token("admin", exp=int(time.time()) - 25), signers).id == "usr_ada"
 
 

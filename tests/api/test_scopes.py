@@ -46,6 +46,7 @@ ROUTES = [
     ("POST", "/v1/fleet/self/drain", "operator admin", False),
     ("GET", "/v1/keys", "admin", False),
     ("POST", "/v1/keys", "admin", False),
+    ("PATCH", "/v1/keys/key_x", "admin", False),
     ("DELETE", "/v1/keys/key_x", "admin", False),
     ("POST", "/v1/scans", "operator supervisor admin", False),
     ("GET", "/v1/scans", "operator reviewer supervisor admin", False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import ssl
@@ -114,6 +115,16 @@ def test_without_keys_and_signers_only_loopback_is_listened_on(fresh_site: Site)
         refused = fresh_site.command("serve", "--host", host, "--port", "8000", BACKEND_SIGNERS_FILE="")
         assert refused.returncode == 3
         assert refused.stderr.startswith(f"refusing to listen on {host}: there is neither an API key nor a signers file")
+
+
+def test_a_key_that_is_revoked_or_has_expired_opens_no_other_address(fresh_site: Site) -> None:
+    for flags in ((), ("--expires-days", "0.0000001")):
+        made = fresh_site.command("keys", "create", "--name", "over", "--scope", "client", *flags, "--json")
+        if not flags:
+            assert fresh_site.command("keys", "revoke", json.loads(made.stdout)["id"]).returncode == 0
+    refused = fresh_site.command("serve", "--host", "0.0.0.0", "--port", "8000", BACKEND_SIGNERS_FILE="")  # noqa: S104
+    assert refused.returncode == 3
+    assert refused.stderr.startswith("refusing to listen on 0.0.0.0")
 
 
 def test_with_a_key_every_address_may_be_listened_on(fresh_site: Site) -> None:

@@ -113,7 +113,7 @@ def desktop(
     made = parts.build(settings, identity.token)
     made = parts.Parts(
         settings=settings, users=users, sessions=Sessions(users, SECRET, idle_s=1800, max_s=43_200), attempts=made.attempts,
-        signer=made.signer, backend=made.backend, monitor=made.monitor,
+        browsers=made.browsers, signer=made.signer, backend=made.backend, monitor=made.monitor,
     )  # fmt: skip
     parts.install(made)
     desk = Desktop(settings, backend, monitor, users, made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dashboard import sign_in
+from dashboard.browsers import COOKIE as BROWSER
 from dashboard.gate import Gate
 from dashboard.roles import Role
 from dashboard.sessions import COOKIE
@@ -136,6 +138,30 @@ def test_after_five_failures_even_the_right_password_has_to_wait(browser: httpx.
     assert answer.status_code == 429
     assert 0 < int(answer.headers["retry-after"]) <= 300
     assert "Try again in 5 minutes." in answer.text
+
+
+def test_a_stranger_who_fails_in_somebodys_name_keeps_nobody_out_who_was_here_before(browser: httpx.Client, site: str) -> None:
+    assert fill(browser)[0] == 303
+    remembered = {BROWSER: browser.cookies[BROWSER]}
+    with httpx.Client(base_url=site, trust_env=False, headers={"Origin": site}) as stranger:
+        assert [fill(stranger, password="wrong wrong wrong")[0] for _ in range(7)] == [401] * 5 + [429] * 2
+        assert fill(stranger)[0] == 429
+    with httpx.Client(base_url=site, trust_env=False, headers={"Origin": site}, cookies=remembered) as again:
+        assert fill(again)[0] == 303
+        assert [fill(again, password="wrong wrong wrong")[0] for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_attempts_at_once_are_bounded_like_those_one_after_the_other(browser: httpx.Client) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: fill(browser, password="wrong wrong wrong")[0], range(24)))
+    assert (answers.count(401), answers.count(429)) == (5, 19)
+
+
+def test_a_browser_is_remembered_out_of_reach_of_scripts_and_other_pages(browser: httpx.Client) -> None:
+    answer = browser.post("/sign-in", data={"name": "ada", "password": PASSWORD}, headers=HTTPS)
+    (cookie,) = (one.lower() for one in answer.headers.get_list("set-cookie") if one.startswith(BROWSER))
+    for part in ("httponly", "samesite=strict", "secure", "path=/sign-in", "max-age=15552000"):
+        assert part in cookie
 
 
 def test_signing_out_ends_the_session_also_for_a_copy_of_its_cookie(browser: httpx.Client) -> None:

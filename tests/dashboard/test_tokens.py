@@ -37,7 +37,7 @@ def test_a_token_verifies_offline_with_the_published_key_and_names_the_person(tm
         "roles": ["operator", "reviewer"],
         "sid": "sid-1",
         "iat": int(now),
-        "exp": int(now) + 300,
+        "exp": int(now) + 270,
     }
 
 

@@ -103,6 +103,36 @@ def test_the_command_adds_lists_and_disables(command: Path, users_file: Path, ca
     assert (listed["total"], listed["items"][0]["disabled"]) == (1, True)
 
 
+def test_the_command_changes_roles_and_enables_and_a_new_password_replaces_the_old(
+    command: Path, users_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["users", "add", "ada", "--role", "reviewer", "--password-file", str(command)])
+    assert main(["users", "roles", "ada", "--role", "operator", "--role", "admin"]) == 0
+    assert "ada (operator, admin) has these roles now" in capsys.readouterr().out
+    main(["users", "disable", "ada"])
+    assert Users(users_file).authenticate("ada", PASSWORD) is None
+    main(["users", "enable", "ada"])
+    assert Users(users_file).authenticate("ada", PASSWORD) is not None
+    other = tmp_path / "other"
+    other.write_text("another fine password\n")
+    assert main(["users", "passwd", "ada", "--password-file", str(other)]) == 0
+    assert Users(users_file).authenticate("ada", PASSWORD) is None
+    (ada,) = Users(users_file).all()
+    assert ada.roles == ("operator", "admin")
+    assert ada.password.startswith("$argon2id$")
+
+
+@pytest.mark.parametrize("weak", ["", "short", "aaaaaaaaaaaaaa", "abababababab", "ada-ada-ada-", "ADAadaADA12"])
+def test_the_command_takes_no_weak_password(
+    weak: str, command: Path, users_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "weak"
+    given.write_text(weak + "\n")
+    assert main(["users", "add", "ada", "--role", "admin", "--password-file", str(given)]) == 1
+    assert "a password has at least" in capsys.readouterr().err
+    assert Users(users_file).all() == []
+
+
 def test_a_password_may_come_by_standard_input(
     command: Path, users_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,12 +23,15 @@ from backend.store.database import Store
 from backend.store.keyring import Keyring
 from backend.store.migration import upgrade
 from backend.store.restore import Restored, restore
+from backend.store.schema import known_revisions
 from backend.store.tables import GalleryChange, JobLease
 from tests.ledger.invariants import assert_ledger_is_whole, seal_all
 from tests.ledger.world import ANNA, CLIENT, SUSI, Node, People, World
 from tests.postgres import PostgresServer
 
 BOTH_WAYS = pytest.mark.parametrize("target_kind", ["sqlite", "postgresql"])
+
+HEAD = known_revisions()[-1]
 
 
 @pytest.fixture
@@ -204,7 +207,7 @@ def test_going_back_is_a_new_epoch_that_running_replicas_notice_and_whose_number
 def test_who_was_erased_since_stays_erased_and_a_revoked_key_revoked(world: World, people: People, tmp_path: Path) -> None:
     node = world.node()
     made = filled(node, people)
-    key = Keys(node.store).create("turnstile", [wire.Scope.client])
+    key = Keys(node.store).create(wire.KeyRequest(name="turnstile", scopes=[wire.Scope.client]))
     save(world, tmp_path / "one.backup")
     node.subjects.erase(made["ada"].subject_id, caller=CLIENT)
     node.subjects.erase(made["survivor"].subject_id, caller=CLIENT)  # and who was merged into it
@@ -295,7 +298,10 @@ def spoil(change: str) -> Callable[[Path], None]:
         (spoil("UPDATE subject SET state = 'active'"), "table subject"),
         (spoil("DELETE FROM template WHERE seq = 1"), "table template"),
         (spoil("UPDATE backup_manifest SET content = '{}'"), "not a backup"),
-        (spoil("UPDATE backup_manifest SET content = replace(content, '\"0005\"', '\"0001\"')"), "schema 0001"),
+        (
+            spoil("UPDATE backup_manifest SET content = replace(content, '\"HEAD\"', '\"0001\"')".replace("HEAD", HEAD)),
+            "schema 0001",
+        ),
         (spoil("UPDATE backup_manifest SET content = replace(content, '\"main\"', '\"other\"')"), "gallery other"),
     ],
 )

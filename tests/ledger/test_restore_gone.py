@@ -119,7 +119,7 @@ def test_the_wrong_backup_restored_first_does_not_make_the_next_one_forget(
     save(world, tmp_path / "one.backup")
     erased = node.enrol(goes)
     sample = add(node, kept.subject_id, people.like(stays, 0.8))
-    key = Keys(node.store).create("turnstile", [wire.Scope.client])
+    key = Keys(node.store).create(wire.KeyRequest(name="turnstile", scopes=[wire.Scope.client]))
     save(world, tmp_path / "two.backup")
     node.subjects.erase(erased.subject_id, caller=CLIENT)
     node.subjects.erase_sample(kept.subject_id, sample, caller=CLIENT)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -114,6 +115,17 @@ def test_who_may_read_and_who_may_not(tmp_path: Path, people: People, keys_file:
         "a token of another issuer": (people.token(iss="x"), 401),
         "an expired token": (people.token(exp=now - timedelta(minutes=2)), 401),
         "a token that never expires": (people.token(exp=None), 401),
+        "a token that lives longer than a dashboard gives": (people.token(exp=now + timedelta(minutes=6)), 401),
+        "a token of a clock that is far ahead": (
+            people.token(iat=now + timedelta(minutes=1), exp=now + timedelta(minutes=2)),
+            401,
+        ),
+        "a token of a clock that is a little ahead": (people.token(iat=now + timedelta(seconds=20)), 200),
+        "a token without a session": (people.token(sid=None), 401),
+        "a token of nobody": (people.token(sub=""), 401),
+        "a person with a word that is for keys": (people.token(roles=["viewer"]), 403),
+        "a person with roles that are no words": (people.token(roles=[["admin"], 7]), 403),
+        "a header nested too deeply": (f"{base64url(b'[' * 9000)}.e30.x", 401),
         "a token signed by a stranger": (stranger.token(), 401),
         "a token with an unknown key id": (people.token(headers={"kid": "k9"}), 401),
         "an unsigned token": (jwt.encode({"sub": "x", "aud": "face-auth-monitor"}, "", "none", headers={"kid": "k1"}), 401),
@@ -126,6 +138,8 @@ def test_who_may_read_and_who_may_not(tmp_path: Path, people: People, keys_file:
             assert answer.status_code == status, who
             if status != 200:
                 assert answer.headers["content-type"] == "application/problem+json"
+        twice = [("Authorization", f"Bearer {SECRET}"), ("Authorization", f"Bearer {people.token()}")]
+        assert httpx.get(f"{url}/v1/fleet", headers=twice).status_code == 400
         for path in ("/live", "/health", "/ready", "/metrics"):
             assert httpx.get(url + path).status_code == 200, "open to balancers and scrapers"
         for path in (
@@ -137,6 +151,10 @@ def test_who_may_read_and_who_may_not(tmp_path: Path, people: People, keys_file:
             "/v1/backends/b1/history",
         ):
             assert httpx.get(url + path).status_code == 401, path
+
+
+def base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def _confused(people: People) -> str:

@@ -56,7 +56,10 @@ class Enrolment(Table, table=True):
 
 
 class Idempotency(Table, table=True):
-    """The client's key is kept as SHA-256: clients put all kinds of things into it."""
+    """The client's key is kept as SHA-256: clients put all kinds of things into it.
+
+    `enrolment_id` is what the request made: an API key or a scan, too, which belong to no subject (`subject_id` "").
+    """
 
     __tablename__ = "idempotency"
     __table_args__ = (UniqueConstraint("gallery_id", "caller_id", "key_sha256", name="uq_idempotency_caller_key"),)

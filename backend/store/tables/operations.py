@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import false
 from sqlmodel import JSON, Field, UniqueConstraint
 
 from backend.store.tables.base import Table
@@ -81,7 +82,10 @@ class AuditRow(Table, table=True):
 
 
 class ApiKey(Table, table=True):
-    """SHA-256 of the whole secret: it is random, so a slow password hash would protect nothing and cost every request."""
+    """SHA-256 of the whole secret: it is random, so a slow password hash would protect nothing and cost every request.
+
+    `rate_per_minute`: null is the program's default, 0 no limit. `synthetic`: requests that it marks as demo traffic have none.
+    """
 
     __tablename__ = "api_key"
     __table_args__ = (UniqueConstraint("gallery_id", "secret_sha256", name="uq_api_key_secret"),)
@@ -95,6 +99,8 @@ class ApiKey(Table, table=True):
     expires_at: datetime | None = maybe_moment()
     revoked_at: datetime | None = maybe_moment()
     last_used_at: datetime | None = maybe_moment()
+    rate_per_minute: int | None = None
+    synthetic: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class CalibrationRow(Table, table=True):
