@@ -35,6 +35,10 @@ class First:
     survivor: int | None = None
     note: str | None = None
 
+    def __str__(self) -> str:
+        survivor = "" if self.survivor is None else f" into {('the older', 'the newer')[self.survivor]}"
+        return f"{self.verdict}{survivor}{', with a note' if self.note else ''}"
+
     def survivor_of(self, case: wire.Case) -> str | None:
         return None if self.survivor is None else sorted(subject.id for subject in case.subjects)[self.survivor]
 

@@ -57,19 +57,22 @@ class Run:
         self._everybody_reads()
         self._try(self.base.watched)
         self.ask(SUPERVISOR, "POST", f"/v1/duplicates/{self.base.taken_back}/undo", {"version": 2})
-        self._everybody_reads()
+        self._everybody_reads(keys=False)
+        self._until_up_to_date(gauges=True)
+        self.crawler.ask("anybody", "", "GET", "/metrics")
         self._read_beside()
         before, self.crawler.answers = self.crawler.answers, []
         body = first.body(wire.Case.model_validate_json(self.ask(CRAWLER, "GET", f"/v1/duplicates/{self.base.watched}")))
         self.decide(SECOND, self.base.watched, body, unnamed=True)
-        self.crawler.read_everything(CRAWLER, self.token(CRAWLER), self.base.known)
+        self._until_up_to_date()
+        self.crawler.read_everything(SUPERVISOR, self.token(SUPERVISOR), self.base.known, recorded=False)
         return Played(first, before, self.crawler.answers, frozenset(self.crawler.endpoints))
 
-    def callers(self) -> Iterator[tuple[str, str]]:
+    def callers(self, *, keys: bool) -> Iterator[tuple[str, str]]:
         """People first; then a key of each scope."""
         for name in ROLES:
             yield name, self.token(name)
-        for scope in Scope:
+        for scope in Scope if keys else ():
             yield f"key:{scope}", self.site.key(str(scope))
 
     def token(self, name: str) -> str:
@@ -86,12 +89,13 @@ class Run:
             assert last.status == 200, last
             self.crawler.answers[-1] = replace(last, asked=f"{name} decides {case_id}")
 
-    def _everybody_reads(self) -> None:
-        for who, token in self.callers():
-            self._until_up_to_date()
-            self.crawler.read_everything(who, token, self.base.known)
+    def _everybody_reads(self, *, keys: bool = True) -> None:
+        """First what leaves no event in the trail: nobody has to wait then until it is sealed."""
         self._until_up_to_date(gauges=True)
         self.crawler.ask("anybody", "", "GET", "/metrics")
+        for recorded in (False, True):
+            for who, token in self.callers(keys=keys):
+                self.crawler.read_everything(who, token, self.base.known, recorded=recorded)
 
     def _try(self, case_id: str) -> None:
         """What others are answered about a case that waits for its second decision, done or refused."""
@@ -199,5 +203,5 @@ class Run:
 
 
 def _without_places(line: str) -> str:
-    """Of lines that come with the clock: the trail is sealed in other portions each time, the port is another."""
-    return re.sub(r"\b(position|port)=\d+", r"\1=<any>", line)
+    """The trail is sealed in other portions each time; port and process are others."""
+    return re.sub(r"\b(position=|port=|process \[|127\.0\.0\.1:)\d+", r"\1<any>", line)

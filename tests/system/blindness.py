@@ -39,14 +39,14 @@ def differences(one: Sequence[Answer], other: Sequence[Answer]) -> list[str]:
         if a.asked != b.asked:
             return [*found, f"the runs part: {a.asked} / {b.asked}"]
         if a != b:
-            found.append(f"{a.asked}: {a.status} {_where(a, b)} / {b.status}")
+            found.append(f"{a.asked}: {a.status} / {b.status}, {_where(a, b)}")
     if len(one) != len(other):
         found.append(f"{len(one)} answers / {len(other)}")
     return found
 
 
 def _where(a: Answer, b: Answer) -> str:
-    if a.headers != b.headers:
+    if a.body == b.body:
         return f"headers {sorted(set(a.headers) ^ set(b.headers))}"
     place = next((i for i, (x, y) in enumerate(zip(a.body, b.body, strict=False)) if x != y), min(len(a.body), len(b.body)))
     return f"…{a.body[max(0, place - 80) : place + 80]!r}… / …{b.body[max(0, place - 80) : place + 80]!r}…"

@@ -19,6 +19,7 @@ MOST_SHOWN = 300
 PROBES = ("/health", "/live", "/ready")
 APART = frozenset({"/metrics"})
 """Read once for all, when its gauges are up to date."""
+RECORDED = ("/image", "/export")
 UNTOLD = frozenset({"date"})
 """headers that hold a time alone"""
 
@@ -72,30 +73,34 @@ class Crawler:
         )
         return answer
 
-    def read_everything(self, who: str, token: str, known: Known) -> None:
-        """Every GET of the description. Fails for a route, or a parameter, that nobody taught it to fill in."""
+    def read_everything(self, who: str, token: str, known: Known, *, recorded: bool) -> None:
+        """Every GET of the description; `recorded`: those that leave an event in the audit trail, or else all others.
+
+        Fails for a route, or a parameter, that nobody taught it to fill in.
+        """
         described = described_reads(self.service)
         self.endpoints |= described.keys()
         if missing := described.keys() - FILLED.keys() - APART:
             raise AssertionError(f"new routes that the crawler cannot read yet: {sorted(missing)}")
-        for path in sorted(described.keys() - APART, key=lambda one: one.endswith(("/image", "/export"))):
+        for path in sorted(described.keys() - APART):
+            if path.endswith(RECORDED) is not recorded:
+                continue
             asked: set[str] = set()
             for filled in FILLED[path](known):
-                asked |= {name for name, _ in parse_qsl(urlsplit(filled).query)} | self._pages(who, token, filled)
+                asked |= {name for name, _ in parse_qsl(urlsplit(filled).query)}
+                self._pages(who, token, filled)
             if unknown := described[path] - asked - {"cursor"}:
                 raise AssertionError(f"new parameters of {path} that the crawler does not give: {sorted(unknown)}")
 
-    def _pages(self, who: str, token: str, path: str) -> set[str]:
+    def _pages(self, who: str, token: str, path: str) -> None:
         """A list to its end."""
-        following: str | None = path
+        following = path
         for _ in range(MOST_PAGES):
             answer = self.ask(who, token, "GET", following)
-            if not _is_json(answer):
-                return set()
-            document = answer.json()
+            document = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
             cursor = document.get("next") if isinstance(document, dict) else None
             if cursor is None:
-                return set()
+                return
             following = f"{path}{'&' if '?' in path else '?'}{urlencode({'cursor': cursor})}"
         raise AssertionError(f"{path} has no end")
 
@@ -108,10 +113,6 @@ def described_reads(service: Service) -> dict[str, set[str]]:
         for path, methods in paths.items()
         if "get" in methods
     }
-
-
-def _is_json(answer: httpx.Response) -> bool:
-    return answer.headers.get("content-type", "").startswith("application/json")
 
 
 # --- what is filled in --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What may differ between two runs that are alike: times, how long something took, ids made since they parted, hashes of such.
+"""What may differ between two runs that are alike: times, durations, ids made since they parted, hashes, free space.
 
 Everything else stands as it was sent. Ids from before the runs parted stay too: both runs have the same ones, so that a survivor
 is told from another. Placeholders for times, ids and hashes are as wide as what they stand for.
@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 ID = re.compile(r"\b(?P<prefix>[a-z]{2,6})_(?P<ms>[0-9a-f]{12})[0-9a-f]{20}\b")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
-NEXT = re.compile(r'"next":"(?P<cursor>[A-Za-z0-9_=-]+)"')
+CURSOR = re.compile(r'(?P<before>"next":"|[?&]cursor=)(?P<cursor>[A-Za-z0-9_=-]+)')
+FREE = re.compile(r"\d+ MiB of (?P<what>disk free|memory available)")
 DURATIONS = ("latency_ms", "lag_s", "median_s", "rate_per_s", "estimated_s")
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 TOOK = re.compile(rf'"(?P<name>{"|".join((*DURATIONS, "pid"))})":{NUMBER}')
 LOGGED = re.compile(rf"\b(?P<name>duration_ms|latency_ms)={NUMBER}")
 MEASURED = re.compile(
     r"^(?P<name>(?:process_\w+|python_\w+|health_requests_total|http_connections|\w+_created|\w+_age_seconds|\w+_lag_seconds"
-    rf"|http_request_duration_seconds_(?:bucket|sum))(?:{{[^}}]*}})?) {NUMBER}$",
+    rf"|http_request_duration_seconds_(?:bucket|sum))(?:{{.*}})?) {NUMBER}$",
     re.MULTILINE,
 )
 
@@ -35,7 +36,8 @@ class Sameness:
 
     def text(self, sent: str) -> str:
         """As it would be in any run that is alike; new ids are numbered in the order in which they turn up."""
-        shown = NEXT.sub(lambda match: f'"next":"{_decoded(match["cursor"])}"', sent)
+        shown = CURSOR.sub(lambda match: match["before"] + _decoded(match["cursor"]), sent)
+        shown = FREE.sub(r"<some> MiB of \g<what>", shown)
         shown = TIME.sub("<time-of-some-microsecond->", shown)
         shown = HASH.sub("<hash" + "-" * 58 + ">", shown)
         shown = TOOK.sub(r'"\g<name>":<took>', shown)
