@@ -167,7 +167,8 @@ class Run:
         wait_until(lambda: last in self.service.log("access.log"), what="the last line of the log")
         lines = [line for line in self.service.log("access.log").splitlines() if "request_id=crawl-" in line]
         self._keep("access.log", 0, "\n".join(lines))
-        self._keep("app.log", 0, "\n".join(sorted({_without_places(line) for line in self.service.log("app.log").splitlines()})))
+        app = {self.crawler.same.text(_without_places(line)) for line in self.service.log("app.log").splitlines()}
+        self._keep("app.log", 0, "\n".join(sorted(app)))
 
     def _keep(self, what: str, status: int, text: str) -> None:
         self.crawler.answers.append(Answer(what, status, (), self.crawler.same.text(text)))

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from backend.wire import Verdict
@@ -52,12 +53,12 @@ def _where(a: Answer, b: Answer) -> str:
     return f"…{a.body[max(0, place - 80) : place + 80]!r}… / …{b.body[max(0, place - 80) : place + 80]!r}…"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     endpoints: int
     answers: int
-    leaks: list[str]
-    told_in_the_end: list[int]
+    leaks: list[str] = field(default_factory=list)
+    told_in_the_end: list[int] = field(default_factory=list)
     """of each run but the first: answers that differ once the second decision is in"""
 
     @property
@@ -65,20 +66,22 @@ class Outcome:
         return not self.leaks and all(self.told_in_the_end) and self.endpoints > 0
 
 
-def run(folder: Path, firsts: Sequence[First] = FIRSTS) -> Outcome:
+def run(folder: Path, firsts: Sequence[First] = FIRSTS, *, tell: Callable[[str], object] = lambda told: None) -> Outcome:
+    """The first of `firsts` is what the others are compared with; `tell` hears how each went."""
     base = base_of(folder / "base")
-    played = [play(base, first, folder / f"run-{place}") for place, first in enumerate(firsts)]
-    reference = played[0]
-    return Outcome(
-        endpoints=len(reference.endpoints),
-        answers=sum(len(one.before) for one in played),
-        leaks=[
-            f"{reference.first} / {one.first}: {found}"
-            for one in played[1:]
-            for found in differences(reference.before, one.before)
-        ],
-        told_in_the_end=[len(differences(reference.after, one.after)) for one in played[1:]],
-    )
+    reference = play(base, firsts[0], folder / "run-0")
+    tell(f"{firsts[0]}: {len(reference.before)} answers")
+    outcome = Outcome(endpoints=len(reference.endpoints), answers=len(reference.before))
+    for place, first in enumerate(firsts[1:], start=1):
+        other = play(base, first, folder / f"run-{place}")
+        found = differences(reference.before, other.before)
+        outcome.answers += len(other.before)
+        outcome.leaks += [f"{firsts[0]} / {first}: {one}" for one in found]
+        outcome.told_in_the_end.append(len(differences(reference.after, other.after)))
+        tell(
+            f"{first}: {len(other.before)} answers, {len(found)} differ; after the second decision {outcome.told_in_the_end[-1]}"
+        )
+    return outcome
 
 
 def report(outcome: Outcome) -> str:
@@ -88,10 +91,9 @@ def report(outcome: Outcome) -> str:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        outcome = run(Path(folder))
+        outcome = run(Path(folder), tell=partial(print, flush=True))
     for leak in outcome.leaks[:20]:
         print(leak)
-    print(f"answers that differ after the second decision: {outcome.told_in_the_end}")
     print(report(outcome))
     return 0 if outcome.holds else 1
 

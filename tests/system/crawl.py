@@ -135,7 +135,7 @@ def _each_alone(path: str, **more: Sequence[object]) -> Iterator[str]:
 
 def _cases(known: Known) -> Iterator[str]:
     yield "/v1/duplicates"
-    yield from _lists("/v1/duplicates", (1, 3, 200), state=list(CaseState), min_score=[0.0, 0.6, 0.7])
+    yield from _lists("/v1/duplicates", (1, 3, 200), state=list(CaseState), min_score=[0.6])
 
 
 def _subjects(known: Known) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _subjects(known: Known) -> Iterator[str]:
 
 def _audit(known: Known) -> Iterator[str]:
     yield "/v1/audit"
-    yield from _lists("/v1/audit", (20, 200))
+    yield from _lists("/v1/audit", (50, 200))
     words = ("claim", "decide", "undo", "release", "takeover", "reopen")
     actions = [*(f"case.{word}" for word in words), "subject.enrol", "subject.export", "sample.view"]
     objects = [*known.cases, *known.samples]

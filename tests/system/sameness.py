@@ -20,8 +20,10 @@ DURATIONS = ("latency_ms", "lag_s", "median_s", "rate_per_s", "estimated_s")
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 TOOK = re.compile(rf'"(?P<name>{"|".join((*DURATIONS, "pid"))})":{NUMBER}')
 LOGGED = re.compile(rf"\b(?P<name>duration_ms|latency_ms)={NUMBER}")
+PROBED = re.compile(r"^health_requests_\w+{.*\n?", re.MULTILINE)
+"""Whoever waits for something probes until it is there."""
 MEASURED = re.compile(
-    r"^(?P<name>(?:process_\w+|python_\w+|health_requests_total|http_connections|\w+_created|\w+_age_seconds|\w+_lag_seconds"
+    r"^(?P<name>(?:process_\w+|python_\w+|http_connections|\w+_created|\w+_age_seconds|\w+_lag_seconds"
     rf"|http_request_duration_seconds_(?:bucket|sum))(?:{{.*}})?) {NUMBER}$",
     re.MULTILINE,
 )
@@ -42,6 +44,7 @@ class Sameness:
         shown = HASH.sub("<hash" + "-" * 58 + ">", shown)
         shown = TOOK.sub(r'"\g<name>":<took>', shown)
         shown = LOGGED.sub(r"\g<name>=<took>", shown)
+        shown = PROBED.sub("", shown)
         shown = MEASURED.sub(r"\g<name> <measured>", shown)
         return ID.sub(self._named, shown)
 
