@@ -8,10 +8,10 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test start-test fault-test accuracy-test input-test permissions-test refusals-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test input-test permissions-test refusals-test
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start the whole system here; Ctrl-C stops it (ENGINE= PACK= BALANCER= ARGS=)
 	@$(PYTHON) -m deploy up $(UP) $(ARGS)
@@ -66,6 +66,12 @@ store-test: install ## the contract of both databases: migrations, races, erasur
 
 review-test: install ## several people at one queue in any order, by hypothesis; how often each rule was taken (EXAMPLES=2000 DB=sqlite|postgresql)
 	$(VENV)/python -m tests.ledger.review_machine --examples $(or $(EXAMPLES),2000) --db $(or $(DB),sqlite)
+
+reviewers-test: install ## eight reviewers, three replicas, one killed at random: nothing claimed twice, nothing lost (CASES=500 DB=sqlite|postgresql KILLS=… SEED=…)
+	$(VENV)/python -m tests.system.reviewers --cases $(or $(CASES),500) --db $(or $(DB),sqlite) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+blindness-test: install ## everybody reads everything before the second decision: does anything tell what the first was?
+	$(VENV)/python -m tests.system.blindness
 
 start-test: install ## up and down as a new user meets them: seconds, cases, remains
 	$(VENV)/python -m pytest -q -s tests/system/test_fleet_starts.py

@@ -19,7 +19,7 @@ from backend.store.keyring import Keyring
 from backend.store.tables import Gallery
 
 APP_LEVEL = 2
-LOWEST_REVISION = "0006"
+LOWEST_REVISION = "0003"
 _LEVEL = select(Gallery.min_app_level).where(Gallery.id == bindparam("gallery_id"))
 
 

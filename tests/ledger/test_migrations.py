@@ -21,7 +21,7 @@ from backend.store import schema
 from backend.store.database import Store, database_of
 from backend.store.keyring import Keyring
 from backend.store.migration import Upgrade, upgrade
-from backend.store.tables import AuditRow, Decision
+from backend.store.tables import AuditRow
 from backend.store.tables.base import Table
 from tests.ledger.invariants import assert_ledger_is_whole
 from tests.ledger.world import SUSI, People, World

@@ -14,8 +14,8 @@ from backend import wire
 from backend.adjudication import Adjudication
 from backend.bulk import BulkReviews
 from backend.enrolment import Enrolments, Outcome
-from backend.evidence import Evidence
 from backend.events import EventType
+from backend.evidence import Evidence
 from backend.export import Exports
 from backend.export_format import SubjectExport
 from backend.faces.capture import CapturedFace, ProbeFace

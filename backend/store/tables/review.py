@@ -90,6 +90,8 @@ class DuplicateCase(Table, table=True):
     lease_holder: str | None = None
     lease_holder_name: str | None = None
     lease_until: datetime | None = maybe_moment()
+    lease_key: str | None = None
+    """SHA-256 of the Idempotency-Key with which `next` gave it away: sent again, the same case is the answer"""
     joined_into: str | None = Field(default=None, foreign_key="duplicate_case.id", index=True)
     closed_reason: str | None = None
     opened_at: datetime | None = maybe_moment()
@@ -104,6 +106,7 @@ class Decision(Table, table=True):
     """
 
     __tablename__ = "decision"
+    __table_args__ = (Index("ix_decision_at", "gallery_id", "at"),)
 
     id: str = Field(primary_key=True)
     gallery_id: str = Field(foreign_key="gallery.id")
