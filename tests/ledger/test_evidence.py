@@ -215,6 +215,14 @@ def test_two_members_that_were_never_paired_have_their_score_in_the_matrix(node:
     assert lower[frozenset((one, three))].relation == "above"
 
 
+def test_a_picture_that_is_held_counts_in_no_matrix(node: Node, people: People) -> None:
+    a, b, c, rest = people.strangers(4)
+    one, three = node.enrol(a).subject_id, node.enrol(b).subject_id
+    case_id = node.enrol(mixed((0.7, a), (0.7, b), rest=rest)).case_id or ""
+    node.enrolments.add_samples(one, [face(mixed((0.5, b), rest=c))], caller=CLIENT)
+    assert by_pair(node.open_case(case_id))[frozenset((one, three))].score == pytest.approx(0, abs=1e-4)
+
+
 def test_only_the_reading_of_a_case_computes_its_matrix(node: Node, case_id: str) -> None:
     assert node.adjudication.claim(case_id, None, ANNA).matrix is None
     assert node.adjudication.heartbeat(case_id, ANNA).matrix is None
