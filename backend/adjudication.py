@@ -16,18 +16,18 @@ from backend.deciding import Deciding, Ruling
 from backend.errors import Forbidden, NothingToReview, VersionConflict
 from backend.evidence import Evidence
 from backend.review_codes import ALL_CODES, Codes
-from backend.review_policy import SecondReview, decisions_are_hidden
+from backend.review_policy import SecondReview
 from backend.store import verdicts
 from backend.store.audit import Audit
 from backend.store.caller import Caller
-from backend.store.case_view import summaries, view
+from backend.store.case_view import summaries
 from backend.store.database import Store
 from backend.store.decisions import standing, was_undone
-from backend.store.due import DUE_TIMES, WAITING, DueTimes, first_due
+from backend.store.due import WAITING, first_due
 from backend.store.paging import decode_cursor, encode_cursor, total_of
 from backend.store.queue import PRESSING_FIRST, UNDER_REVIEW, Filters, Order, after, due_cursor, free, narrowed, open_to
 from backend.store.tables import DuplicateCase
-from backend.wire import CaseState, Verdict
+from backend.wire import Verdict
 
 HELD_AT_MOST = 2
 """One under review and one ahead; claiming a third gives back the one whose lease ends first."""
@@ -47,10 +47,9 @@ class Adjudication:
         lease_s: float = 180.0,
         second_review: SecondReview = SecondReview.none,
         codes: Codes = ALL_CODES,
-        due: DueTimes = DUE_TIMES,
     ) -> None:
         self._store = store
-        self._evidence, self._due = evidence, due
+        self._evidence, self._due = evidence, evidence.due
         self._lease = timedelta(seconds=lease_s)
         self._audit = Audit(store)
         self._codes = codes
@@ -217,5 +216,4 @@ class Adjudication:
         return col(DuplicateCase.gallery_id) == self._store.gallery_id, col(DuplicateCase.joined_into).is_(None)
 
     def _view(self, session: Session, case: DuplicateCase) -> wire.Case:
-        hidden = decisions_are_hidden(CaseState(case.state))
-        return self._evidence.weighed(session, view(self._store, session, case, due=self._due, hide_unapplied=hidden))
+        return self._evidence.view(session, case)

@@ -14,11 +14,15 @@ from backend.faces.calibration import Place, expected_fmr, expected_fpir, genuin
 from backend.faces.engine import ModelCard
 from backend.gallery.candidates import best_comparison
 from backend.recognition import Thresholds
+from backend.review_policy import decisions_are_hidden
 from backend.store import distinct, templates
+from backend.store.case_view import view
 from backend.store.database import Store
+from backend.store.due import DUE_TIMES, DueTimes
 from backend.store.forest import roots, trees
-from backend.store.tables import SampleState
+from backend.store.tables import DuplicateCase, SampleState
 from backend.store.templates import StoredTemplate
+from backend.wire import CaseState
 
 MOST_MEMBERS = 12
 """of one matrix: 66 comparisons, and as many templates opened as its members have"""
@@ -27,10 +31,16 @@ Relation = Literal["pair", "below", "above", "distinct", "merged", "unknown"]
 
 
 class Evidence:
-    def __init__(self, store: Store, card: ModelCard, thresholds: Thresholds) -> None:
+    def __init__(self, store: Store, card: ModelCard, thresholds: Thresholds, due: DueTimes = DUE_TIMES) -> None:
         self._store, self._card, self._thresholds = store, card, thresholds
+        self.due = due
 
-    def weighed(self, session: Session, case: wire.Case) -> wire.Case:
+    def view(self, session: Session, case: DuplicateCase) -> wire.Case:
+        """As everybody may see it now: what must stay hidden from whoever judges next is not in it."""
+        hidden = decisions_are_hidden(CaseState(case.state))
+        return self._weighed(session, view(self._store, session, case, due=self.due, hide_unapplied=hidden))
+
+    def _weighed(self, session: Session, case: wire.Case) -> wire.Case:
         """With what each of its pairs is worth today; pairs of another model stay as they are."""
         size = self._store.gallery(session).active_templates
         return case.model_copy(update={"pairs": [self._today(pair, size) for pair in case.pairs]})

@@ -159,6 +159,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
         codes = _codes(settings)
         due = due_times(settings)
+        evidence = Evidence(store, card, thresholds, due)
         retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         deliveries = _deliveries(settings, store, metrics, holder=holder)
@@ -196,13 +197,12 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             due=due,
             adjudication=Adjudication(
                 store,
-                Evidence(store, card, thresholds),
+                evidence,
                 lease_s=settings.case_lease_s,
                 second_review=settings.second_review,
                 codes=codes,
-                due=due,
             ),
-            together=Together(store, card, thresholds),
+            together=Together(store, evidence, card, thresholds),
             bulk=BulkReviews(store, second_review=settings.second_review, codes=codes),
             codes=codes,
             scans=scans,

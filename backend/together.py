@@ -12,21 +12,18 @@ from backend.errors import Forbidden, ModelMismatch
 from backend.faces.engine import ModelCard
 from backend.gallery.candidates import best_comparison
 from backend.recognition import Thresholds
-from backend.review_policy import decisions_are_hidden
 from backend.store import asked
 from backend.store.asked import Asking, People
 from backend.store.audit import Audit
 from backend.store.caller import Caller
-from backend.store.case_view import view
 from backend.store.clusters import Placed
 from backend.store.database import Store
 from backend.store.tables import DistinctPair, DuplicateCase
-from backend.wire import CaseState
 
 
 class Together:
-    def __init__(self, store: Store, card: ModelCard, thresholds: Thresholds) -> None:
-        self._store, self._card, self._thresholds = store, card, thresholds
+    def __init__(self, store: Store, evidence: Evidence, card: ModelCard, thresholds: Thresholds) -> None:
+        self._store, self._evidence, self._card, self._thresholds = store, evidence, card, thresholds
         self._audit = Audit(store)
 
     def ask(self, request: wire.TogetherRequest, caller: Caller) -> tuple[wire.Case, bool]:
@@ -51,8 +48,8 @@ class Together:
             if barring and not request.override_different:
                 asked.refuse(session, barring[0])
             if case is not None and not barring:
-                return self._view(session, case), False
-            return self._view(session, self._put(session, people, barring, request, caller)), True
+                return self._evidence.view(session, case), False
+            return self._evidence.view(session, self._put(session, people, barring, request, caller)), True
 
     def _put(
         self, session: Session, people: People, barring: list[DistinctPair], request: wire.TogetherRequest, caller: Caller
@@ -80,6 +77,3 @@ class Together:
             "overrides": sorted({row.decision_id for row in barring}),
         }
         self._audit.append(session, caller, "case.ask", placed.case.id, detail)
-
-    def _view(self, session: Session, case: DuplicateCase) -> wire.Case:
-        return view(self._store, session, case, hide_unapplied=decisions_are_hidden(CaseState(case.state)))

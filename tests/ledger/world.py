@@ -186,6 +186,7 @@ class World:
         store = Store.open(self.url, keyring=Keyring.load(self.key_file), told=told)
         replica = Replica(store, self.card, poll_s=0.2)
         name = f"b{len(self.nodes) + 1}"
+        evidence = Evidence(store, self.card, self.thresholds, self.due)
         node = Node(
             store=store,
             replica=replica,
@@ -195,12 +196,11 @@ class World:
             exports=Exports(store),
             adjudication=Adjudication(
                 store,
-                Evidence(store, self.card, self.thresholds),
+                evidence,
                 lease_s=case_lease_s,
                 second_review=second_review,
-                due=self.due,
             ),
-            together=Together(store, self.card, self.thresholds),
+            together=Together(store, evidence, self.card, self.thresholds),
             bulk=BulkReviews(store, second_review=second_review),
             audit=Audit(store),
         )
