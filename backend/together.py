@@ -9,6 +9,7 @@ from sqlmodel import Session
 from backend import wire
 from backend.circumstances import circumstances_of
 from backend.errors import Forbidden, ModelMismatch
+from backend.evidence import Evidence
 from backend.faces.engine import ModelCard
 from backend.gallery.candidates import best_comparison
 from backend.recognition import Thresholds
