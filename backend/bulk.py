@@ -168,18 +168,21 @@ class BulkReviews:
                 raise BulkNotFound()
             said = select(Decision.id).where(Decision.bulk_id == bulk_id, Decision.verdict != "undo")
             ids = session.exec(said.order_by(col(Decision.id).desc())).all()
-        done = [self._undo(bulk_id, decision_id, caller) for decision_id in ids]
-        results = [result for result, _ in reversed(done)]
-        return wire.BulkUndone(bulk_id=bulk_id, results=results), sum(now for _, now in done)
+        done = [(decision_id, *self._undo(bulk_id, decision_id, caller)) for decision_id in ids]
+        with self._store.read() as session:  # only now: what is open again may have been joined with an older case
+            cases = dict(session.exec(select(Decision.id, Decision.case_id).where(Decision.bulk_id == bulk_id)).all())
+        results = [wire.UndoneResult(case_id=cases[one], outcome=outcome) for one, outcome, _ in reversed(done)]
+        return wire.BulkUndone(bulk_id=bulk_id, results=results), sum(now for _, _, now in done)
 
-    def _undo(self, bulk_id: str, decision_id: str, caller: Caller) -> tuple[wire.UndoneResult, bool]:
+    def _undo(self, bulk_id: str, decision_id: str, caller: Caller) -> tuple[UndoneOutcome, bool]:
+        """What became of it, and whether it was taken back just now."""
         with self._store.write() as session:
             decision = session.get_one(Decision, decision_id)
             case = session.get_one(DuplicateCase, decision.case_id)
             outcome = self._hindrance(session, decision, case, caller)
             if outcome is None:
                 self._deciding.undo(session, case, caller, self._store.now(session), note=None, bulk_id=bulk_id)
-            return wire.UndoneResult(case_id=case.id, outcome=outcome or UndoneOutcome.undone), outcome is None
+            return outcome or UndoneOutcome.undone, outcome is None
 
     def _hindrance(self, session: Session, decision: Decision, case: DuplicateCase, caller: Caller) -> UndoneOutcome | None:
         if decision.undone_by is not None:

@@ -608,7 +608,7 @@ class UndoneOutcome(StrEnum):
 
 
 class UndoneResult(Answer):
-    case_id: str
+    case_id: str = Field(description="Where the question stands now: an older case, where that one was joined with it.")
     outcome: UndoneOutcome
 
 

@@ -304,6 +304,20 @@ def test_a_later_case_of_the_survivor_does_not_stand_in_the_way(node: Node, peop
     assert node.open_case(case_id).state is CaseState.open
 
 
+def test_a_case_that_is_joined_when_it_is_open_again_is_reported_by_the_one_that_lives_on(node: Node, people: People) -> None:
+    one, other = people.strangers(2)
+    older = node.enrol(one).subject_id
+    older_case = node.enrol(people.like(one, 0.8)).case_id
+    a, _, case_id = twice(node, other, b"one")
+    seen = preview(node)
+    decide(node, seen)
+    node.together.ask(wire.TogetherRequest(subject_ids=[older, a]), ANNA)
+    first, count = node.bulk.undo(seen.bulk_id, ANNA)
+    assert [(result.case_id, result.outcome) for result in first.results] == [(older_case, UndoneOutcome.undone)]
+    assert (count, case_id != older_case) == (1, True)
+    assert node.bulk.undo(seen.bulk_id, ANNA) == (first, 0)
+
+
 def test_a_bulk_that_never_was_is_not_found(node: Node) -> None:
     with pytest.raises(BulkNotFound):
         node.bulk.undo("bulk_nothing", ANNA)
