@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Unpack
 
 from sqlalchemy import ColumnElement
@@ -11,18 +12,18 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from backend import wire
-from backend.cases import give_back, held_case, must_be_free, must_be_workable, the_case
+from backend.cases import held_case, living_case, must_be_free, must_be_workable, the_case
 from backend.deciding import Deciding, Ruling
-from backend.errors import Forbidden, NothingToReview, VersionConflict
+from backend.errors import CaseJoined, Forbidden, NothingToReview, VersionConflict
 from backend.evidence import Evidence
 from backend.review_codes import ALL_CODES, Codes
 from backend.review_policy import SecondReview
-from backend.store import verdicts
+from backend.store import clusters, verdicts
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.case_view import summaries
 from backend.store.database import Store
-from backend.store.decisions import standing, was_undone
+from backend.store.decisions import last_of
 from backend.store.due import WAITING, first_due
 from backend.store.paging import decode_cursor, encode_cursor, total_of
 from backend.store.queue import PRESSING_FIRST, UNDER_REVIEW, Filters, Order, after, due_cursor, free, narrowed, open_to
@@ -91,15 +92,24 @@ class Adjudication:
 
     # --- claims ---------------------------------------------------------------------------------------------------
 
-    def next(self, caller: Caller) -> wire.Case:
-        """Claims the most pressing case that is free for this person, in one transaction; raises NothingToReview."""
+    def next(self, caller: Caller, key: str | None = None) -> wire.Case:
+        """Claims the most pressing case that is free for this person, in one transaction; raises NothingToReview.
+
+        Asked again with the same `key` (that of idempotency), it is the same case, for as long as it is held.
+        """
+        digest = None if key is None else hashlib.sha256(key.encode()).hexdigest()
         with self._store.write() as session:
             now = self._store.now(session)
+            if digest is not None:
+                asked_before = session.exec(self._held_by(caller, now).where(DuplicateCase.lease_key == digest)).first()
+                if asked_before is not None:
+                    return self._view(session, asked_before)
             query = select(DuplicateCase).where(*self._here(), free(now), open_to(caller)).order_by(*PRESSING_FIRST).limit(1)
             case = session.exec(query).first()
             if case is None:
                 raise NothingToReview()
             self._take(session, case, caller, "case.claim")
+            case.lease_key = digest
             return self._view(session, case)
 
     def claim(self, case_id: str, request: wire.ClaimRequest | None, caller: Caller) -> wire.Case:
@@ -126,10 +136,13 @@ class Adjudication:
             return self._view(session, case)
 
     def release(self, case_id: str, caller: Caller) -> wire.Case:
-        """Give it back undecided; raises LeaseLost where it is not held."""
+        """Give it back undecided; what was given back already is answered again. Raises LeaseLost where it is not held."""
         with self._store.write() as session:
+            case = the_case(self._store, session, case_id)
+            if case.lease_holder is None:
+                return self._view(session, case)
             case = held_case(self._store, session, case_id, caller)
-            give_back(case)
+            clusters.end_lease(case)
             self._audit.append(session, caller, "case.release", case.id)
             return self._view(session, case)
 
@@ -176,41 +189,43 @@ class Adjudication:
             VersionConflict, LeaseHeld, CaseNotFound, CaseJoined. CaseStateConflict: there is no decision to undo.
         """
         with self._store.write() as session:
-            case = the_case(self._store, session, case_id)
-            if request.version != case.version:
-                if was_undone(session, case.id, actor=caller.id, version=request.version):
+            case = living_case(self._store, session, case_id)
+            if case.id != case_id or request.version != case.version:
+                last = last_of(session, case.id, actor=caller.id, version=request.version)
+                if last is not None and last.verdict == "undo":
                     return self._view(session, case)
-                raise VersionConflict()
+                raise VersionConflict() if case.id == case_id else CaseJoined(case.id)
             must_be_free(self._store, session, case, caller)
             case = self._deciding.undo(session, case, caller, self._store.now(session), note=request.note)
             return self._view(session, case)
 
     def _was_decided(self, session: Session, case: DuplicateCase, request: wire.DecideRequest, caller: Caller) -> bool:
         """The answer was lost on its way, and the request came again."""
-        said = standing(session, case.id)
-        if not said:
+        last = last_of(session, case.id, actor=caller.id, version=request.version)
+        if last is None or last.undone_by is not None or (last.verdict, last.reason) != (request.verdict, request.reason):
             return False
-        last = said[-1]
-        said_before = (last.actor, last.verdict, last.reason, last.version)
-        alike = said_before == (caller.id, request.verdict, request.reason, request.version)
-        return alike and (request.verdict is not Verdict.same or verdicts.was_named(session, last, request.survivor_id))
+        return request.verdict is not Verdict.same or verdicts.was_named(session, last, request.survivor_id)
 
     # --- all ------------------------------------------------------------------------------------------------------
 
     def _take(self, session: Session, case: DuplicateCase, caller: Caller, action: str) -> None:
         now = self._store.now(session)
-        mine = select(DuplicateCase).where(
+        mine = self._held_by(caller, now).order_by(col(DuplicateCase.lease_until))
+        others = [one for one in session.exec(mine) if one.id != case.id]
+        for surplus in others[: max(0, len(others) - (HELD_AT_MOST - 1))]:
+            clusters.end_lease(surplus)
+            self._audit.append(session, caller, "case.release", surplus.id)
+        case.lease_holder, case.lease_holder_name, case.lease_until = caller.id, caller.name, now + self._lease
+        self._audit.append(session, caller, action, case.id)
+        session.flush()
+
+    def _held_by(self, caller: Caller, now: datetime) -> Cases:
+        return select(DuplicateCase).where(
             *self._here(),
             col(DuplicateCase.state).in_(UNDER_REVIEW),
             DuplicateCase.lease_holder == caller.id,
             col(DuplicateCase.lease_until) > now,
         )
-        others = [one for one in session.exec(mine.order_by(col(DuplicateCase.lease_until))) if one.id != case.id]
-        for surplus in others[: max(0, len(others) - (HELD_AT_MOST - 1))]:
-            give_back(surplus)
-        case.lease_holder, case.lease_holder_name, case.lease_until = caller.id, caller.name, now + self._lease
-        self._audit.append(session, caller, action, case.id)
-        session.flush()
 
     def _here(self) -> tuple[ColumnElement[bool], ...]:
         return col(DuplicateCase.gallery_id) == self._store.gallery_id, col(DuplicateCase.joined_into).is_(None)

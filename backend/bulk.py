@@ -176,13 +176,16 @@ class BulkReviews:
 
     def _undo(self, bulk_id: str, decision_id: str, caller: Caller) -> tuple[UndoneOutcome, bool]:
         """What became of it, and whether it was taken back just now."""
-        with self._store.write() as session:
-            decision = session.get_one(Decision, decision_id)
-            case = session.get_one(DuplicateCase, decision.case_id)
-            outcome = self._hindrance(session, decision, case, caller)
-            if outcome is None:
-                self._deciding.undo(session, case, caller, self._store.now(session), note=None, bulk_id=bulk_id)
-            return outcome or UndoneOutcome.undone, outcome is None
+        try:
+            with self._store.write() as session:
+                decision = session.get_one(Decision, decision_id)
+                case = session.get_one(DuplicateCase, decision.case_id)
+                outcome = self._hindrance(session, decision, case, caller)
+                if outcome is None:
+                    self._deciding.undo(session, case, caller, self._store.now(session), note=None, bulk_id=bulk_id)
+                return outcome or UndoneOutcome.undone, outcome is None
+        except CaseStateConflict:
+            return UndoneOutcome.rested_on, False
 
     def _hindrance(self, session: Session, decision: Decision, case: DuplicateCase, caller: Caller) -> UndoneOutcome | None:
         if decision.undone_by is not None:

@@ -9,22 +9,27 @@ from backend.review_policy import may_work_on
 from backend.store.caller import Caller
 from backend.store.case_view import holder
 from backend.store.database import Store
-from backend.store.decisions import standing
+from backend.store.decisions import standing, waiting
 from backend.store.tables import DuplicateCase
 from backend.wire import CaseState
 
 
 def the_case(store: Store, session: Session, case_id: str) -> DuplicateCase:
     """Raises CaseNotFound, and CaseJoined with the id of the case that lives on."""
+    case = living_case(store, session, case_id)
+    if case.id != case_id:
+        raise CaseJoined(case.id)
+    return case
+
+
+def living_case(store: Store, session: Session, case_id: str) -> DuplicateCase:
+    """It, or the one that it was joined into. Raises CaseNotFound."""
     case = session.get(DuplicateCase, case_id)
     if case is None or case.gallery_id != store.gallery_id:
         raise CaseNotFound()
-    if case.joined_into is None:
-        return case
-    into: DuplicateCase | None = case
-    while into is not None and into.joined_into is not None:
-        into = session.get(DuplicateCase, into.joined_into)
-    raise CaseJoined(into.id if into is not None else case.joined_into)
+    while case.joined_into is not None:
+        case = session.get_one(DuplicateCase, case.joined_into)
+    return case
 
 
 def held_case(store: Store, session: Session, case_id: str, caller: Caller) -> DuplicateCase:
@@ -46,10 +51,6 @@ def must_be_workable(session: Session, case: DuplicateCase, caller: Caller) -> N
     state = CaseState(case.state)
     if state is CaseState.resolved:
         raise CaseStateConflict("The case is resolved: undo its decision to open it again")
-    deciders = {row.actor for row in standing(session, case.id)}
+    deciders = {row.actor for row in waiting(standing(session, case.id))}
     if not may_work_on(state, actor=caller.id, supervises=caller.supervises, deciders=deciders):
         raise Forbidden("This round of the case is for somebody else: a person who has not decided it, with the right role")
-
-
-def give_back(case: DuplicateCase) -> None:
-    case.lease_holder = case.lease_holder_name = case.lease_until = None

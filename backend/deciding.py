@@ -10,7 +10,6 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from backend.cases import give_back
 from backend.errors import CaseStateConflict, Forbidden
 from backend.review_policy import Judged, Round, SecondReview, may_undo, needs_second, round_of, state_after, state_left
 from backend.store import case_events, clusters, verdicts
@@ -52,6 +51,7 @@ class Deciding:
         row.reason, row.bulk_id = ruling.reason, ruling.bulk_id
         if ruling.verdict is Verdict.same:
             row.survivor_id = verdicts.survivor_of(session, case, ruling.survivor_id)
+            verdicts.must_be_mergeable(session, case)
         outcome = state_after(
             CaseState(case.state),
             _judged(row),
@@ -66,7 +66,7 @@ class Deciding:
         else:
             case.state, case.changed_at = outcome, now
             case.version += 1
-            give_back(case)
+            clusters.end_lease(case)
         self._tell(session, case, row, first, outcome, caller)
         session.flush()
         return row
@@ -84,7 +84,7 @@ class Deciding:
         """The case, open again: it may be an older one that it now belongs to.
 
         Raises:
-            CaseStateConflict: there is no decision to undo. Forbidden.
+            CaseStateConflict: there is no decision to undo, or a later merge rests on it. Forbidden.
         """
         said = standing(session, case.id)
         if not said:
@@ -92,13 +92,13 @@ class Deciding:
         undone = said[-1]
         own = undone.actor == caller.id
         if not may_undo(Round(undone.round), applied=undone.applied, own=own, supervises=caller.supervises):
-            raise Forbidden("Only a supervisor takes back an arbitration, or what somebody else passed on to one")
+            raise Forbidden("Only a supervisor takes back an arbitration, or what was passed on to one")
         row = self._row(session, case, caller, now, verdict="undo", note=note)
         row.undoes, row.bulk_id = undone.id, bulk_id
-        for taken_back in said[-2:] if undone.round == Round.second and undone.applied else [undone]:
+        for taken_back in said[-2:] if undone.round == Round.second else [undone]:
             taken_back.undone_by = row.id
         loosened = verdicts.undo(self._store, session, case, undone)
-        give_back(case)
+        clusters.end_lease(case)
         case = clusters.reopen(session, case, loosened=loosened, at=now)
         if case.state != CaseState.resolved:
             case.state = state_left([Verdict(one.verdict) for one in waiting(standing(session, case.id))])

@@ -58,8 +58,11 @@ def may_work_on(state: CaseState, *, actor: str, supervises: bool, deciders: Col
 
 
 def may_undo(undone_in: Round, *, applied: bool, own: bool, supervises: bool) -> bool:
-    """Undo is a decision under the same rules: a reviewer overrules no supervisor, and calls nobody's case back from one."""
-    if undone_in is Round.arbitration:
+    """Undo is a decision under the same rules: a reviewer overrules no supervisor, and calls nobody's case back from one.
+
+    Nor does the second of two who disagreed take his own back: he has seen the first by then, and would no longer judge blind.
+    """
+    if undone_in is Round.arbitration or (undone_in is Round.second and not applied):
         return supervises
     return applied or own or supervises
 

@@ -598,11 +598,15 @@ class Bulk(Answer):
 
 
 class UndoneOutcome(StrEnum):
-    """`not_last`: something was decided on the case since; `undone_before`: by somebody else, or by itself."""
+    """`not_last`: something was decided on the case since; `undone_before`: by somebody else, or by itself.
+
+    `rested_on`: a later merge rests on this one, and has to be undone first.
+    """
 
     undone = "undone"
     undone_before = "undone_before"
     not_last = "not_last"
+    rested_on = "rested_on"
     held = "held"
     gone = "gone"
 

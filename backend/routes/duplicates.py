@@ -13,6 +13,7 @@ from backend.routes.deps import (
     CountDecision,
     Cursor,
     DecideBody,
+    IdempotencyKey,
     Limit,
     MayReadCases,
     MayReadReviewNumbers,
@@ -78,9 +79,9 @@ async def read_codes(caller: MayReadCases, parts: TheParts) -> wire.ReviewCodes:
 
 
 @router.post("/next", response_model=wire.Case, responses=REFUSED)
-async def claim_next(caller: Reviewer, parts: TheParts) -> wire.Case:
+async def claim_next(caller: Reviewer, parts: TheParts, idempotency_key: IdempotencyKey = None) -> wire.Case:
     """Claim the most pressing case that is free, in one step."""
-    return await parts.threads.ledger(parts.adjudication.next, caller)
+    return await parts.threads.ledger(parts.adjudication.next, caller, idempotency_key)
 
 
 @router.get("/numbers", response_model=wire.ReviewNumbers, responses=refuses())
@@ -91,7 +92,7 @@ async def read_review_numbers(
     return await parts.threads.ledger(review_numbers, parts.store, days=days)
 
 
-@router.get("/{case_id}", response_model=wire.Case, responses=refuses(404))
+@router.get("/{case_id}", response_model=wire.Case, responses=refuses(404, 409))
 async def read_case(case_id: str, caller: MayReadCases, parts: TheParts) -> wire.Case:
     """One case with its subjects, the evidence for each pair, and how alike every two members are."""
     return await parts.threads.ledger(parts.adjudication.read, case_id, caller)

@@ -41,6 +41,32 @@ class Asked:
         return wanted
 
 
+def append(
+    session: Session,
+    caller: Caller,
+    action: str,
+    object_id: str | None,
+    detail: Mapping[str, Any] | None = None,
+    *,
+    gallery_id: str,
+    at: datetime,
+) -> None:
+    """Within the write transaction of what it records: either both are there or neither."""
+    row = AuditRow(
+        gallery_id=gallery_id,
+        at=at,
+        actor=caller.id,
+        actor_kind=caller.kind,
+        sid=caller.sid,
+        kid=caller.kid,
+        action=action,
+        object_id=object_id,
+        detail=dict(detail or {}),
+    )
+    session.add(row)
+    session.flush()
+
+
 class Audit:
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -49,20 +75,8 @@ class Audit:
         self, session: Session, caller: Caller, action: str, object_id: str | None, detail: Mapping[str, Any] | None = None
     ) -> None:
         """Within the write transaction of what it records: either both are there or neither."""
-        session.add(
-            AuditRow(
-                gallery_id=self._store.gallery_id,
-                at=self._store.now(session),
-                actor=caller.id,
-                actor_kind=caller.kind,
-                sid=caller.sid,
-                kid=caller.kid,
-                action=action,
-                object_id=object_id,
-                detail=dict(detail or {}),
-            )
-        )
-        session.flush()
+        at = self._store.now(session)
+        append(session, caller, action, object_id, detail, gallery_id=self._store.gallery_id, at=at)
 
     def record(self, caller: Caller, action: str, object_id: str | None, detail: Mapping[str, Any] | None = None) -> None:
         """A transaction of its own, for what changes nothing else in the ledger."""

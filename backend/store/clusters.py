@@ -15,7 +15,7 @@ from typing import Literal
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, delete, select, update
 
-from backend.store import case_events
+from backend.store import audit, case_events
 from backend.store.caller import SYSTEM
 from backend.store.decisions import standing, waiting
 from backend.store.forest import chunks, roots, trees
@@ -144,18 +144,19 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
 def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> DuplicateCase:
     """The oldest takes the pairs of all and is open; the others point at it, their claims end."""
     oldest, *others = sorted(cases, key=lambda case: (case.created_at, case.id))
+    for case in cases:
+        if others and case.state == CaseState.second_review:
+            _start_over(session, case, at)  # what was judged is less than there is now
     oldest.opened_at = min((waits_since(case) for case in cases if case.state != CaseState.resolved), default=at)
     if any(case.state == CaseState.arbitration for case in cases):
         oldest.state, oldest.closed_reason = CaseState.arbitration, None  # what waits for a supervisor goes on waiting
-    elif any(case.state == CaseState.second_review for case in cases):
-        oldest.state, oldest.closed_reason = CaseState.second_review, None  # until whoever joined them says that it changed
     elif oldest.state == CaseState.resolved:
         oldest.state, oldest.closed_reason = CaseState.open, None
     for other in others:
         session.exec(update(DuplicatePair).where(col(DuplicatePair.case_id) == other.id).values(case_id=oldest.id))
         session.exec(update(Decision).where(col(Decision.case_id) == other.id).values(case_id=oldest.id))
         other.joined_into, other.state = oldest.id, CaseState.resolved
-        _end_lease(other)
+        end_lease(other)
         _bump(session, other, at)
         case_events.closed(session, other, at=at, cause="joined")
     session.flush()
@@ -188,8 +189,10 @@ def refit(session: Session, case_ids: Iterable[str], *, at: datetime, reason: st
 
 
 def resolve(session: Session, case: DuplicateCase, *, at: datetime, reason: str) -> None:
+    if reason != "decided" and case.state == CaseState.second_review:
+        _start_over(session, case, at)  # nothing was settled: what one of two said stays hidden
     case.state, case.closed_reason = CaseState.resolved, reason
-    _end_lease(case)
+    end_lease(case)
     _bump(session, case, at)
 
 
@@ -312,9 +315,11 @@ def _start_over(session: Session, case: DuplicateCase, at: datetime) -> None:
         )
         session.add(row)
         first.undone_by = row.id
+        undoing = {"decision": row.id, "undoes": first.id}
+        audit.append(session, SYSTEM, "case.start_over", case.id, undoing, gallery_id=case.gallery_id, at=at)
     case.state = CaseState.open
     session.flush()
 
 
-def _end_lease(case: DuplicateCase) -> None:
-    case.lease_holder = case.lease_holder_name = case.lease_until = None
+def end_lease(case: DuplicateCase) -> None:
+    case.lease_holder = case.lease_holder_name = case.lease_until = case.lease_key = None

@@ -14,9 +14,9 @@ _STANDING = (
     .where(Decision.case_id == bindparam("case_id"), Decision.verdict != "undo", col(Decision.undone_by).is_(None))
     .order_by(col(Decision.at), col(Decision.id))
 )
-_LAST = (
+_LAST_OF = (
     select(Decision)
-    .where(Decision.case_id == bindparam("case_id"))
+    .where(Decision.case_id == bindparam("case_id"), Decision.actor == bindparam("actor"))
     .order_by(col(Decision.at).desc(), col(Decision.id).desc())
     .limit(1)
 )
@@ -27,10 +27,13 @@ def standing(session: Session, case_id: str) -> Sequence[Decision]:
     return session.exec(_STANDING, params={"case_id": case_id}).all()
 
 
-def was_undone(session: Session, case_id: str, *, actor: str, version: int) -> bool:
-    """Whether the last that was said on the case is this very undo: its answer was lost, and the request came again."""
-    last = session.exec(_LAST, params={"case_id": case_id}).first()
-    return last is not None and (last.verdict, last.actor, last.version) == ("undo", actor, version)
+def last_of(session: Session, case_id: str, *, actor: str, version: int) -> Decision | None:
+    """What `actor` said last on the case, if it was on this `version`: its answer was lost, and the request came again.
+
+    Others may have said more since.
+    """
+    last = session.exec(_LAST_OF, params={"case_id": case_id, "actor": actor}).first()
+    return last if last is not None and last.version == version else None
 
 
 def waiting(rows: Sequence[Decision]) -> list[Decision]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, TypedDict
 
 from sqlalchemy import ColumnElement
+from sqlalchemy.orm import aliased
 from sqlmodel import and_, col, not_, or_, select
 
 from backend.errors import BadCursor
@@ -81,11 +82,16 @@ def in_state(state: CaseState | None, now: datetime) -> tuple[ColumnElement[bool
 
 def open_to(caller: Caller) -> ColumnElement[bool]:
     """`review_policy.may_work_on` as SQL, so that claiming the next one is a single query."""
+    later = aliased(Decision)
+    settled = select(later.id).where(
+        later.case_id == Decision.case_id, later.applied, col(later.undone_by).is_(None), later.at >= Decision.at
+    )
     mine = select(Decision.id).where(
         Decision.case_id == DuplicateCase.id,
         Decision.actor == caller.id,
         Decision.verdict != "undo",
         col(Decision.undone_by).is_(None),
+        not_(settled.exists()),
     )
     states = [one for one in UNDER_REVIEW if caller.supervises or one is not CaseState.arbitration]
     return and_(col(DuplicateCase.state).in_(states), or_(col(DuplicateCase.state) == CaseState.open, not_(mine.exists())))

@@ -5,24 +5,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from sqlalchemy import insert
 from sqlmodel import Session, col, delete, select
 
 from backend.errors import CaseStateConflict, SurvivorNotInCase
 from backend.store import admission, asked, distinct, gallery_log
 from backend.store.caller import Caller
 from backend.store.case_view import records_of
-from backend.store.forest import roots, trees
+from backend.store.forest import chunks, roots, trees
 from backend.store.ids import new_id
 from backend.store.pairs import open_pairs
+from backend.store.sides import of_either
 from backend.store.tables import (
     CaseKind,
     Decision,
     DistinctPair,
     DuplicateCase,
+    DuplicatePair,
     Enrolment,
     EnrolmentState,
     Sample,
@@ -30,7 +34,7 @@ from backend.store.tables import (
     Subject,
     Template,
 )
-from backend.wire import SubjectState, Verdict
+from backend.wire import CaseState, SubjectState, Verdict
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -40,8 +44,8 @@ DIFFERENT = (Verdict.different, Verdict.twin_or_relative)
 
 def survivor_of(session: Session, case: DuplicateCase, survivor_id: str | None) -> str | None:
     """The root of the subject that was chosen; raises SurvivorNotInCase where it is none of the case's."""
-    if survivor_id is None and case.kind == CaseKind.sample:
-        return None
+    if case.kind == CaseKind.sample:
+        return None  # there is one record, whatever was named
     root = roots(session, records_of(open_pairs(session, case.id)))
     named = {**root, **{top: top for top in root.values()}}
     if survivor_id not in named:
@@ -83,51 +87,99 @@ def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision
         tops.add(loser.merged_into or loser.id)
         loser.merged_into = loser.merged_by = None
         loser.state, loser.version = SubjectState.active, loser.version + 1
-    for top in sorted(tops):
-        _bump(session, top)
     session.exec(delete(DistinctPair).where(col(DistinctPair.decision_id) == decision.id))
     session.flush()
+    _refuse_what_rests_on_it(session, case, losers | tops)
+    _raise_versions(session, set(roots(session, tops).values()))
     return losers | tops
 
 
-def _merge(session: Session, case: DuplicateCase, decision: Decision) -> None:
+def _refuse_what_rests_on_it(session: Session, case: DuplicateCase, loosened: set[str]) -> None:
+    """A later `same` merged whoever stood for these people then: taken apart now, two whom it called one would be two."""
+    records = trees(session, set(roots(session, loosened).values()))
+    resting: set[str] = set()
+    for chunk in chunks(records):
+        found = select(DuplicatePair.case_id).where(
+            of_either(DuplicatePair, gallery_id=case.gallery_id, records=chunk),
+            DuplicatePair.kind == CaseKind.duplicate,
+            DuplicatePair.case_id != case.id,
+        )
+        resting.update(case_id for case_id in session.exec(found) if case_id is not None)
+    for case_id in sorted(resting & _merging(session, resting)):
+        if len(set(roots(session, records_of(open_pairs(session, case_id))).values())) > 1:
+            raise CaseStateConflict(f"The merge of {case_id} rests on this one: undo that first")
+
+
+def _merging(session: Session, case_ids: Iterable[str]) -> set[str]:
+    """Those of the cases that are resolved by a `same` that stands."""
+    found: set[str] = set()
+    for chunk in chunks(case_ids):
+        query = (
+            select(DuplicateCase.id)
+            .join(Decision, col(Decision.case_id) == DuplicateCase.id)
+            .where(col(DuplicateCase.id).in_(chunk), DuplicateCase.state == CaseState.resolved)
+            .where(Decision.verdict == Verdict.same, Decision.applied, col(Decision.undone_by).is_(None))
+        )
+        found.update(session.exec(query))
+    return found
+
+
+def must_be_mergeable(session: Session, case: DuplicateCase) -> list[Subject]:
+    """The people whom `same` makes one. Asked at every `same`, also one that is not applied yet: of two who judge blind,
+    the second must not learn from a refusal that the first agrees.
+
+    Raises CaseStateConflict.
+    """
+    if case.kind == CaseKind.sample:
+        return []
     pairs = open_pairs(session, case.id)
     root = roots(session, records_of(pairs))
-    tops = set(root.values())
-    owner = trees(session, tops)
-    excused = asked.excused(pairs, root)
+    tops = sorted(set(root.values()))
+    owner, excused = trees(session, tops), asked.excused(pairs, root)
     if clash := distinct.contradiction(session, gallery_id=case.gallery_id, owner=owner, excused=excused):
         one, other = clash.a_subject_id, clash.b_subject_id
         raise CaseStateConflict(f"{one} and {other} were decided to be different people: undo that decision first")
-    survivor = decision.survivor_id or ""
-    for top in sorted(tops):
-        subject = session.get(Subject, top)
-        if subject is None or subject.state != SubjectState.active:
+    people = {subject.id: subject for subject in _subjects(session, tops)}
+    for top in tops:
+        if top not in people or people[top].state != SubjectState.active:
             raise CaseStateConflict(f"{top} is still being enrolled: try again in a moment")
+    return [people[top] for top in tops]
+
+
+def _merge(session: Session, case: DuplicateCase, decision: Decision) -> None:
+    survivor = decision.survivor_id or ""
+    for subject in must_be_mergeable(session, case):
         subject.version += 1
-        if top != survivor:
+        if subject.id != survivor:
             subject.state, subject.merged_into, subject.merged_by = SubjectState.merged, survivor, decision.id
 
 
 def _set_apart(session: Session, case: DuplicateCase, decision: Decision) -> None:
-    tops = set(roots(session, records_of(open_pairs(session, case.id))).values())
-    owner = trees(session, tops)
-    for a, b in combinations(sorted(owner), 2):
-        if owner[a] != owner[b]:
-            row = DistinctPair(
-                id=new_id("dis"),
-                gallery_id=case.gallery_id,
-                a_subject_id=a,
-                b_subject_id=b,
-                decision_id=decision.id,
-                at=decision.at,
-            )
-            session.add(row)
+    """Said of the records that were compared: who is merged with one of them is reached through it, for as long as he is."""
+    root = roots(session, records_of(open_pairs(session, case.id)))
+    rows = [
+        {
+            "id": new_id("dis"),
+            "gallery_id": case.gallery_id,
+            "a_subject_id": a,
+            "b_subject_id": b,
+            "decision_id": decision.id,
+            "at": decision.at,
+        }
+        for a, b in combinations(sorted(root), 2)
+        if root[a] != root[b]
+    ]
+    if rows:
+        session.execute(insert(DistinctPair), rows)
 
 
-def _bump(session: Session, subject_id: str) -> None:
-    subject = session.get(Subject, subject_id)
-    if subject is not None:
+def _subjects(session: Session, ids: Iterable[str]) -> list[Subject]:
+    return [subject for chunk in chunks(ids) for subject in session.exec(select(Subject).where(col(Subject.id).in_(chunk)))]
+
+
+def _raise_versions(session: Session, ids: Iterable[str]) -> None:
+    """Of people who have other records now than before."""
+    for subject in _subjects(session, ids):
         subject.version += 1
 
 
