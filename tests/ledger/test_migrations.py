@@ -31,16 +31,21 @@ REVISIONS = sorted(path.stem for path in RELEASED.glob("*.sql"))
 
 
 @pytest.fixture(params=REVISIONS)
-def released(request: pytest.FixtureRequest, tmp_path: Path, database_url: str | None) -> Iterator[World]:
+def revision(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def released(revision: str, tmp_path: Path, database_url: str | None) -> Iterator[World]:
     """A ledger as that release left it, not migrated yet."""
     world = World(tmp_path, database_url=database_url)
-    shutil.copy(RELEASED / f"{request.param}.key", world.key_file)
+    shutil.copy(RELEASED / f"{revision}.key", world.key_file)
     file = tmp_path / "ledger.db"
     filled = sqlite3.connect(file)
-    filled.executescript((RELEASED / f"{request.param}.sql").read_text())
+    filled.executescript((RELEASED / f"{revision}.sql").read_text())
     filled.close()
     if not world.is_sqlite:
-        copy_into(world.url, file, revision=request.param)
+        copy_into(world.url, file, revision=revision)
         file.unlink()
     yield world
     world.close()
@@ -90,15 +95,20 @@ def test_there_is_a_filled_ledger_of_every_revision_but_the_present_one() -> Non
 def test_a_released_ledger_is_not_served_before_it_is_migrated(released: World) -> None:
     store = Store.open(released.url, keyring=Keyring.load(released.key_file))
     assert not store.schema_state().ok
-    assert "this program needs 0006: run `python -m backend migrate`" in store.schema_state().sentence
+    assert f"this program needs {schema.LOWEST_REVISION}: run `python -m backend migrate`" in store.schema_state().sentence
     with pytest.raises(NotReady, match="migrate"):
-        store.pinned_model()
+        read_every_table(store)
     store.close()
 
 
-def test_a_released_ledger_reaches_the_present_schema_and_all_in_it_works(released: World, people: People) -> None:
-    before = schema.known_revisions()[0]
-    assert upgrade(released.url) == Upgrade(before=before, after=schema.known_revisions()[-1])
+def read_every_table(store: Store) -> None:
+    with store.read() as session:
+        for table in Table.metadata.sorted_tables:
+            session.connection().execute(sa.select(table))
+
+
+def test_a_released_ledger_reaches_the_present_schema_and_all_in_it_works(released: World, revision: str, people: People) -> None:
+    assert upgrade(released.url) == Upgrade(before=revision, after=schema.known_revisions()[-1])
     store = Store.open(released.url, keyring=Keyring.load(released.key_file))
     assert store.schema_state().ok
     with store.read() as session:
