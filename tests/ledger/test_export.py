@@ -14,7 +14,8 @@ from backend.store.tables import DuplicateCase
 from backend.wire import CaseState, DecideRequest, Verdict
 from tests.ledger.world import ANNA, BERT, CLIENT, MODEL, SUSI, Node, People, face
 
-LEFT_OUT = {"BulkReview", 
+LEFT_OUT = {
+    "BulkReview",  # ids of cases
     "ApiKey", "CalibrationRow", "Gallery", "GalleryChange", "IndexSnapshot", "JobLease", "Scan",  # of nobody
     "Outbox", "Idempotency",  # gone after 24 h: ids, and digests of what the client itself sent
 }  # fmt: skip
