@@ -11,6 +11,7 @@ from backend.store.database import Store
 from backend.store.forest import roots
 from backend.store.keyring import Keyring
 from backend.store.tables import (
+    Decision,
     DuplicateCase,
     DuplicatePair,
     Gallery,
@@ -31,6 +32,7 @@ def assert_ledger_is_whole(world: World) -> None:
         assert audit_chain.verify(store).why is None
         assert_merges_are_a_forest(store)
         assert_each_person_is_in_one_open_case_at_most(store)
+        assert_whoever_is_called_one_is_one(store)
         assert_counts_agree(store)
         assert_a_fresh_index_agrees_with_the_log(world, store)
     finally:
@@ -84,6 +86,25 @@ def assert_each_person_is_in_one_open_case_at_most(store: Store) -> None:
         cases[root[pair.a_subject_id]].add(case.id)
         cases[root[pair.b_subject_id]].add(case.id)
     assert all(len(ids) == 1 for ids in cases.values()), f"a person in two open cases: {dict(cases)}"
+
+
+def assert_whoever_is_called_one_is_one(store: Store) -> None:
+    """No merge is undone under another that rests on it."""
+    with store.read() as session:
+        query = (
+            select(Decision)
+            .join(DuplicateCase, col(DuplicateCase.id) == Decision.case_id)
+            .where(DuplicateCase.kind == "duplicate", DuplicateCase.state == "resolved", col(DuplicateCase.joined_into).is_(None))
+            .where(Decision.applied, col(Decision.undone_by).is_(None))
+            .order_by(col(Decision.at), col(Decision.id))
+        )
+        last = {decision.case_id: decision for decision in session.exec(query)}
+        for case_id, decision in last.items():
+            pairs = session.exec(
+                select(DuplicatePair).where(DuplicatePair.case_id == case_id, DuplicatePair.state == PairState.open)
+            ).all()
+            people = set(roots(session, {s for pair in pairs for s in (pair.a_subject_id, pair.b_subject_id)}).values())
+            assert decision.verdict != "same" or len(people) <= 1, f"{case_id} calls them one, and they are {len(people)}"
 
 
 def assert_counts_agree(store: Store) -> None:

@@ -36,6 +36,7 @@ from backend.errors import (
 )
 from backend.review_policy import SecondReview
 from backend.store.caller import SYSTEM, Caller
+from backend.store.decisions import waiting
 from backend.store.forest import roots
 from backend.store.tables import Decision, DistinctPair, DuplicateCase, DuplicatePair, Subject
 from backend.wire import CaseState, SubjectState, Verdict
@@ -43,6 +44,7 @@ from tests.ledger.invariants import (
     assert_each_person_is_in_one_open_case_at_most,
     assert_ledger_is_whole,
     assert_merges_are_a_forest,
+    assert_whoever_is_called_one_is_one,
 )
 from tests.ledger.world import ANNA, BERT, SUSI, People, World
 from tests.postgres import PostgresServer, postgres_server
@@ -308,6 +310,7 @@ class Queue(RuleBasedStateMachine):
         if hasattr(self, "world"):
             assert_merges_are_a_forest(self.nodes[0].store)
             assert_each_person_is_in_one_open_case_at_most(self.nodes[0].store)
+            assert_whoever_is_called_one_is_one(self.nodes[0].store)
 
     @invariant()
     def everybody_is_there(self) -> None:
@@ -486,7 +489,8 @@ class Queue(RuleBasedStateMachine):
         return [row for row in self.decisions() if row.case_id == case_id and row.verdict != "undo" and row.undone_by is None]
 
     def decided(self, case_id: str) -> set[str]:
-        return {row.actor for row in self.of(case_id)}
+        """Who has judged it since it was settled last, if it ever was."""
+        return {row.actor for row in waiting(self.of(case_id))}
 
     def first_of(self, case_id: str) -> Decision:
         return self.of(case_id)[-1]

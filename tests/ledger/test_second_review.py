@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from backend import wire
-from backend.errors import Forbidden, NothingToReview, VersionConflict
+from backend.errors import CaseStateConflict, Forbidden, NothingToReview, VersionConflict
 from backend.review_policy import Judged, SecondReview, decisions_are_hidden, needs_second, state_after, state_left
+from backend.store.tables import Decision, DistinctPair
 from backend.wire import CaseState, DecideRequest, UndoRequest, Verdict
-from tests.ledger.world import ANNA, BERT, SUSI, Node, People, World
+from tests.ledger.world import ANNA, BERT, CLIENT, SUSI, Node, People, World, face
 
 CARL = replace(ANNA, id="usr_carl", name="Carl")
 TWO = Judged(Verdict.same, "a"), Judged(Verdict.same, "b")
@@ -169,12 +170,91 @@ def test_a_first_decision_is_taken_back_by_whoever_made_it_and_leaves_no_trace_t
     ]
 
 
-def test_undoing_the_second_of_two_who_disagree_asks_for_a_second_again(node: Node, case_id: str) -> None:
+def test_who_saw_what_the_other_said_does_not_take_his_own_back_to_say_the_same(node: Node, case_id: str) -> None:
     node.decide(case_id, Verdict.different, caller=ANNA)
     node.decide(case_id, Verdict.poor_image, caller=BERT)
-    case = node.undo(case_id, BERT)
-    assert blind(case)
-    assert node.decide(case_id, Verdict.different, caller=CARL).state is CaseState.resolved
+    for reviewer in (ANNA, BERT, CARL):
+        with pytest.raises(Forbidden):
+            node.undo(case_id, reviewer)
+    case = node.undo(case_id, SUSI)
+    assert (case.state, case.decisions) == (CaseState.open, []), "both are taken back: two judge it anew"
+    assert blind(node.decide(case_id, Verdict.different, caller=CARL))
+
+
+def test_a_refusal_does_not_tell_the_second_what_the_first_said(node: Node, people: People) -> None:
+    """`same` that contradicts an earlier decision is refused whatever the first said."""
+    first, second = people.strangers(2)
+    a, b = node.enrol(first), node.enrol(second)
+    between = node.enrol((0.7071 * (first + second)).astype("float32"))
+    case_id = between.case_id or ""
+    with node.store.write() as session:
+        said = Decision(
+            id="dec_before",
+            gallery_id="main",
+            case_id=case_id,
+            version=0,
+            round="first",
+            verdict="different",
+            applied=True,
+            actor=SUSI.id,
+            actor_name=SUSI.name,
+            at=node.store.now(session),
+            undone_by="dec_none",
+        )
+        session.add(said)
+        session.flush()
+        apart = sorted((a.subject_id, b.subject_id))
+        session.add(
+            DistinctPair(
+                id="dis_before", gallery_id="main", a_subject_id=apart[0], b_subject_id=apart[1], decision_id=said.id, at=said.at
+            )
+        )
+    with pytest.raises(CaseStateConflict, match="different people"):
+        node.decide(case_id, Verdict.same, a.subject_id, ANNA)
+    assert node.decide(case_id, Verdict.different, caller=ANNA).state is CaseState.second_review
+    with pytest.raises(CaseStateConflict, match="different people"):
+        node.decide(case_id, Verdict.same, a.subject_id, BERT)
+
+
+def test_an_arbitrated_case_that_grew_never_counts_an_old_decision_as_a_first(node: Node, people: People) -> None:
+    person = people.stranger()
+    first = node.enrol(person)
+    case_id = node.enrol(people.like(person, 0.95)).case_id or ""
+    node.decide(case_id, Verdict.same, first.subject_id, ANNA)
+    node.decide(case_id, Verdict.poor_image, caller=BERT)
+    node.enrol(people.like(person, 0.95))
+    assert node.undo(case_id, SUSI).state is CaseState.open
+    assert blind(node.decide(case_id, Verdict.same, first.subject_id, CARL)), "nothing that is about fewer counts"
+
+
+def test_a_case_in_arbitration_that_is_joined_starts_the_other_over(node: Node, people: People) -> None:
+    one, other = people.strangers(2)
+    a, c = node.enrol(one), node.enrol(other)
+    waits = node.enrol(people.like(one, 0.95)).case_id or ""
+    arbitrated = node.enrol(people.like(other, 0.95)).case_id or ""
+    node.decide(waits, Verdict.same, a.subject_id, ANNA)
+    node.decide(arbitrated, Verdict.unsure, caller=BERT)
+    joined = node.enrol((0.7071 * (one + other)).astype("float32")).case_id or ""
+    assert node.open_case(joined).state is CaseState.arbitration
+    assert all(said.undone for said in node.open_case(joined).decisions if said.actor == ANNA.id)
+    assert node.undo(joined, BERT).state is CaseState.open
+    assert blind(node.decide(joined, Verdict.same, c.subject_id, CARL))
+
+
+def test_who_judged_an_earlier_round_may_judge_the_next(node: Node, people: People) -> None:
+    """A poor image settled it; there is better evidence now, and two people are all that there are."""
+    person = people.stranger()
+    first = node.enrol(person)
+    case_id = node.enrol(people.like(person, 0.7)).case_id or ""
+    for reviewer in (ANNA, BERT):
+        node.decide(case_id, Verdict.poor_image, caller=reviewer)
+    node.enrolments.add_samples(first.subject_id, [face(people.like(person, 0.98))], caller=CLIENT)
+    node.enrol(people.like(person, 0.99))
+    assert node.open_case(case_id).state is CaseState.open
+    assert node.adjudication.next(BERT).id == case_id
+    assert node.decide(case_id, Verdict.same, first.subject_id, BERT).state is CaseState.second_review
+    assert node.adjudication.next(ANNA).id == case_id
+    assert node.decide(case_id, Verdict.same, first.subject_id, ANNA).state is CaseState.resolved
 
 
 def test_undoing_an_arbitration_leaves_the_disagreement(node: Node, case_id: str) -> None:
