@@ -255,7 +255,7 @@ def test_an_override_opens_no_door_to_a_third(node: Node, people: People) -> Non
 def test_a_scan_and_a_further_enrolment_leave_it_alone(world: World, node: Node, people: People) -> None:
     one, other = people.strangers(2)
     a, b = node.enrol(one).subject_id, node.enrol(other).subject_id
-    case, _ = ask(node, a, b)
+    case = node.open_case(ask(node, a, b)[0].id)
     assert run(node, whole=True).state is wire.ScanState.done
     assert node.open_case(case.id) == case
     c = node.enrol(people.like(one, 0.8))
