@@ -36,10 +36,11 @@ _READ: Select[*tuple[Any, ...]] = (
     .where(Template.gallery_id == bindparam("gallery_id"), col(Subject.wrapped_key).is_not(None))
 )
 _BY_SEQS = _READ.where(col(Template.seq).in_(bindparam("seqs", expanding=True)))
+# By their samples' ids: by subject or enrolment, SQLite without statistics begins with all templates of the gallery.
 _OF_SUBJECTS = _READ.where(
-    col(Template.subject_id).in_(bindparam("subject_ids", expanding=True)), Template.model_id == bindparam("model_id")
+    col(Template.sample_id).in_(select(Sample.id).where(col(Sample.subject_id).in_(bindparam("subject_ids", expanding=True)))),
+    Template.model_id == bindparam("model_id"),
 )
-# By its samples' ids: joined by the enrolment alone, SQLite begins with all templates of the gallery.
 _OF_ENROLMENT = _READ.where(
     col(Template.sample_id).in_(select(Sample.id).where(Sample.enrolment_id == bindparam("enrolment_id")))
 )

@@ -290,7 +290,7 @@ def test_what_cannot_be_taken_back_is_reported_and_the_rest_is(node: Node, peopl
     assert {result.case_id: result.outcome for result in node.bulk.undo(seen.bulk_id, BERT)[0].results} == expected
 
 
-def test_a_later_case_of_the_survivor_does_not_stand_in_the_way(node: Node, people: People) -> None:
+def test_a_merge_that_a_later_one_rests_on_is_undone_after_it(node: Node, people: People) -> None:
     person = people.stranger()
     a, b, case_id = twice(node, person, b"one")
     seen = preview(node)
@@ -298,9 +298,11 @@ def test_a_later_case_of_the_survivor_does_not_stand_in_the_way(node: Node, peop
     later = node.enrol(people.like(person, 0.8))
     node.decide(later.case_id or "", Verdict.same, later.subject_id)
     assert node.subjects.get(a).merged_into == later.subject_id
+    assert undo(node, seen.bulk_id) == [UndoneOutcome.rested_on], "the later one was said of both"
+    assert node.subjects.get(b).merged_into == a
+    node.undo(later.case_id or "")
     assert undo(node, seen.bulk_id) == [UndoneOutcome.undone]
     assert node.subjects.get(b).merged_into is None
-    assert node.subjects.get(a).merged_into == later.subject_id
     assert node.open_case(case_id).state is CaseState.open
 
 

@@ -5,10 +5,11 @@ import pytest
 from backend import wire
 from backend.adjudication import Adjudication
 from backend.errors import NoteRequired, UnknownReason, VerdictNotOffered, VersionConflict
+from backend.evidence import Evidence
 from backend.review_codes import Codes
 from backend.review_policy import SecondReview
 from backend.wire import DecideRequest, Verdict
-from tests.ledger.world import ANNA, BERT, Node
+from tests.ledger.world import ANNA, BERT, CARD, THRESHOLDS, Node
 
 SITE = Codes(
     offered=(Verdict.same, Verdict.different, Verdict.unsure, Verdict.suspected_fraud),
@@ -18,7 +19,8 @@ SITE = Codes(
 
 
 def at_the_site(node: Node, second_review: SecondReview = SecondReview.none) -> Adjudication:
-    return Adjudication(node.store, second_review=second_review, codes=SITE)
+    evidence = Evidence(node.store, CARD, THRESHOLDS)
+    return Adjudication(node.store, evidence, second_review=second_review, codes=SITE)
 
 
 def said(verdict: Verdict, **more: str) -> DecideRequest:
