@@ -238,7 +238,7 @@ class BackendClient:
         cursor: str | None = None,
         limit: int = 50,
         min_score: float | None = None,
-        source: Literal["enrolment", "scan"] | None = None,
+        source: Literal["enrolment", "scan", "manual"] | None = None,
         band: Literal["review", "certain"] | None = None,
         assignee: str | None = None,
         overdue: bool | None = None,

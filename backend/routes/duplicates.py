@@ -38,7 +38,7 @@ async def list_cases(
     cursor: Cursor = None,
     limit: Limit = 50,
     min_score: float | None = None,
-    source: Literal["enrolment", "scan"] | None = None,
+    source: Literal["enrolment", "scan", "manual"] | None = None,
     band: Annotated[Literal["review", "certain"] | None, Query(description="Of the case's best pair.")] = None,
     assignee: Annotated[str | None, Query(max_length=200, description="Id of who holds the case now.")] = None,
     overdue: Annotated[bool | None, Query(description="True: past their due time; false: all others.")] = None,

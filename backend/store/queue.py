@@ -27,7 +27,7 @@ class Filters(TypedDict, total=False):
 
     state: CaseState | None
     min_score: float | None
-    source: Literal["enrolment", "scan"] | None
+    source: Literal["enrolment", "scan", "manual"] | None
     band: Band | None
     assignee: str | None
     overdue: bool | None

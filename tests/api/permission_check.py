@@ -24,6 +24,7 @@ EXAMPLES = {
     "case_id": "case_x",
     "key_id": "key_x",
     "scan_id": "scan_x",
+    "bulk_id": "bulk_x",
     "name": "b1",
 }
 USELESS: Mapping[str, object] = {"nothing": "of use"}

@@ -205,7 +205,11 @@ class Queue(RuleBasedStateMachine):
         case = self.node.open_case(pick.choice(self.free_and_open()).id)
         survivor = pick.choice([subject.id for subject in case.subjects]) if verdict is Verdict.same else None
         first, second = pick.sample([who for who in EVERYBODY if who.id not in self.decided(case.id)], 2)
-        assert self.node.decide(case.id, verdict, survivor, first).state is CaseState.second_review
+        refused = self.refusal(lambda: self.node.decide(case.id, verdict, survivor, first), (CaseStateConflict,))
+        if refused is not None:
+            assert "different people" in str(refused)
+            return
+        assert self.reader.open_case(case.id).state is CaseState.second_review
         self.said[first.id, str(verdict)] += 1
         refused = self.refusal(lambda: self.node.decide(case.id, verdict, survivor, second), (CaseStateConflict,))
         if refused is None:

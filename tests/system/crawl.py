@@ -136,6 +136,8 @@ def _each_alone(path: str, **more: Sequence[object]) -> Iterator[str]:
 def _cases(known: Known) -> Iterator[str]:
     yield "/v1/duplicates"
     yield from _lists("/v1/duplicates", (1, 3, 200), state=list(CaseState), min_score=[0.6])
+    kinds = {"source": ["enrolment", "scan", "manual"], "band": ["review", "certain"], "order": ["due"]}
+    yield from _each_alone("/v1/duplicates", **kinds, overdue=["true", "false"], assignee=known.people)
 
 
 def _subjects(known: Known) -> Iterator[str]:
@@ -155,7 +157,7 @@ def _audit(known: Known) -> Iterator[str]:
 
 
 FILLED: Mapping[str, Callable[[Known], Iterator[str]]] = {
-    **{path: lambda known, path=path: iter([path]) for path in (*PROBES, "/v1/stats", "/v1/fleet/self", "/v1/audit/head")},
+    **{path: lambda known, path=path: iter([path]) for path in (*PROBES, "/v1/duplicates/codes", "/v1/stats", "/v1/fleet/self", "/v1/audit/head")},
     "/v1/duplicates": _cases,
     "/v1/duplicates/numbers": lambda known: (f"/v1/duplicates/numbers?days={days}" for days in (1, 30, 365)),
     "/v1/duplicates/{case_id}": lambda known: (f"/v1/duplicates/{one}" for one in known.cases),
