@@ -12,7 +12,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +35,7 @@ from backend.errors import (
     SamePerson,
     VersionConflict,
 )
+from backend.faces.engine import Vector
 from backend.review_policy import SecondReview
 from backend.store.caller import SYSTEM, Caller
 from backend.store.decisions import waiting
@@ -46,7 +48,7 @@ from tests.ledger.invariants import (
     assert_merges_are_a_forest,
     assert_whoever_is_called_one_is_one,
 )
-from tests.ledger.world import ANNA, BERT, SUSI, People, World
+from tests.ledger.world import ANNA, BERT, SUSI, Node, People, World
 from tests.postgres import PostgresServer, postgres_server
 
 CARL = replace(ANNA, id="usr_carl", name="Carl")
@@ -62,16 +64,36 @@ CLEAR = (Verdict.same, Verdict.same, Verdict.same, Verdict.different, Verdict.po
 ANY = st.sampled_from([*CLEAR, *CLEAR, Verdict.twin_or_relative, Verdict.unsure, Verdict.suspected_fraud])
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What every example begins with: a few people of whom some are enrolled more than once."""
+
+    people: People
+    faces: list[Vector]
+    enrolled: dict[str, int]
+    """subject → which face"""
+
+
 class Places:
-    """Empty ledgers, each a copy of one that was migrated once."""
+    """Ledgers with a few people in them, each a copy of one that was filled once."""
 
     def __init__(self, server: PostgresServer | None) -> None:
         self._server = server
         self._folder = Path(tempfile.mkdtemp(prefix="face-auth-review-"))
         self._empty = World(self._folder / "empty", database_url=server.new_database() if server else None)
         self._empty.folder.mkdir()
-        self._empty.create().close()
+        self._empty.create()
+        self._begun = self._fill(self._empty.node())
+        self._empty.close()
         self._made = 0
+
+    def begun(self) -> Begun:
+        return deepcopy(self._begun)
+
+    def _fill(self, node: Node) -> Begun:
+        people = People()
+        faces = people.strangers(FACES)
+        return Begun(people, faces, {node.enrol(people.like(faces[which], 0.95)).subject_id: which for which in (0, 0, 0, 1, 1)})
 
     @contextmanager
     def world(self) -> Iterator[World]:
@@ -105,21 +127,20 @@ class Queue(RuleBasedStateMachine):
         self.keeping = self.places.world()
         self.world = self.keeping.__enter__()
         self.nodes = [self.world.node(second_review=self.policy) for _ in range(2)]
-        self.people = People()
-        self.faces = self.people.strangers(FACES)
-        self.enrolled: dict[str, int] = {}
+        begun = self.places.begun()
+        self.people, self.faces, self.enrolled = begun.people, begun.faces, begun.enrolled
         self.said: Counter[tuple[str, str]] = Counter()
         """(actor, verdict) of what was accepted; an undo is one, too"""
         self.turn = 0
         self.seen: list[wire.CaseSummary] | None = None
         self.bulks: list[str] = []
-        for which in (0, 0, 0, 1, 1):
-            self.enrolled[self.node.enrol(self.people.like(self.faces[which], 0.95)).subject_id] = which
+        self.looked_at: dict[str, int] = {}
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
         try:
+            assert {subject.id for subject in self.reader.subjects.list(limit=200).items} == set(self.enrolled)
             self.undo_everything()
             assert_ledger_is_whole(self.world)
         finally:
@@ -217,6 +238,17 @@ class Queue(RuleBasedStateMachine):
             assert self.node.open_case(case.id).state is CaseState.resolved
             self.count("two agree")
 
+    @precondition(lambda self: self.free_and_open())
+    @rule(pick=PICK)
+    def two_disagree(self, pick: Any) -> None:
+        case = pick.choice(self.free_and_open())
+        first, second = pick.sample([who for who in EVERYBODY if who.id not in self.decided(case.id)], 2)
+        for who, verdict in zip((first, second), pick.sample((Verdict.different, Verdict.poor_image), 2), strict=True):
+            self.node.decide(case.id, verdict, None, who)
+            self.said[who.id, str(verdict)] += 1
+        assert self.reader.open_case(case.id).state is CaseState.arbitration
+        self.count("two disagree")
+
     @precondition(lambda self: self.in_state(CaseState.second_review))
     @rule(pick=PICK, who=WHO, verdict=ANY, agree=st.booleans())
     def decide_second(self, pick: Any, who: Caller, verdict: Verdict, agree: bool) -> None:
@@ -246,7 +278,7 @@ class Queue(RuleBasedStateMachine):
     @rule(pick=PICK, who=WHO)
     def undo_what_waits(self, pick: Any, who: Caller) -> None:
         waiting = self.in_state(CaseState.second_review) + self.in_state(CaseState.arbitration)
-        if self.take_back(pick.choice(waiting).id, who):
+        if self.take_back(pick.choice(waiting).id, pick.choice((who, SUSI, STEN))):
             self.count("undo what waits")
 
     @precondition(lambda self: self.enrolled)
@@ -319,7 +351,8 @@ class Queue(RuleBasedStateMachine):
     @invariant()
     def everybody_is_there(self) -> None:
         if hasattr(self, "world"):
-            assert {subject.id for subject in self.reader.subjects.list(limit=200).items} == set(self.enrolled)
+            with self.reader.store.read() as session:
+                assert set(session.exec(select(Subject.id))) == set(self.enrolled)
 
     @invariant()
     def no_decision_is_lost_and_none_is_invented(self) -> None:
@@ -356,6 +389,9 @@ class Queue(RuleBasedStateMachine):
             return
         rows = {row.id: row for row in self.decisions()}
         for case in [*self.in_state(CaseState.open), *self.in_state(CaseState.second_review)]:
+            if self.looked_at.get(case.id) == case.version:
+                continue  # whatever is said of a case raises its version
+            self.looked_at[case.id] = case.version
             for shown in self.reader.open_case(case.id).decisions:
                 row = rows[shown.id]
                 assert row.applied or (row.undoes is not None and rows[row.undoes].applied)
@@ -418,6 +454,7 @@ class Queue(RuleBasedStateMachine):
             verdict=verdict, version=case.version, survivor_id=survivor if verdict is Verdict.same else None
         )
         before = self.decided(case.id)
+        who = self.mostly_fit(pick, case, who)
         refused = self.refusal(
             lambda: self.node.adjudication.decide(case.id, request, who), (LeaseHeld, Forbidden, CaseStateConflict)
         )
@@ -432,6 +469,16 @@ class Queue(RuleBasedStateMachine):
         if refused is None:
             self.said[who.id, str(verdict)] += 1
             self.count(what)
+
+    def mostly_fit(self, pick: Any, case: wire.Case, who: Caller) -> Caller:
+        """Somebody who may decide it, three times of four: those who may not are most of all, and are refused."""
+        fit = [one for one in EVERYBODY if case.lease is None or case.lease.holder == one.id]
+        if case.state in (CaseState.second_review, CaseState.arbitration):
+            before = self.decided(case.id)
+            fit = [one for one in fit if one.id not in before]
+        if case.state is CaseState.arbitration:
+            fit = [one for one in fit if one.id in SUPERVISORS]
+        return pick.choice(fit) if fit and pick.random() < 0.75 else who
 
     def take_back(self, case_id: str, who: Caller) -> bool:
         refused = self.refusal(lambda: self.node.undo(case_id, who), (CaseStateConflict, Forbidden, LeaseHeld))
