@@ -2,7 +2,7 @@
 
 Several base URLs mean fail-over: a request goes to the URL that answered last; where that one cannot be reached the
 next is tried. A request that may have arrived is sent again only where repeating it is harmless: reads, searches,
-`DELETE`, and whatever carries an `Idempotency-Key` (whatever creates something does). Raises `ProblemError` for an error that the
+`DELETE`, decisions by their version, and whatever carries an `Idempotency-Key` (whatever creates something does). Raises `ProblemError` for an error that the
 backend explains, `Unreachable` where none answers.
 
     with BackendClient(urls=["https://b1:8000", "https://b2:8000"], token=mint_token, ca_file="ca.pem") as backend:
@@ -254,16 +254,16 @@ class BackendClient:
 
     def next_case(self) -> wire.Case:
         """Claim the most pressing case; `ProblemError` with code `nothing_to_review` where none is waiting."""
-        return self._post("/v1/duplicates/next", None, wire.Case)
+        return self._create("/v1/duplicates/next", None, wire.Case, None)
 
     def claim(self, case_id: str, *, version: int | None = None) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/claim", {"version": version}, wire.Case)
+        return self._post(f"/v1/duplicates/{case_id}/claim", {"version": version}, wire.Case, repeatable=True)
 
     def heartbeat(self, case_id: str) -> wire.Case:
         return self._post(f"/v1/duplicates/{case_id}/heartbeat", None, wire.Case, repeatable=True)
 
     def release(self, case_id: str) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/release", None, wire.Case)
+        return self._post(f"/v1/duplicates/{case_id}/release", None, wire.Case, repeatable=True)
 
     def takeover(self, case_id: str) -> wire.Case:
         return self._post(f"/v1/duplicates/{case_id}/takeover", None, wire.Case)
@@ -280,10 +280,10 @@ class BackendClient:
     ) -> wire.Case:
         body = {"verdict": verdict, "version": version, "survivor_id": survivor_id, "note": note}
         body |= {} if reason is None else {"reason": reason}  # a backend of before there were reasons refuses the field
-        return self._post(f"/v1/duplicates/{case_id}/decide", body, wire.Case)
+        return self._post(f"/v1/duplicates/{case_id}/decide", body, wire.Case, repeatable=True)
 
     def undo(self, case_id: str, *, version: int, note: str | None = None) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/undo", {"version": version, "note": note}, wire.Case)
+        return self._post(f"/v1/duplicates/{case_id}/undo", {"version": version, "note": note}, wire.Case, repeatable=True)
 
     def review_codes(self) -> wire.ReviewCodes:
         """Which verdicts and reasons are offered."""
@@ -418,7 +418,7 @@ class BackendClient:
     def _post(self, path: str, body: Mapping[str, Any] | None, model: type[Model], *, repeatable: bool = False) -> Model:
         return model.model_validate_json(self._send("POST", path, json=body, repeatable=repeatable).content)
 
-    def _create(self, path: str, body: Mapping[str, Any], model: type[Model], idempotency_key: str | None) -> Model:
+    def _create(self, path: str, body: Mapping[str, Any] | None, model: type[Model], idempotency_key: str | None) -> Model:
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return model.model_validate_json(self._send("POST", path, json=body, headers=key, repeatable=True).content)
 

@@ -110,11 +110,20 @@ def test_an_enrolment_goes_to_the_next_backend_with_the_same_idempotency_key(fai
 
 
 @pytest.mark.parametrize("failing", [503, HANG_UP])
-def test_a_claim_that_may_have_arrived_is_not_sent_again(failing: int) -> None:
+def test_what_may_have_arrived_and_would_be_done_twice_is_not_sent_again(failing: int) -> None:
     bad, good = Server(failing), Server(200, STATS)
     with listening(bad, good) as urls, BackendClient(urls) as client, pytest.raises((ProblemError, Unreachable)):
-        client.next_case()
+        client.takeover("case_x")
     assert not good.asked
+
+
+@pytest.mark.parametrize("failing", [503, HANG_UP])
+def test_a_claim_of_the_next_case_is_sent_again_with_its_key(failing: int) -> None:
+    bad, good = Server(failing), problem(404, "nothing_to_review")
+    with listening(bad, good) as urls, BackendClient(urls) as client, pytest.raises(ProblemError):
+        client.next_case()
+    (first,), (second,) = bad.asked, good.asked
+    assert first[2]["Idempotency-Key"] == second[2]["Idempotency-Key"]
 
 
 def test_a_claim_that_cannot_have_arrived_goes_to_the_next_backend() -> None:

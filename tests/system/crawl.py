@@ -16,6 +16,7 @@ from tests.system.sameness import Sameness
 
 MOST_PAGES = 200
 MOST_SHOWN = 300
+PLAIN = ("/v1/duplicates/codes", "/v1/stats", "/v1/fleet/self", "/v1/audit/head")
 PROBES = ("/health", "/live", "/ready")
 APART = frozenset({"/metrics"})
 """Read once for all, when its gauges are up to date."""
