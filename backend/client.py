@@ -2,8 +2,8 @@
 
 Several base URLs mean fail-over: a request goes to the URL that answered last; where that one cannot be reached the
 next is tried. A request that may have arrived is sent again only where repeating it is harmless: reads, searches,
-`DELETE`, decisions by their version, and whatever carries an `Idempotency-Key` (whatever creates something does). Raises `ProblemError` for an error that the
-backend explains, `Unreachable` where none answers.
+`DELETE`, decisions by their version, and whatever carries an `Idempotency-Key` (whatever creates something does).
+Raises `ProblemError` for an error that the backend explains, `Unreachable` where none answers.
 
     with BackendClient(urls=["https://b1:8000", "https://b2:8000"], token=mint_token, ca_file="ca.pem") as backend:
         backend.enrol([photo], external_id="A-17")
