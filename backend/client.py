@@ -354,13 +354,14 @@ class BackendClient:
         synthetic: bool = False,
         idempotency_key: str | None = None,
     ) -> wire.NewKey:
-        body = {
+        body: dict[str, Any] = {
             "name": name,
             "scopes": list(scopes),
             "expires_at": expires_at.isoformat() if expires_at else None,
-            "rate_per_minute": rate_per_minute,
-            "synthetic": synthetic,
         }
+        # a backend of before there were rates refuses the fields
+        body |= {} if rate_per_minute is None else {"rate_per_minute": rate_per_minute}
+        body |= {"synthetic": True} if synthetic else {}
         return self._create("/v1/keys", body, wire.NewKey, idempotency_key)
 
     def change_key(self, key_id: str, changes: Mapping[str, Any]) -> wire.Key:

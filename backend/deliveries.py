@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 from sqlmodel import Session
 
@@ -82,9 +83,9 @@ class Deliveries:
         row.attempts, row.last_result, row.next_at = attempts, answer.word, next_at
         if outcome is Outcome.dropped:
             row.dropped_at = now
-        elif asked_pause_s(answer, now=now) > 0:
+        if (asked := asked_pause_s(answer, now=now)) > 0:  # of everything, and for no longer than was asked
             session.flush()
-            outbox.put_off(self._store, session, until=next_at)
+            outbox.put_off(self._store, session, until=now + timedelta(seconds=asked))
         return outcome
 
 

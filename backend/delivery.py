@@ -69,7 +69,7 @@ def asked_pause_s(answer: Answer, *, now: datetime) -> float:
         return min(float(text[:9]), LONGEST_ASKED_S)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or an hour that no clock has
         return 0.0
     date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
     return min(max((date - now).total_seconds(), 0.0), LONGEST_ASKED_S)

@@ -7,7 +7,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from backend.version import version
 TIMEOUT_S = 10.0
 """for all of an attempt: name, connection, TLS, request and answer"""
 MOST_READ = 65_536
+REST_WITHIN_S = 1.0
 """bytes of an answer that are read, so that its connection can be used again; nobody looks at them"""
 
 
@@ -73,7 +74,7 @@ class Connection:
             status, retry_after = self._runner.run(self._send(body, headers))
         except TimeoutError:
             return Answer(None, "timeout", time.monotonic() - started)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except Exception as error:  # whatever it is: an attempt that is not counted would be made every second for ever
             return Answer(None, type(error).__name__, time.monotonic() - started)
         return Answer(status, None, time.monotonic() - started, retry_after)
 
@@ -84,10 +85,14 @@ class Connection:
         ):
             status = answer.status_code, answer.headers.get("retry-after")
             read = 0
-            async for piece in answer.aiter_raw():
-                read += len(piece)
-                if read > MOST_READ:
-                    break
+            with suppress(
+                httpx.HTTPError, TimeoutError
+            ):  # it has been said: the rest is read so that the connection is used again
+                async with asyncio.timeout(REST_WITHIN_S):
+                    async for piece in answer.aiter_raw():
+                        read += len(piece)
+                        if read > MOST_READ:
+                            break
             return status
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from backend.wire import Verdict
+from backend.wire import CaseSource, Verdict
 
 
 class EventType(StrEnum):
@@ -33,7 +33,7 @@ class CaseData(_Part):
     kind: Literal["duplicate", "sample"] = Field(description="Two records of one person? Or: does this picture show its subject?")
     version: int
     score: float = Field(description="The highest of its pairs, on the engine's own scale.")
-    source: Literal["enrolment", "scan"]
+    source: CaseSource
     subject_ids: list[str] = Field(description="Its records; those that were erased before the delivery are left out.")
 
 

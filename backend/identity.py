@@ -90,6 +90,8 @@ def person(token: str, signers: Signers) -> Caller:
         )
     except jwt.ExpiredSignatureError as error:
         raise Unauthenticated("The token has expired: sign in again") from error
+    except jwt.ImmatureSignatureError as error:
+        raise Unauthenticated("The token is from the future: the clocks of dashboard and service differ") from error
     except jwt.PyJWTError as error:
         raise Unauthenticated("The token is not valid here") from error
     return _caller(claims, kid=str(kid))

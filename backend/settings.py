@@ -162,6 +162,10 @@ class Settings(BaseSettings):
     def _is_private(cls, value: SecretStr | None) -> SecretStr | None:
         """What is sent is signed, not encrypted: TLS does that, but for a receiver on this machine."""
         parts = urlsplit(value.get_secret_value() if value else "https://none")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("its port is a number from 0 to 65535") from None  # urlsplit's own sentence quotes the URL
         if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(parts.hostname))):
             raise ValueError("it begins with https:// and a host; http:// is allowed for 127.0.0.1, ::1 and localhost alone")
         return value

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from dashboard import browsers
 from dashboard.parts import Parts
 from dashboard.sessions import COOKIE, Person
+from dashboard.users import NAME
 
 SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
@@ -101,7 +102,8 @@ async def _sign_in(parts: Parts, request: Request, hashing: CapacityLimiter) -> 
     next_path = own_path(str(form.get("next", "/")))
     address = request.client.host if request.client else "unknown"
     browser = parts.browsers.known(request.cookies.get(browsers.COOKIE), name)
-    wait = parts.attempts.begin(name, address, parts.now(), browser=browser)
+    counted = name if NAME.fullmatch(name) else "?"  # nobody is called so, and what is remembered stays short
+    wait = parts.attempts.begin(counted, address, parts.now(), browser=browser)
     if wait > 0:
         log.warning("Sign-in refused: too many attempts")
         answer = _page(parts, status=429, bad=True, name=name, next_path=next_path, notice=_wait_sentence(wait))
@@ -111,7 +113,7 @@ async def _sign_in(parts: Parts, request: Request, hashing: CapacityLimiter) -> 
     if user is None:
         log.warning("Sign-in failed")
         return _page(parts, status=401, bad=True, name=name, next_path=next_path, notice="The name or the password is wrong.")
-    parts.attempts.succeeded(name, address, browser=browser)
+    parts.attempts.succeeded(counted, address, browser=browser)
     response = RedirectResponse(next_path, status_code=303)
     secure = request.url.scheme == "https"
     set_cookie(parts, response, parts.sessions.begin(user, parts.now()), secure=secure)

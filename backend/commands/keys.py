@@ -92,7 +92,8 @@ def _show_new(key: wire.NewKey, args: argparse.Namespace) -> int:
     if args.json:
         _print_json(key)
     else:
-        print(f"{key.id}  {' '.join(key.scopes)}\n{key.secret}\nThe secret is not shown again.")
+        ends = f"ends {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "does not end by itself"
+        print(f"{key.id}  {' '.join(key.scopes)}  {ends}\n{key.secret}\nThe secret is not shown again.")
     return 0
 
 

@@ -46,12 +46,17 @@ def repeat(key: str | None, body_sha256: str, *, of: str) -> Idempotency | None:
 
 def earlier(store: Store, session: Session, caller: Caller, idempotency: Idempotency) -> str | None:
     """The id of what this very request made before, within 24 h; raises IdempotencyKeyReused for another body."""
+    row = earlier_row(store, session, caller, idempotency)
+    return None if row is None else row.enrolment_id
+
+
+def earlier_row(store: Store, session: Session, caller: Caller, idempotency: Idempotency) -> tables.Idempotency | None:
     row = session.exec(select(tables.Idempotency).where(*_same(store.gallery_id, caller, idempotency))).first()
     if row is None or row.created_at < store.now(session) - KEPT_FOR:
         return None
     if row.body_sha256 != idempotency.body_sha256:
         raise IdempotencyKeyReused()
-    return row.enrolment_id
+    return row
 
 
 def remember(session: Session, enrolment: Enrolment, caller: Caller, idempotency: Idempotency) -> None:
@@ -59,19 +64,27 @@ def remember(session: Session, enrolment: Enrolment, caller: Caller, idempotency
     _remember(session, enrolment, caller, idempotency, subject_id=enrolment.subject_id)
 
 
-def remember_made(session: Session, made: ApiKey | Scan, caller: Caller, idempotency: Idempotency | None) -> None:
-    """In the transaction that makes it. Its `body_sha256` tells one kind of request from another."""
+def remember_made(
+    session: Session, made: ApiKey | Scan, caller: Caller, idempotency: Idempotency | None, *, row_id: str | None = None
+) -> None:
+    """In the transaction that makes it. Its `body_sha256` tells one kind of request from another. `row_id`: of the row."""
     if idempotency is not None:
-        _remember(session, made, caller, idempotency, subject_id="")
+        _remember(session, made, caller, idempotency, subject_id="", row_id=row_id)
 
 
 def _remember(
-    session: Session, made: Enrolment | ApiKey | Scan, caller: Caller, idempotency: Idempotency, *, subject_id: str
+    session: Session,
+    made: Enrolment | ApiKey | Scan,
+    caller: Caller,
+    idempotency: Idempotency,
+    *,
+    subject_id: str,
+    row_id: str | None = None,
 ) -> None:
     """A key of the same name that has had its day makes room."""
     session.exec(delete(tables.Idempotency).where(*_same(made.gallery_id, caller, idempotency)))
     row = tables.Idempotency(
-        id=new_id("idem"),
+        id=row_id or new_id("idem"),
         gallery_id=made.gallery_id,
         caller_id=caller.id,
         key_sha256=idempotency.key_sha256,

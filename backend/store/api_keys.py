@@ -24,6 +24,7 @@ from backend.store.audit import Audit
 from backend.store.caller import SYSTEM, Caller
 from backend.store.ids import new_id
 from backend.store.tables import ApiKey
+from backend.store.tables import Idempotency as IdempotencyRow
 
 if TYPE_CHECKING:
     from backend.store.database import Store
@@ -63,10 +64,11 @@ class Keys:
             SecretGone: the same request, but a newer key file cannot make the same secret again.
         """
         with self._store.write() as session:
-            if idempotency and (made := answers.earlier(self._store, session, caller, idempotency)) is not None:
-                return self._again(session, session.get_one(ApiKey, made), idempotency)
-            row, secret = self._made(session, asked, idempotency)
-            answers.remember_made(session, row, caller, idempotency)
+            if idempotency and (known := answers.earlier_row(self._store, session, caller, idempotency)) is not None:
+                return self._again(session, known, idempotency, caller)
+            row_id = new_id("idem")
+            row, secret = self._made(session, asked, idempotency, row_id)
+            answers.remember_made(session, row, caller, idempotency, row_id=row_id)
             self._audit.append(session, caller, "key.create", row.id, _terms(row))
         return wire.NewKey(secret=secret, **_key(row).model_dump())
 
@@ -99,7 +101,7 @@ class Keys:
                 rate_per_minute=old.rate_per_minute,
                 synthetic=old.synthetic,
             )
-            row, secret = self._made(session, asked, None)
+            row, secret = self._made(session, asked, None, "")
             self._audit.append(session, caller, "key.create", row.id, {**_terms(row), "replaces": key_id})
             if overlap <= timedelta():
                 self._revoke(session, old, caller)
@@ -108,9 +110,10 @@ class Keys:
                 self._audit.append(session, caller, "key.replace", key_id, {"by": row.id})
         return wire.NewKey(secret=secret, **_key(row).model_dump())
 
-    def _made(self, session: Session, asked: wire.KeyRequest, idempotency: Idempotency | None) -> tuple[ApiKey, str]:
+    def _made(self, session: Session, asked: wire.KeyRequest, idempotency: Idempotency | None, row_id: str) -> tuple[ApiKey, str]:
         key_id = new_id("key")
-        secret = _secret(key_id, next(self._repeatable(session, key_id, idempotency)) if idempotency else secrets.token_bytes(32))
+        bits = next(self._repeatable(session, key_id, row_id, idempotency)) if idempotency else secrets.token_bytes(32)
+        secret = _secret(key_id, bits)
         row = ApiKey(
             id=key_id,
             gallery_id=self._store.gallery_id,
@@ -125,15 +128,20 @@ class Keys:
         session.add(row)
         return row, secret
 
-    def _again(self, session: Session, row: ApiKey, idempotency: Idempotency) -> wire.NewKey:
-        for bits in self._repeatable(session, row.id, idempotency):
+    def _again(self, session: Session, known: IdempotencyRow, idempotency: Idempotency, caller: Caller) -> wire.NewKey:
+        row = session.get_one(ApiKey, known.enrolment_id)
+        for bits in self._repeatable(session, row.id, known.id, idempotency):
             if _sha256(secret := _secret(row.id, bits)) == row.secret_sha256:
+                self._audit.append(session, caller, "key.show_again", row.id)
                 return wire.NewKey(secret=secret, **_key(row).model_dump())
         raise SecretGone(row.id)
 
-    def _repeatable(self, session: Session, key_id: str, idempotency: Idempotency) -> Iterator[bytes]:
-        """Neither the ledger nor the key file gives the secret away, nor both: the client's own key is stored nowhere."""
-        return self._store.keyring_of(session).secrets_for(f"{key_id}\0{idempotency.key}")
+    def _repeatable(self, session: Session, key_id: str, row_id: str, idempotency: Idempotency) -> Iterator[bytes]:
+        """Takes the key file, the request's own key, and the id (74 random bits) of a row that the ledger has for 24 hours.
+
+        The request's key alone is no secret: a balancer that gives one writes it into its log.
+        """
+        return self._store.keyring_of(session).secrets_for(f"{key_id}\0{row_id}\0{idempotency.key}")
 
     def list(self) -> list[wire.Key]:
         """Newest first, revoked and expired ones too."""

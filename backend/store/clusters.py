@@ -79,6 +79,7 @@ def place(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circ
     if changed and cases:
         _bump(session, case, circumstances.at)
     if case.id in resolved:
+        refresh(session, case)
         case_events.reopened(session, case, at=circumstances.at, cause="found")
     split = _fit(session, case, at=circumstances.at, reason="decided")
     if not cases:
@@ -126,6 +127,7 @@ def reopen(session: Session, case: DuplicateCase, *, loosened: Iterable[str], at
         case.state, case.closed_reason, case.opened_at = CaseState.open, None, at
         session.flush()
         if was_resolved:  # of what was not applied nobody was told
+            refresh(session, case)
             case_events.reopened(session, case, at=at, cause="undo")
     if pairs and case.kind == CaseKind.duplicate:
         touched = {case.id} | open_cases_of(session, case.gallery_id, ends(pairs))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, or_, select, update
 
 from backend.store import conclusion, erasure, sample_erasure
 from backend.store.audit import Audit
@@ -60,7 +60,8 @@ class TakenOut:
 def known(store: Store, session: Session) -> Gone:
     """By the ledger as it stands."""
     records, samples = set[str](), set[str]()
-    keys = set(session.exec(select(ApiKey.id).where(col(ApiKey.revoked_at).is_not(None))))
+    over = or_(col(ApiKey.revoked_at).is_not(None), col(ApiKey.expires_at) <= store.now(session))
+    keys = set(session.exec(select(ApiKey.id).where(over)))  # one that was replaced may have ended before its time
     told = select(AuditRow.detail).where(col(AuditRow.action).in_((ERASED, SAMPLE_ERASED, CARRIED)))
     told = told.where(AuditRow.gallery_id == store.gallery_id).execution_options(yield_per=1000)
     for detail in session.exec(told):

@@ -199,6 +199,7 @@ def test_an_encrypted_way_or_this_machine_is_taken(url: str, tmp_path: Path, mon
         ("ftp://127.0.0.1/hunter2", SECRET, "", "WEBHOOK_URL: it begins with https://"),
         ("https:///hunter2", SECRET, "", "WEBHOOK_URL: it begins with https://"),
         ("https://[hunter2", SECRET, "", "WEBHOOK_URL"),
+        ("https://example.org:99999/hunter2", SECRET, "", "WEBHOOK_URL: its port is a number"),
         ("https://example.org", "", "", "WEBHOOK_URL needs BACKEND_WEBHOOK_SECRET"),
         ("https://example.org", "hunter2", "", "WEBHOOK_SECRET: a secret is whsec_"),
         ("https://example.org", SECRET, "case.opened,hunter2", "WEBHOOK_EVENTS"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import select, update
 
 from backend.errors import IdempotencyKeyReused, KeyNotFound, KeyStateConflict, SecretGone
 from backend.store.answers import Idempotency
@@ -148,6 +148,19 @@ def test_the_same_request_makes_one_key_and_tells_its_secret_again(keys: Keys, n
     with pytest.raises(IdempotencyKeyReused):
         keys.create(TURNSTILE, caller=CLIENT, idempotency=Idempotency("retry-1", "1" * 64))
     assert keys.create(TURNSTILE, caller=SUSI, idempotency=repeated).secret != first.secret
+
+
+def test_a_secret_that_is_told_again_is_in_the_trail_and_ends_with_its_day(keys: Keys, node: Node) -> None:
+    """The request's own key may stand in a balancer's log: with the row that remembers the request the secret is gone."""
+    repeated = Idempotency("retry-1", "0" * 64)
+    first = keys.create(TURNSTILE, caller=CLIENT, idempotency=repeated)
+    keys.create(TURNSTILE, caller=CLIENT, idempotency=repeated)
+    told = [(event.object_id, event.actor) for event in node.audit.list().items if event.action == "key.show_again"]
+    assert told == [(first.id, CLIENT.id)]
+    with node.store.write() as session:
+        session.exec(update(Repeat).values(id="idem_another"))
+    with pytest.raises(SecretGone):
+        keys.create(TURNSTILE, caller=CLIENT, idempotency=repeated)
 
 
 def test_a_repeatable_secret_stands_in_no_row_and_needs_both_keys(keys: Keys, node: Node) -> None:

@@ -67,6 +67,19 @@ def let_the_lease_run_out(node: Node, name: str = JOB) -> None:
         session.exec(update(JobLease).where(col(JobLease.name) == name).values(until=node.store.now(session)))
 
 
+# --- of cases that a person opened -------------------------------------------------------------------------------
+
+
+def test_a_case_that_a_person_opened_is_told_decided_and_undone_like_any_other(node: Node, people: People) -> None:
+    a, b, c = (node.enrol(vector).subject_id for vector in people.strangers(3))
+    case, _ = node.together.ask(wire.TogetherRequest(subject_ids=[a, b, c]), ANNA)
+    node.decide(case.id, Verdict.same, a)
+    node.undo(case.id)
+    node.subjects.erase(b, caller=SUSI)
+    assert [row.topic for row in rows(node)] == ["case.opened", "case.decided", "case.reopened"]
+    assert all(row.body is not None and row.body["data"]["source"] == "manual" for row in rows(node))
+
+
 # --- what is told -------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +301,25 @@ def test_a_receiver_that_asks_for_a_pause_is_left_alone(
     assert [row.next_at is not None and row.next_at > soonest for row in rows(node)] == [True, True]
 
 
+def test_others_wait_for_as_long_as_was_asked_and_not_for_as_long_as_one_that_failed_often(
+    node: Node, people: People, receiver: Receiver, deliver: Callable[[], int]
+) -> None:
+    for person in people.strangers(2):
+        node.enrol(person)
+        node.enrol(people.like(person, 0.8))
+    poisoned, other = (row.event_id for row in rows(node))
+    with node.store.write() as session:
+        session.exec(update(Outbox).where(col(Outbox.event_id) == poisoned).values(attempts=11))
+    receiver.answer = lambda event: (503, {"retry-after": "1"}) if event.id == poisoned else FAILED
+    deliver()
+    deliver()
+    let_pauses_pass(node)
+    deliver()
+    with node.store.read() as session:
+        soon = node.store.now(session) + timedelta(seconds=60)
+    assert {row.event_id: row.next_at is not None and row.next_at < soon for row in rows(node)} == {poisoned: False, other: True}
+
+
 def test_what_is_never_taken_is_given_up_and_can_be_tried_again(
     node: Node, pair: tuple[wire.Enrolment, wire.Enrolment], receiver: Receiver, deliver: Callable[[], int]
 ) -> None:
@@ -411,6 +443,8 @@ def test_pauses_double_up_to_an_hour_and_are_spread() -> None:
         (503, "Tue, 01 Jan 2030 00:10:00 -0000", 600.0),
         (503, "Tue, 01 Jan 2020 00:10:00 GMT", 0.0),
         (503, "99999999999999999999", 86_400.0),
+        (503, "Wed, 21 Oct 99999999999999999999 07:28:00 GMT", 0.0),
+        (503, "Wed, 21 Oct 2030 07:28:00 +99999999999999999999", 0.0),
         (503, "soon", 0.0),
         (503, "-5", 0.0),
         (500, "120", 0.0),

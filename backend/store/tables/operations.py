@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import false
-from sqlmodel import JSON, Field, UniqueConstraint
+from sqlmodel import JSON, Field, Index, UniqueConstraint
 
 from backend.store.tables.base import Table
 from backend.store.tables.columns import big, maybe_moment, moment, ordinal
@@ -32,7 +32,7 @@ class Outbox(Table, table=True):
     """
 
     __tablename__ = "outbox"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (Index("ix_outbox_waiting", "gallery_id", "dropped_at", "seq"), {"sqlite_autoincrement": True})
 
     seq: int | None = ordinal()
     gallery_id: str = Field(foreign_key="gallery.id")

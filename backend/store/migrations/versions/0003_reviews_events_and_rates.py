@@ -66,3 +66,4 @@ def _events_wait_for_a_webhook() -> None:
     op.add_column("outbox", sa.Column("give_up_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("outbox", sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("outbox", sa.Column("last_result", sa.String(), nullable=True))
+    op.create_index("ix_outbox_waiting", "outbox", ["gallery_id", "dropped_at", "seq"], unique=False)
