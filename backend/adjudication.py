@@ -136,7 +136,7 @@ class Adjudication:
             return self._view(session, case)
 
     def release(self, case_id: str, caller: Caller) -> wire.Case:
-        """Give it back undecided; what was given back already is answered again. Raises LeaseLost where it is not held."""
+        """Give it back undecided; where nobody claims it, there is nothing to do. Raises LeaseLost where somebody else does."""
         with self._store.write() as session:
             case = the_case(self._store, session, case_id)
             if case.lease_holder is None:
@@ -191,7 +191,8 @@ class Adjudication:
         with self._store.write() as session:
             case = living_case(self._store, session, case_id)
             if case.id != case_id or request.version != case.version:
-                last = last_of(session, case.id, actor=caller.id, version=request.version)
+                version = request.version if case.id == case_id else -request.version  # as it is kept after a join
+                last = last_of(session, case.id, actor=caller.id, version=version)
                 if last is not None and last.verdict == "undo":
                     return self._view(session, case)
                 raise VersionConflict() if case.id == case_id else CaseJoined(case.id)
@@ -216,6 +217,7 @@ class Adjudication:
             clusters.end_lease(surplus)
             self._audit.append(session, caller, "case.release", surplus.id)
         case.lease_holder, case.lease_holder_name, case.lease_until = caller.id, caller.name, now + self._lease
+        case.lease_key = None
         self._audit.append(session, caller, action, case.id)
         session.flush()
 

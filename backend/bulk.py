@@ -152,7 +152,8 @@ class BulkReviews:
         return None if found == item.survivor_id else BulkOutcome.changed
 
     def _was_decided(self, session: Session, case: DuplicateCase, bulk_id: str) -> bool:
-        query = select(Decision.id).where(Decision.case_id == case.id, Decision.bulk_id == bulk_id)
+        stands = Decision.verdict != "undo", col(Decision.undone_by).is_(None)
+        query = select(Decision.id).where(Decision.case_id == case.id, Decision.bulk_id == bulk_id, *stands)
         return session.exec(query).first() is not None
 
     # --- taking back ----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.case_view import records_of
 from backend.store.database import Store
-from backend.store.decisions import standing, waiting
+from backend.store.decisions import standing, waiting, with_its_first
 from backend.store.ids import new_id
 from backend.store.pairs import band_of_case, open_pairs
 from backend.store.sealing import key_of
@@ -95,12 +95,12 @@ class Deciding:
             raise Forbidden("Only a supervisor takes back an arbitration, or what was passed on to one")
         row = self._row(session, case, caller, now, verdict="undo", note=note)
         row.undoes, row.bulk_id = undone.id, bulk_id
-        for taken_back in said[-2:] if undone.round == Round.second else [undone]:
+        for taken_back in with_its_first(said, undone):
             taken_back.undone_by = row.id
         loosened = verdicts.undo(self._store, session, case, undone)
         clusters.end_lease(case)
         case = clusters.reopen(session, case, loosened=loosened, at=now)
-        if case.state != CaseState.resolved:
+        if case.state == CaseState.open:  # what a join left with a supervisor stays there
             case.state = state_left([Verdict(one.verdict) for one in waiting(standing(session, case.id))])
         detail = {"decision": row.id, "undoes": undone.id, **({"bulk": bulk_id} if bulk_id else {})}
         self._audit.append(session, caller, "case.undo", case.id, detail)

@@ -37,7 +37,7 @@ class Evidence:
 
     def view(self, session: Session, case: DuplicateCase) -> wire.Case:
         """As everybody may see it now: what must stay hidden from whoever judges next is not in it."""
-        hidden = decisions_are_hidden(CaseState(case.state))
+        hidden = decisions_are_hidden(CaseState(case.state), case.closed_reason)
         return self._weighed(session, view(self._store, session, case, due=self.due, hide_unapplied=hidden))
 
     def _weighed(self, session: Session, case: wire.Case) -> wire.Case:

@@ -128,7 +128,7 @@ class Exports:
         about = [case_id for pair in pairs for case_id in (pair.case_id, *(pair.left_cases or [])) if case_id]
         cases = _rows(session, DuplicateCase, about, col(DuplicateCase.id))
         decided = _rows(session, Decision, [case.id for case in cases], col(Decision.case_id))
-        hiding = {case.id for case in cases if decisions_are_hidden(CaseState(case.state))}
+        hiding = {case.id for case in cases if decisions_are_hidden(CaseState(case.state), case.closed_reason)}
         told = [row for row in decided if row.case_id not in hiding]
         told += shown([row for row in decided if row.case_id in hiding], hide_unapplied=True)
         own = frozenset(records)
@@ -193,7 +193,8 @@ def _distinction(row: DistinctPair, own: frozenset[str]) -> ExportedDistinction:
 
 
 def _decision(row: Decision) -> ExportedDecision:
-    return ExportedDecision(**row.model_dump(), undone=row.undone_by is not None, has_note=row.sealed_note is not None)
+    shown = row.model_dump() | {"version": abs(row.version)}
+    return ExportedDecision(**shown, undone=row.undone_by is not None, has_note=row.sealed_note is not None)
 
 
 def _events(session: Session, object_ids: Sequence[str]) -> list[ExportedEvent]:

@@ -17,6 +17,10 @@ from backend.wire import CaseState, Verdict
 SETTLED_BY = frozenset({Verdict.same, Verdict.different, Verdict.twin_or_relative, Verdict.poor_image})
 
 
+DECIDED = "decided"
+"""why a case was closed that people settled"""
+
+
 class Round(StrEnum):
     first = "first"
     second = "second"
@@ -85,6 +89,9 @@ def state_left(waiting: Collection[Verdict]) -> CaseState:
     return CaseState.second_review if len(waiting) == 1 and SETTLED_BY.issuperset(waiting) else CaseState.arbitration
 
 
-def decisions_are_hidden(state: CaseState) -> bool:
-    """Whether what was decided, but not applied, is hidden from everybody: whoever judges next must not have seen it."""
-    return state in (CaseState.open, CaseState.claimed, CaseState.second_review)
+def decisions_are_hidden(state: CaseState, closed_reason: str | None = None) -> bool:
+    """Whether what was decided, but not applied, is hidden from everybody: whoever judges next must not have seen it.
+
+    A case that was closed without a decision, as a picture was erased, say, may be opened again by better evidence.
+    """
+    return state in (CaseState.open, CaseState.claimed, CaseState.second_review) or closed_reason not in (None, DECIDED)

@@ -58,6 +58,7 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("is outside the years 1 to 9999") from None
 
 
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 RetainUntil = Annotated[
     AwareDatetime,
     AfterValidator(_in_utc),
@@ -518,8 +519,8 @@ class BulkPreviewRequest(Request):
     """Which cases to look for: open ones that nobody holds, whose two pictures are identical."""
 
     source: CaseSource | None = None
-    created_from: AwareDatetime | None = None
-    created_until: AwareDatetime | None = None
+    created_from: Moment | None = None
+    created_until: Moment | None = None
     limit: int = Field(100, ge=1, le=200)
 
 

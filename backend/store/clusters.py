@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import bindparam
-from sqlmodel import Session, col, delete, select, update
+from sqlmodel import Session, col, delete, func, select, update
 
 from backend.store import audit, case_events
 from backend.store.caller import SYSTEM
@@ -156,7 +156,8 @@ def join(session: Session, cases: Sequence[DuplicateCase], *, at: datetime) -> D
         oldest.state, oldest.closed_reason = CaseState.open, None
     for other in others:
         session.exec(update(DuplicatePair).where(col(DuplicatePair.case_id) == other.id).values(case_id=oldest.id))
-        session.exec(update(Decision).where(col(Decision.case_id) == other.id).values(case_id=oldest.id))
+        of_another = -func.abs(col(Decision.version))  # it was said of another case: see `decisions`
+        session.exec(update(Decision).where(col(Decision.case_id) == other.id).values(case_id=oldest.id, version=of_another))
         other.joined_into, other.state = oldest.id, CaseState.resolved
         end_lease(other)
         _bump(session, other, at)
@@ -232,7 +233,7 @@ def _fit(session: Session, case: DuplicateCase, *, at: datetime, reason: str) ->
         split.opened_at = waits_since(case)
         cut.append(split.id)
         for pair in part:
-            pair.case_id = split.id
+            pair.case_id, pair.left_cases = split.id, [*(pair.left_cases or []), case.id]
         session.flush()
         refresh(session, split)
         case_events.opened(session, split, at=at, cut_from=case.id)

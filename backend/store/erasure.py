@@ -58,9 +58,12 @@ def _forget_notes(store: Store, session: Session, records: Sequence[str]) -> Non
     """Of every decision about one of them: a note may speak of either side."""
     theirs = of_either(DuplicatePair, gallery_id=store.gallery_id, records=records)
     about = select(DuplicatePair.case_id).where(theirs)
+    left = _left_cases(session, theirs)
+    asked = or_(col(DuplicatePair.case_id).in_(about), col(DuplicatePair.case_id).in_(left))
+    session.exec(update(DuplicatePair).where(asked).values(sealed_asking_note=None))
     noted = or_(
         col(Decision.case_id).in_(about),
-        col(Decision.case_id).in_(_left_cases(session, theirs)),
+        col(Decision.case_id).in_(left),
         col(Decision.note_subject_id).in_(records),
     )
     session.exec(update(Decision).where(noted).values(sealed_note=None, note_subject_id=None))

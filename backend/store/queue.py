@@ -19,6 +19,8 @@ from backend.wire import CaseState
 Order = Literal["priority", "due"]
 UNDER_REVIEW = (CaseState.open, CaseState.second_review, CaseState.arbitration)
 """as they are stored; named where a case is looked for, so that the resolved ones, which are most, are not read"""
+FIRST_YEAR, LAST_YEAR = 2000, 9000
+"""of a cursor: others would leave what databases and clocks know"""
 PRESSING_FIRST = (col(DuplicateCase.priority).desc(), col(DuplicateCase.id))
 
 
@@ -43,7 +45,7 @@ def narrowed(filters: Filters, *, due: DueTimes, now: datetime) -> list[ColumnEl
     if (band := filters.get("band")) is not None:
         found.append(in_band(band))
     if (assignee := filters.get("assignee")) is not None:
-        found.append(and_(col(DuplicateCase.lease_holder) == assignee, not_(free(now))))
+        found += [col(DuplicateCase.state).in_(UNDER_REVIEW), col(DuplicateCase.lease_holder) == assignee, not_(free(now))]
     if (overdue := filters.get("overdue")) is not None:
         found.append(is_overdue(due, now) if overdue else not_(is_overdue(due, now)))
     return found
@@ -61,7 +63,7 @@ def due_cursor(cursor: str) -> tuple[datetime, str]:
         found = datetime.fromisoformat(due_at)
     except ValueError as error:
         raise BadCursor() from error
-    if found.tzinfo is None:
+    if found.tzinfo is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise BadCursor()
     return found, case_id
 
@@ -84,7 +86,11 @@ def open_to(caller: Caller) -> ColumnElement[bool]:
     """`review_policy.may_work_on` as SQL, so that claiming the next one is a single query."""
     later = aliased(Decision)
     settled = select(later.id).where(
-        later.case_id == Decision.case_id, later.applied, col(later.undone_by).is_(None), later.at >= Decision.at
+        later.case_id == Decision.case_id,
+        later.applied,
+        col(later.undone_by).is_(None),
+        later.at >= Decision.at,
+        or_(later.version >= 0, Decision.version < 0),  # as `decisions.waiting` has it
     )
     mine = select(Decision.id).where(
         Decision.case_id == DuplicateCase.id,

@@ -38,7 +38,7 @@ def review_numbers(store: Store, *, days: int) -> wire.ReviewNumbers:
         counting = select(func.count()).select_from(DuplicateCase).where(*here)
         return wire.ReviewNumbers(
             since=since,
-            opened=session.exec(counting.where(DuplicateCase.created_at >= since)).one(),
+            opened=session.exec(counting.where(DuplicateCase.changed_at >= since, DuplicateCase.created_at >= since)).one(),
             resolved=session.exec(
                 counting.where(DuplicateCase.state == CaseState.resolved, DuplicateCase.changed_at >= since)
             ).one(),
@@ -64,10 +64,13 @@ def _told(session: Session, gallery_id: str, since: datetime) -> list[Decision]:
     """Oldest first, undone ones and undos too: all that anybody may see."""
     query = select(Decision).where(Decision.gallery_id == gallery_id, Decision.at >= since)
     rows = session.exec(query.order_by(col(Decision.at), col(Decision.id))).all()
-    states: dict[str, str] = {}
-    for chunk in chunks({row.case_id for row in rows}):
-        states.update(session.exec(select(DuplicateCase.id, DuplicateCase.state).where(col(DuplicateCase.id).in_(chunk))).all())
-    hiding = {case_id for case_id, state in states.items() if decisions_are_hidden(CaseState(state))}
+    asking = select(DuplicateCase.id, DuplicateCase.state, DuplicateCase.closed_reason)
+    cases = [
+        one
+        for chunk in chunks({row.case_id for row in rows})
+        for one in session.exec(asking.where(col(DuplicateCase.id).in_(chunk)))
+    ]
+    hiding = {case_id for case_id, state, closed in cases if decisions_are_hidden(CaseState(state), closed)}
     open_ones = {row.id for row in shown([row for row in rows if row.case_id in hiding], hide_unapplied=True)}
     return [row for row in rows if row.case_id not in hiding or row.id in open_ones]
 

@@ -55,10 +55,12 @@ def survivor_of(session: Session, case: DuplicateCase, survivor_id: str | None) 
 
 def was_named(session: Session, decision: Decision, survivor_id: str | None) -> bool:
     """Whether `survivor_id` stood for the survivor that `decision` has: pointers that the decision itself made do not count."""
-    if survivor_id is None:
+    if survivor_id is None or decision.survivor_id is None:  # a held picture has no survivor, whatever was named
         return decision.survivor_id is None
     subject = session.get(Subject, survivor_id)
-    while subject is not None and subject.merged_into is not None and subject.merged_by != decision.id:
+    while subject is not None and subject.id != decision.survivor_id and subject.merged_into is not None:
+        if subject.merged_by == decision.id:
+            break
         subject = session.get(Subject, subject.merged_into)
     return subject is not None and subject.id == decision.survivor_id
 

@@ -300,3 +300,11 @@ def test_erasing_one_of_two_ends_the_case_and_the_note_is_gone(world: World, nod
     if world.is_sqlite:
         assert sealed not in raw_files(world)
     assert ask(node, a, c)[1]
+
+
+def test_a_note_goes_with_anybody_whom_it_was_given_for(node: Node, people: People) -> None:
+    a, b, c = strangers(node, people, 3)
+    case, _ = ask(node, a, b, c, note="C is the brother of A")
+    assert {one.note for one in node.open_case(case.id).asked or []} == {"C is the brother of A"}
+    node.subjects.erase(c, caller=SUSI)
+    assert [one.note for one in node.open_case(case.id).asked or []] == [None]

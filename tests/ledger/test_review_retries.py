@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from backend.errors import CaseJoined, LeaseHeld, LeaseLost, VersionConflict
+from backend.errors import CaseJoined, Forbidden, LeaseHeld, LeaseLost, NothingToReview, VersionConflict
 from backend.review_policy import SecondReview
 from backend.wire import CaseState, DecideRequest, UndoRequest, Verdict
-from tests.ledger.world import ANNA, BERT, SUSI, Node, People, World
+from tests.ledger.world import ANNA, BERT, CLIENT, SUSI, Node, People, World, face
 
 
 def test_next_with_the_same_key_is_the_same_case_and_frees_no_other(world: World, people: People) -> None:
@@ -85,3 +85,51 @@ def test_an_undo_that_joined_an_older_case_is_answered_with_that_one(node: Node,
     assert node.adjudication.undo(case_id, request, ANNA).id == older_case
     with pytest.raises(CaseJoined):
         node.adjudication.undo(case_id, request, BERT)
+
+
+def test_a_held_picture_that_was_accepted_is_answered_again_whomever_the_request_names(node: Node, people: People) -> None:
+    subject = node.enrol(people.stranger()).subject_id
+    held = node.enrolments.add_samples(subject, [face(people.stranger())], caller=CLIENT).answer
+    case_id = held.case_id or ""
+    request = DecideRequest(verdict=Verdict.same, version=node.open_case(case_id).version, survivor_id=subject)
+    node.adjudication.decide(case_id, request, ANNA)
+    assert node.adjudication.decide(case_id, request, ANNA).state is CaseState.resolved
+    assert len(node.open_case(case_id).decisions) == 1
+
+
+def test_what_was_said_of_a_case_that_was_joined_away_answers_nothing_about_the_one_that_lives_on(
+    node: Node, people: People
+) -> None:
+    """Versions begin at one in every case: Anna's word on the younger one is none on the older, though all of it is alike."""
+    one, other = people.strangers(2)
+    node.enrol(one)
+    older = node.enrol(people.like(one, 0.8)).case_id or ""
+    node.enrol(other)
+    younger = node.enrol(people.like(other, 0.8)).case_id or ""
+    seen = node.open_case(older).version
+    assert node.open_case(younger).version == seen
+    request = DecideRequest(verdict=Verdict.unsure, version=seen)
+    node.adjudication.decide(younger, request, ANNA)
+    assert node.enrol((0.7071 * (one + other)).astype("float32")).case_id == older
+    with pytest.raises(VersionConflict):
+        node.adjudication.decide(older, request, ANNA)
+    with pytest.raises(VersionConflict):
+        node.adjudication.undo(older, UndoRequest(version=seen), ANNA)
+
+
+def test_who_passed_a_case_on_arbitrates_it_no_more_when_another_is_joined_with_it(node: Node, people: People) -> None:
+    """That the other was settled since, settles nothing that was said of this one."""
+    one, other = people.strangers(2)
+    node.enrol(one)
+    passed_on = node.enrol(people.like(one, 0.8)).case_id or ""
+    node.enrol(other)
+    settled = node.enrol(people.like(other, 0.7)).case_id or ""
+    node.decide(passed_on, Verdict.unsure, caller=SUSI)
+    node.decide(settled, Verdict.poor_image)
+    node.enrol(people.like(other, 0.95))
+    assert node.enrol((0.7071 * (one + other)).astype("float32")).case_id == passed_on
+    assert node.open_case(passed_on).state is CaseState.arbitration
+    with pytest.raises(Forbidden):
+        node.decide(passed_on, Verdict.different, caller=SUSI)
+    with pytest.raises(NothingToReview):
+        node.adjudication.next(SUSI)

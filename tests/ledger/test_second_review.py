@@ -307,3 +307,17 @@ def test_erasing_one_of_three_after_the_first_decision_starts_over(node: Node, p
     case = node.open_case(case_id)
     assert (case.state, case.decisions) == (CaseState.open, [])
     assert older.subject_id in {subject.id for subject in case.subjects}
+
+
+def test_what_one_of_two_said_stays_hidden_when_the_case_is_closed_without_a_decision(node: Node, people: People) -> None:
+    """A picture is erased, and with it the reason to ask; the next picture may ask again, and both judge blind then."""
+    person = people.stranger()
+    node.enrol(person)
+    second = node.enrol(people.like(person, 0.8))
+    case_id = second.case_id or ""
+    node.enrolments.add_samples(second.subject_id, [face(people.like(person, 0.7))], caller=CLIENT)
+    node.decide(case_id, Verdict.different, caller=ANNA)
+    node.subjects.erase(second.subject_id, caller=SUSI)
+    case = node.open_case(case_id)
+    assert case.state is CaseState.resolved
+    assert [said for said in case.decisions if said.actor == ANNA.id] == []
