@@ -20,7 +20,7 @@ GUARDS = (
         name="a-note-of-the-case-that-was-left-is-forgotten",
         keeps=6,
         file="backend/store/erasure.py",
-        old="        col(Decision.case_id).in_(_left_cases(session, theirs)),\n",
+        old="        col(Decision.case_id).in_(left),\n",
         new="",
         test=TOGETHER + "test_a_note_of_the_case_that_a_pair_left_goes_with_its_people_too[sqlite]",
     ),
