@@ -571,7 +571,7 @@ def play(places: Places, *, examples: int, steps: int, derandomize: bool = False
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--db", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--no-shrink", dest="shrink", action="store_false", help="the first failure as it is, at once")
     options = parser.parse_args()
