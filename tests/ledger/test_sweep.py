@@ -21,6 +21,7 @@ from backend.metrics import Metrics
 from backend.parts import _count
 from backend.scans import Scans
 from backend.store import job_leases, schema
+from backend.store.due import DUE_TIMES
 from backend.store.keyring import KeyringError
 from backend.store.stats import pending_enrolments
 from backend.store.tables import Enrolment, EnrolmentState
@@ -102,7 +103,7 @@ def test_the_age_of_the_oldest_pending_enrolment_is_told(node: Node, people: Peo
     count, age_s = pending_enrolments(node.store)
     assert (count, age_s) == (2, pytest.approx(3600, abs=60))
     metrics = Metrics(life=Lifecycle())
-    _count(node.store, Scans(node.store, CARD, THRESHOLDS), metrics)
+    _count(node.store, Scans(node.store, CARD, THRESHOLDS), metrics, DUE_TIMES)
     told = dict(line.rsplit(" ", 1) for line in metrics.exposition().decode().splitlines() if line.startswith("face_auth_enrol"))
     assert told["face_auth_enrolments_pending"] == "2.0"
     assert float(told["face_auth_enrolments_pending_age_seconds"]) == pytest.approx(3600, abs=60)
