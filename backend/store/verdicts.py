@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -77,8 +78,16 @@ def apply(store: Store, session: Session, case: DuplicateCase, decision: Decisio
     session.flush()
 
 
-def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision) -> set[str]:
-    """Takes away what `apply` did; what happened meanwhile on either record stays there. Gives whom it took apart."""
+@dataclass(frozen=True)
+class Undone:
+    """Records: who was taken apart, and of whom it is no longer said that they differ."""
+
+    loosened: set[str]
+    no_longer_distinct: set[str]
+
+
+def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision) -> Undone:
+    """Takes away what `apply` did; what happened meanwhile on either record stays there."""
     now = store.now(session)
     if case.kind == CaseKind.sample and decision.applied:
         _hold_again(store, session, case, now)
@@ -89,11 +98,13 @@ def undo(store: Store, session: Session, case: DuplicateCase, decision: Decision
         tops.add(loser.merged_into or loser.id)
         loser.merged_into = loser.merged_by = None
         loser.state, loser.version = SubjectState.active, loser.version + 1
+    apart = session.exec(select(DistinctPair).where(DistinctPair.decision_id == decision.id)).all()
+    no_longer_distinct = {record for pair in apart for record in (pair.a_subject_id, pair.b_subject_id)}
     session.exec(delete(DistinctPair).where(col(DistinctPair.decision_id) == decision.id))
     session.flush()
     _refuse_what_rests_on_it(session, case, losers | tops)
     _raise_versions(session, set(roots(session, tops).values()))
-    return losers | tops
+    return Undone(losers | tops, no_longer_distinct)
 
 
 def _refuse_what_rests_on_it(session: Session, case: DuplicateCase, loosened: set[str]) -> None:

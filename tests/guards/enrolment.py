@@ -125,8 +125,8 @@ GUARDS = (
         name="bridged-cases-are-joined",
         keeps=2,
         file="backend/store/clusters.py",
-        old="case = join(session, cases, at=circumstances.at)",
-        new="case = cases[0]",
+        old="        case = join(session, cases, at=at)\n    for pair in pairs:",
+        new="        case = cases[0]\n    for pair in pairs:",
         test=ENROLMENT + "test_a_newcomer_who_bridges_two_cases_joins_them_and_the_older_survives[sqlite]",
     ),
     Guard(
