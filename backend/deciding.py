@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from backend.errors import CaseStateConflict, Forbidden
 from backend.review_policy import Judged, Round, SecondReview, may_undo, needs_second, round_of, state_after, state_left
-from backend.store import aside, case_events, clusters, verdicts
+from backend.store import aside, case_events, clusters, merges, verdicts
 from backend.store.audit import Audit
 from backend.store.caller import SYSTEM, Caller
 from backend.store.case_view import records_of
@@ -52,7 +52,7 @@ class Deciding:
         row.reason, row.bulk_id = ruling.reason, ruling.bulk_id
         if ruling.verdict is Verdict.same:
             row.survivor_id = verdicts.survivor_of(session, case, ruling.survivor_id)
-            verdicts.must_be_mergeable(session, case)
+            merges.people_to_merge(session, case)
         outcome = state_after(
             CaseState(case.state),
             _judged(row),
@@ -85,7 +85,7 @@ class Deciding:
         """The case, open again: it may be an older one that it now belongs to.
 
         Raises:
-            CaseStateConflict: there is no decision to undo, or a later merge rests on it. Forbidden.
+            CaseStateConflict: there is no decision to undo, or a later merge cannot be without it. Forbidden.
         """
         said = standing(session, case.id)
         if not said:
@@ -104,7 +104,8 @@ class Deciding:
         case = self._ask_what_was_settled(session, case, settled, row)
         if case.state == CaseState.open:  # what a join left with a supervisor stays there
             case.state = state_left([Verdict(one.verdict) for one in waiting(standing(session, case.id))])
-        detail = {"decision": row.id, "undoes": undone.id, **({"bulk": bulk_id} if bulk_id else {})}
+        detail: dict[str, object] = {"decision": row.id, "undoes": undone.id, **({"bulk": bulk_id} if bulk_id else {})}
+        detail |= {"merged_again": settled.merged_again} if settled.merged_again else {}
         self._audit.append(session, caller, "case.undo", case.id, detail)
         return case
 

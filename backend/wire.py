@@ -601,7 +601,7 @@ class Bulk(Answer):
 class UndoneOutcome(StrEnum):
     """`not_last`: something was decided on the case since; `undone_before`: by somebody else, or by itself.
 
-    `rested_on`: a later merge rests on this one, and has to be undone first.
+    `rested_on`: a later merge makes the same records one, and has to be undone first.
     """
 
     undone = "undone"

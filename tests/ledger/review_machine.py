@@ -58,6 +58,7 @@ EVERYBODY = (ANNA, BERT, CARL, SUSI, STEN)
 SUPERVISORS = {SUSI.id, STEN.id}
 FACES = 3
 LEAST_EACH = 50
+MAY_NOT_BE_UNDONE = ("makes the same records one", "There is no decision to undo", "different people")
 
 PICK = st.randoms(use_true_random=False)
 WHO = st.sampled_from(EVERYBODY)
@@ -497,6 +498,8 @@ class Queue(RuleBasedStateMachine):
 
     def take_back(self, case_id: str, who: Caller) -> bool:
         refused = self.refusal(lambda: self.node.undo(case_id, who), (CaseStateConflict, Forbidden, LeaseHeld))
+        if isinstance(refused, CaseStateConflict):
+            assert any(why in str(refused) for why in MAY_NOT_BE_UNDONE), refused
         if refused is None:
             self.said[who.id, "undo"] += 1
         return refused is None
