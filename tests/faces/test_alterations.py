@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backend.errors import CorruptImage
 from backend.faces.accuracy.alterations import ALTERATIONS, WHAT, altered
 from backend.faces.image import read
 from tests.faces.conftest import LIMITS
@@ -70,6 +71,11 @@ def test_blur_takes_detail_away() -> None:
     Image.fromarray(rng.integers(0, 255, (400, 400, 3), dtype=np.uint8)).save(out, "PNG")
     plain = read(out.getvalue(), LIMITS).pixels.astype(float)
     assert read(altered(out.getvalue(), "blur"), LIMITS).pixels.astype(float).std() < plain.std() / 2
+
+
+def test_a_damaged_photograph_is_corrupt_as_it_is_to_everybody_else() -> None:
+    with pytest.raises(CorruptImage):
+        altered(made()[:700], "flip")
 
 
 def test_a_photograph_on_its_side_is_altered_upright() -> None:

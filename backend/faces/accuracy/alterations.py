@@ -11,22 +11,35 @@ from types import MappingProxyType
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
+from backend.errors import CorruptImage
 from backend.faces.image import to_rgb
 
 _GREY = (127, 127, 127)
 
 
 def altered(data: bytes, name: str) -> bytes:
-    """A copy of a photograph that `image.read` accepted, as JPEG."""
-    with Image.open(io.BytesIO(data)) as image:
-        upright = to_rgb(ImageOps.exif_transpose(image))
-        changed = ALTERATIONS[name](upright)
+    """A copy of a photograph that `image.read` accepted, as JPEG. Raises CorruptImage.
+
+    The whole picture is decoded, where `read` may take a reduced one: damage may show only now.
+    """
+    changed = ALTERATIONS[name](_upright(data))
     out = io.BytesIO()
     if name == "jpeg-30":
         changed.save(out, "JPEG", quality=30)
     else:
         changed.save(out, "JPEG", quality=95, subsampling=0)
     return out.getvalue()
+
+
+def _upright(data: bytes) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except MemoryError:
+        raise
+    except Exception:  # as in `image`: whatever a damaged file leads to
+        raise CorruptImage from None
 
 
 def _unchanged(image: Image.Image) -> Image.Image:

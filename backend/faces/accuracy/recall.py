@@ -40,7 +40,8 @@ def recall(capturing: Capturing, originals: Templates, name: str, *, each: Calla
     original_first = person_first = 0
 
     def one(photograph: Photograph) -> Vector | str:
-        return vector_or_code(capturing, altered(photograph.path.read_bytes(), name))
+        data = photograph.path.read_bytes()
+        return vector_or_code(capturing, lambda: altered(data, name))
 
     for place, found in enumerate(side_by_side(one, originals.photographs)):
         if isinstance(found, str):

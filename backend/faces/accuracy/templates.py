@@ -65,7 +65,8 @@ def captured(capturing: Capturing, photographs: Sequence[Photograph], *, each: C
     failures: list[Failure] = []
 
     def one(photograph: Photograph) -> Vector | str:
-        return vector_or_code(capturing, photograph.path.read_bytes())
+        data = photograph.path.read_bytes()
+        return vector_or_code(capturing, lambda: data)
 
     for photograph, found in zip(photographs, side_by_side(one, photographs), strict=True):
         if isinstance(found, str):
@@ -81,10 +82,10 @@ def captured(capturing: Capturing, photographs: Sequence[Photograph], *, each: C
     return Templates(tuple(kept), matrix, people, tuple(names), tuple(failures))
 
 
-def vector_or_code(capturing: Capturing, data: bytes) -> Vector | str:
-    """The template, or the code of why there is none."""
+def vector_or_code(capturing: Capturing, made: Callable[[], bytes]) -> Vector | str:
+    """The template of the image that `made` gives, or the code of why there is none."""
     try:
-        return capturing.vector(data)
+        return capturing.vector(made())
     except FaceAuthError as error:
         return error.code()
 
