@@ -143,7 +143,12 @@ def _line(figure: Any, points: Sequence[Document], x: str, y: str, name: str, co
         customdata=at,
         hovertemplate="%{y:.3g} % at the score %{customdata:.4f}",
         mode="lines+markers" if len(points) < 4 else "lines",
-        line={"color": colour, "width": 1.5 if dashed else 2.5, "dash": "dash" if dashed else "solid"},
+        line={
+            "color": colour,
+            "width": 1.5 if dashed else 2.5,
+            "dash": "dash" if dashed else "solid",
+            "shape": "vh" if x == "threshold" else "linear",  # a rate holds from below up to its threshold
+        },
         name=name,
     )
 

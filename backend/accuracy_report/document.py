@@ -30,8 +30,8 @@ CAVEATS = (
     " independent. Comparisons are not: one person's photographs appear in many. The limits by subject draw the people anew"
     " (bootstrap, 1,000 draws; 3/n of the people where no false non-match was seen): quote these where they are given.",
     "Photographs of other people, cameras and light give other rates. Measure on your own before you choose a threshold.",
-    "Photographs that could not be enrolled are in the failures to enrol and in no other rate; altered copies that could not"
-    " be captured count as not recognised.",
+    "Photographs that could not be enrolled are in the failures to enrol and in no other rate; altered copies that an"
+    " enrolment would refuse count as not recognised, and are ranked by what a search finds in them.",
     "FPIR grows with the gallery. What is measured at this N says little about a million.",
 )
 

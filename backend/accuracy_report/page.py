@@ -118,6 +118,8 @@ def _tradeoff(document: Document, plots: dict[str, str]) -> Iterator[str]:
         rows.append(["equal error", f"{equal['threshold']:.4f}", rate(equal["fmr"]), rate(equal["fnmr"])])
     yield _table(["FMR aimed at", "Score", "FMR", "FNMR"], rows)
     yield plots.get("det", "<p>No curve: it needs pairs of one person and pairs of two people.</p>")
+    if plots.get("det") and not any(point["fmr"] and point["fnmr"] for point in document["det"]):
+        yield "<p>No threshold has errors of both kinds on these photographs, so that only the limits can be drawn.</p>"
 
 
 def _identification(document: Document, plots: dict[str, str]) -> Iterator[str]:
@@ -146,7 +148,9 @@ def _alterations(document: Document, plots: dict[str, str]) -> Iterator[str]:
     yield "<h2>Altered copies</h2>"
     yield (
         "<p>A copy of every photograph, altered and captured again, against the template of its own original; and searched among"
-        " all originals. <em>Original first</em>: nothing scores more, not even another photograph of the same person.</p>"
+        " all originals. <em>Original first</em>: nothing scores more, not even another photograph of the same person."
+        " A copy that an enrolment would refuse, as its face is too small for instance, is not recognised; it is ranked by what a"
+        " search finds in it.</p>"
     )
     rows = []
     for one in document["alterations"]:

@@ -170,6 +170,13 @@ def test_an_altered_copy_that_is_not_captured_is_a_miss(testdata: Path, offline:
     assert (found.recognised(-100), found.original_first, found.person_first) == (0, 0, 0)
 
 
+def test_a_copy_too_small_to_enrol_is_a_miss_and_is_ranked_by_what_a_search_finds(testdata: Path, offline: Engine) -> None:
+    originals = captured(Capturing(offline, LIMITS, 26), collect([testdata / "faces" / "obama"]).photographs[:2])
+    found = recall(Capturing(offline, LIMITS, 5000), originals, "flip")
+    assert found.not_captured == {"face_too_small": 2}
+    assert (found.recognised(-100), found.original_first, found.person_first) == (0, 2, 2)
+
+
 def test_a_flat_folder_is_one_subject_per_file_and_a_nested_one_per_folder(tmp_path: Path) -> None:
     (tmp_path / "flat").mkdir()
     (tmp_path / "nested" / "ada").mkdir(parents=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backend.errors import FaceAuthError
 from backend.faces.accuracy.photographs import Photograph
-from backend.faces.capture import capture
+from backend.faces.capture import capture, probe
 from backend.faces.cores import usable_cores
 from backend.faces.engine import Engine, Vector
 from backend.faces.image import ImageLimits
@@ -36,6 +36,14 @@ class Capturing:
     def vector(self, data: bytes) -> Vector:
         """Raises what `capture` raises."""
         return capture(self.engine, data, limits=self.limits, choose="largest", min_face_px=self.min_face_px).vector
+
+    def searched(self, data: bytes) -> Vector | None:
+        """What a search would look for: it takes faces that an enrolment refuses. None where it finds none."""
+        try:
+            faces = probe(self.engine, data, limits=self.limits, largest_only=True).faces
+        except FaceAuthError:
+            return None
+        return faces[0].vector if faces else None
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,7 @@ def captured(capturing: Capturing, photographs: Sequence[Photograph], *, each: C
     failures: list[Failure] = []
 
     def one(photograph: Photograph) -> Vector | str:
-        data = photograph.path.read_bytes()
-        return vector_or_code(capturing, lambda: data)
+        return vector_or_code(capturing, photograph.path.read_bytes())
 
     for photograph, found in zip(photographs, side_by_side(one, photographs), strict=True):
         if isinstance(found, str):
@@ -82,10 +89,10 @@ def captured(capturing: Capturing, photographs: Sequence[Photograph], *, each: C
     return Templates(tuple(kept), matrix, people, tuple(names), tuple(failures))
 
 
-def vector_or_code(capturing: Capturing, made: Callable[[], bytes]) -> Vector | str:
-    """The template of the image that `made` gives, or the code of why there is none."""
+def vector_or_code(capturing: Capturing, data: bytes) -> Vector | str:
+    """The template, or the code of why there is none."""
     try:
-        return capturing.vector(made())
+        return capturing.vector(data)
     except FaceAuthError as error:
         return error.code()
 
