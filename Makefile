@@ -79,8 +79,8 @@ start-test: install ## up and down as a new user meets them: seconds, cases, rem
 fault-test: install ## faults and a review in a real browser, behind nginx, HAProxy and neither: seconds against their bound
 	$(VENV)/python -m pytest -q -s tests/system/test_end_to_end.py
 
-accuracy-test: install ## false matches and false non-matches of both engines on the test photographs
-	$(VENV)/python -m pytest -q -s tests/faces/test_evaluation.py
+accuracy-test: install ## error rates with their limits, and altered copies, of both test packs and the offline engine (ARGS="--only test_mbf")
+	$(VENV)/python -m tests.faces.accuracy $(ARGS)
 
 permissions-test: install ## a request for every call x role x key scope, to running servers, against docs/permissions.md
 	@$(VENV)/python -m tests.api.permission_check
