@@ -55,6 +55,7 @@ from backend.store.keyring import Keyring, KeyringError
 from backend.store.stats import pending_enrolments, stats
 from backend.subjects import Subjects
 from backend.threads import Threads
+from backend.thresholds import ThresholdsError, calibrated, thresholds_of
 from backend.together import Together
 from backend.version import version
 
@@ -120,10 +121,10 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             refuse_to_listen_openly(settings.host, keys=_usable_keys(keys), signers=len(signers))
         try:
             engine = load_engine(settings.engine, model_pack=settings.model_pack)
-        except EngineError as error:
+            card = calibrated(settings, engine.card)
+            thresholds = thresholds_of(settings, card)
+        except (EngineError, ThresholdsError) as error:
             raise CannotStart(str(error)) from error
-        card = engine.card
-        thresholds = thresholds_of(settings, card)
         snapshots = _snapshots(settings, store, card)
         replica = Replica(
             store,
@@ -325,19 +326,6 @@ def _usable_keys(keys: Keys) -> int:
         return sum(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys.list())
     except Unavailable:
         return 0
-
-
-def thresholds_of(settings: Settings, card: ModelCard) -> Thresholds:
-    """The engine's own thresholds, where no setting says otherwise."""
-
-    def either(setting: float | None, default: float) -> float:
-        return default if setting is None else setting
-
-    return Thresholds(
-        verification=either(settings.verification_threshold, card.verification_threshold),
-        review=either(settings.review_threshold, card.review_threshold),
-        certain=either(settings.certain_threshold, card.certain_threshold),
-    )
 
 
 def _open_store(settings: Settings) -> Store:

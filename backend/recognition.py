@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import bindparam
@@ -17,6 +17,7 @@ from backend.faces.capture import ProbeFace
 from backend.faces.engine import Face, Metric, ModelCard, Vector
 from backend.faces.quality import Quality
 from backend.faces.score import scores
+from backend.faces.target import ReviewTarget
 from backend.gallery.candidates import MARGIN
 from backend.gallery.replica import Replica
 from backend.store import templates
@@ -40,14 +41,26 @@ _THESE = select(Subject).where(col(Subject.id).in_(bindparam("ids", expanding=Tr
 
 @dataclass(frozen=True)
 class Thresholds:
-    """On the engine's scale. From `review` on a pair goes to a reviewer; from `certain` on `on_duplicate=reject` rejects."""
+    """On the engine's scale. From `review` on a pair goes to a reviewer; from `certain` on `on_duplicate=reject` rejects.
+
+    With a `target`, what is in force depends on how large the gallery is: ask `at`, and take `review` from its answer.
+    """
 
     verification: float
     review: float
     certain: float
+    target: ReviewTarget | None = None
+
+    def at(self, size: int) -> Thresholds:
+        """Those in force with `size` active templates."""
+        if self.target is None:
+            return self
+        return replace(self, review=self.target.at(size, certain=self.certain).threshold)
 
     def by_kind(self) -> dict[str, float]:
-        return {"verification": self.verification, "review": self.review, "certain": self.certain}
+        """Those that are the same whatever the size, so that replicas may be compared by them."""
+        fixed = {"verification": self.verification, "certain": self.certain}
+        return fixed if self.target else {**fixed, "review": self.review}
 
 
 class Recognition:
