@@ -40,6 +40,7 @@ from backend.retention import Periods, Retention
 from backend.review_codes import Codes
 from backend.scan_job import ScanJob
 from backend.scans import Scans
+from backend.scoring import Scoring
 from backend.server import is_loopback
 from backend.settings import Settings
 from backend.store import index_snapshots, outbox
@@ -55,7 +56,7 @@ from backend.store.keyring import Keyring, KeyringError
 from backend.store.stats import pending_enrolments, stats
 from backend.subjects import Subjects
 from backend.threads import Threads
-from backend.thresholds import ThresholdsError, calibrated, thresholds_of
+from backend.thresholds import ThresholdsError, calibrated, review_set_by, thresholds_of
 from backend.together import Together
 from backend.version import version
 
@@ -104,6 +105,7 @@ class Parts:
     bulk: BulkReviews
     codes: Codes
     scans: Scans
+    scoring: Scoring
     keys: Keys
     audit: Audit
     jobs: tuple[Job, ...]
@@ -207,6 +209,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             bulk=BulkReviews(store, second_review=settings.second_review, codes=codes),
             codes=codes,
             scans=scans,
+            scoring=Scoring(store, card, thresholds, review_set_by=review_set_by(settings)),
             keys=keys,
             audit=Audit(store),
             jobs=(

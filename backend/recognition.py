@@ -83,8 +83,11 @@ class Recognition:
         references = self._references(subject_id)
         table = scores(self._card.metric, probe.vector[None, :], np.stack([reference.vector for reference in references]))
         best = int(table[0].argmax())
-        return self._verification(
-            float(table[0, best]), used, faces_in_image=faces_in_image, sample_id=references[best].sample_id
+        found = self._verification(float(table[0, best]), used, faces_in_image=faces_in_image)
+        compared = len(references)
+        of_all = expected_fpir(self._card.calibration, used, compared)
+        return found.model_copy(
+            update={"sample_id": references[best].sample_id, "samples_compared": compared, "expected_fmr_of_all": of_all}
         )
 
     def verify_images(
@@ -134,9 +137,7 @@ class Recognition:
     def _threshold(self, asked: float | None) -> float:
         if asked is None:
             return self._thresholds.verification
-        lowest = -1.0 if self._card.metric is Metric.cosine else -3.0
-        if not (math.isfinite(asked) and lowest <= asked <= 1.0):
-            raise InvalidThreshold()
+        must_be_on_scale(self._card.metric, asked)
         return asked
 
     def _references(self, subject_id: str) -> list[StoredTemplate]:
@@ -166,7 +167,6 @@ class Recognition:
         *,
         faces_in_image: int,
         faces_in_reference: int | None = None,
-        sample_id: str | None = None,
     ) -> wire.Verification:
         return wire.Verification(
             score=score,
@@ -176,7 +176,6 @@ class Recognition:
             expected_fmr_reason=why_unknown(self._card.calibration, threshold),
             faces_in_image=faces_in_image,
             faces_in_reference=faces_in_reference,
-            sample_id=sample_id,
             model_id=self._card.model_id,
         )
 
@@ -230,6 +229,13 @@ class Recognition:
 
     def _external_id(self, subject: Subject | None) -> str | None:
         return None if subject is None else open_profile(key_of(self._store.keyring, subject), subject).external_id
+
+
+def must_be_on_scale(metric: Metric, threshold: float) -> None:
+    """Raise InvalidThreshold for what no two templates could be asked to score."""
+    lowest = -1.0 if metric is Metric.cosine else -3.0
+    if not (math.isfinite(threshold) and lowest <= threshold <= 1.0):
+        raise InvalidThreshold()
 
 
 def detected_face(face: Face, quality: Quality) -> wire.DetectedFace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from backend.faces import calibration_file
 from backend.faces.calibration_file import CalibrationFileError
@@ -39,6 +40,12 @@ def thresholds_of(settings: Settings, card: ModelCard) -> Thresholds:
         certain=either(settings.certain_threshold, card.certain_threshold),
         target=_target(settings, card),
     )
+
+
+def review_set_by(settings: Settings) -> Literal["setting", "target", "engine"]:
+    if settings.target_fpir is not None:
+        return "target"
+    return "engine" if settings.review_threshold is None else "setting"
 
 
 def _target(settings: Settings, card: ModelCard) -> ReviewTarget | None:
