@@ -10,7 +10,7 @@ from typing import Literal
 from sqlmodel import Session
 
 from backend import wire
-from backend.faces.calibration import Place, expected_fmr, expected_fpir, genuine_below, impostor_above
+from backend.faces.calibration import Place, expected_fmr, expected_fpir, genuine_below, impostor_above, why_unknown
 from backend.faces.engine import ModelCard
 from backend.gallery.candidates import best_comparison
 from backend.recognition import Thresholds
@@ -67,6 +67,7 @@ class Evidence:
                 "expected_fpir_now": None if stray else expected_fpir(calibration, threshold, size),
                 "expected_fpir_at_score": None if stray else expected_fpir(calibration, pair.score, size),
                 "expected_fmr": expected_fmr(calibration, pair.score),
+                "expected_fmr_reason": why_unknown(calibration, pair.score),
                 "impostor_above": _shown(impostor_above(calibration, pair.score)),
                 "genuine_below": _shown(genuine_below(calibration, pair.score)),
             }

@@ -129,6 +129,7 @@ class Recognition:
             ],
             threshold=used,
             expected_fpir=expected_fpir(self._card.calibration, used, size),
+            expected_fpir_reason=why_unknown(self._card.calibration, used),
             gallery_size=size,
             seq=seq,
             model_id=self._card.model_id,

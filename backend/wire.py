@@ -203,6 +203,10 @@ class Enrolment(Answer):
     case_id: str | None = Field(None, description="The review case that holds these pairs.")
     seq: int = Field(description="Give it as `min_seq` to a search that must see this enrolment.")
     review_threshold: float
+    expected_fpir: float | None = Field(
+        None, description="Chance of any false flag at that threshold and this gallery's size; null: see `expected_fpir_reason`."
+    )
+    expected_fpir_reason: str | None = None
     model_id: str
     quality: list[Quality] = []
 
@@ -285,6 +289,7 @@ class Identification(Answer):
     expected_fpir: float | None = Field(
         description="Chance of any false candidate at this gallery size; null where no calibration supports it."
     )
+    expected_fpir_reason: str | None = None
     gallery_size: int
     seq: int
     model_id: str
@@ -381,6 +386,7 @@ class CasePair(Answer):
     expected_fmr: float | None = Field(
         None, description="Chance that two different people reach this score; null also where no calibration says."
     )
+    expected_fmr_reason: str | None = Field(None, description="Why `expected_fmr` is null for a pair of the present model.")
     impostor_above: DistributionPlace | None = Field(
         None, description="Pairs of different people that reach this score; null also where no calibration says."
     )

@@ -77,6 +77,9 @@ def test_identification_ranks_people_above_the_threshold_for_each_face(node: Nod
     assert (said.gallery_size, said.threshold, said.seq) == (2, 0.5, b.seq)
     assert said.expected_fpir is not None
     assert 0 < said.expected_fpir < 1
+    assert said.expected_fpir_reason is None
+    below = node.recognition.identify([probe(nobody)], threshold=0.1)
+    assert (below.expected_fpir, below.expected_fpir_reason) == (None, "The calibration cal_synthetic begins at a score of 0.3.")
     box = said.faces[0].face.box
     assert (box.x, box.y, box.width, box.height) == (1.0, 2.0, 30.0, 40.0)
 

@@ -72,12 +72,12 @@ def test_a_pair_is_flagged_by_the_size_at_the_later_ones_enrolment_with_what_was
     late = node.enrol(people.like(first, between))
     assert early.case_id is not None
     assert (early.review_threshold, late.review_threshold) == (pytest.approx(at(1)), pytest.approx(at(21)))
-    assert first is not None
     assert [d.subject_id for d in late.duplicates] == [], "the gallery is too large for such a score"
     with node.store.read() as session:
         (pair,) = session.exec(select(DuplicatePair)).all()
     assert (pair.threshold, pair.gallery_size) == (pytest.approx(at(1)), 1)
     assert pair.expected_fpir == pytest.approx(expected_fpir(CURVE, at(1), 1))
+    assert (early.expected_fpir, early.expected_fpir_reason) == (pytest.approx(TARGET), None)
 
 
 def test_those_of_one_batch_share_the_threshold_of_its_beginning_and_further_samples_have_their_own(
