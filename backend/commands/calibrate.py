@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when the file is written; 1 when the engine cannot be loaded; 2 when there is too little to measure on."""
     chosen = settings.load(engine=args.engine, model_pack=args.model_pack)
+    if not args.out.parent.is_dir():  # said before the minutes of measuring, not after them
+        print(f"{args.out.parent}: there is no such folder to write the calibration file to", file=sys.stderr)
+        return WRONG_USE
     try:
         photographs = [one for folder in args.folders for one in photographs_in(folder)]
         engine = load_engine(chosen.engine, model_pack=chosen.model_pack)

@@ -196,6 +196,12 @@ def test_too_few_people_are_refused_and_no_file_is_left(testdata: Path, tmp_path
     assert not out.exists()
 
 
+def test_a_folder_that_could_not_take_the_file_is_told_before_anything_is_measured(testdata: Path, tmp_path: Path) -> None:
+    done = run(str(testdata / "faces"), "--out", str(tmp_path / "none" / "out.json"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no such folder" in done.stderr
+
+
 def test_photographs_under_two_names_that_score_high_are_named(testdata: Path, tmp_path: Path, offline: Engine) -> None:
     for name in ("ada", "bea"):
         shutil.copy(testdata / "faces" / "obama" / "01.jpg", tmp_path / f"{name}.jpg")
