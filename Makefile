@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test input-test permissions-test refusals-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ fault-test: install ## faults and a review in a real browser, behind nginx, HAPr
 
 accuracy-test: install ## error rates with their limits, and altered copies, of both test packs and the offline engine (ARGS="--only test_mbf")
 	$(VENV)/python -m tests.faces.accuracy $(ARGS)
+
+target-test: install ## is a target FPIR met? Thresholds from a calibration, 1,000 probes against 100,000 made impostors, exact limits
+	$(VENV)/python -m tests.faces.target_fpir
 
 permissions-test: install ## a request for every call x role x key scope, to running servers, against docs/permissions.md
 	@$(VENV)/python -m tests.api.permission_check

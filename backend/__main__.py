@@ -15,6 +15,7 @@ COMMANDS = {
     "migrate": "bring the database's schema up to date and pin the model",
     "enrol": "enrol a folder of photographs through the API",
     "evaluate": "measure an engine on a folder of known faces",
+    "calibrate": "measure an engine's scores on photographs of known people, into a calibration file",
     "models": "list, install, import and verify model packs",
     "keys": "create, list and revoke API keys",
     "audit": "verify the chain of the audit trail",

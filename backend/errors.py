@@ -18,7 +18,7 @@
     ├── UnsupportedMediaType 415
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
     │                             SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
-    │                             SeqUnknown · VerdictNotOffered · UnknownReason · NoteRequired
+    │                             SeqUnknown · VerdictNotOffered · UnknownReason · NoteRequired · NoCalibration
     ├── RateLimited 429
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
 
@@ -290,6 +290,10 @@ class SurvivorNotInCase(Unprocessable):
 
 class ModelMismatch(Unprocessable):
     title = "Templates of different models cannot be compared"
+
+
+class NoCalibration(Unprocessable):
+    title = "No calibration is known for this recogniser, so a target gives no threshold: name a threshold instead"
 
 
 class RetainUntilPast(Unprocessable):

@@ -28,6 +28,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     wire.KeyRequest,
     wire.KeyChange,
     wire.ScanRequest,
+    wire.SimulateRequest,
 )
 
 

@@ -69,6 +69,7 @@ MayDrain = Annotated[Caller, Depends(May(Action.drain))]
 MayManageKeys = Annotated[Caller, Depends(May(Action.manage_keys))]
 MayScan = Annotated[Caller, Depends(May(Action.scan))]
 MayReadScans = Annotated[Caller, Depends(May(Action.read_scans))]
+MaySimulate = Annotated[Caller, Depends(May(Action.simulate))]
 MayReadAudit = Annotated[Caller, Depends(May(Action.read_audit))]
 
 
@@ -99,6 +100,7 @@ BulkPreviewBody = Annotated[Body[wire.BulkPreviewRequest], Depends(_json(wire.Bu
 BulkBody = Annotated[Body[wire.BulkRequest], Depends(_json(wire.BulkRequest, images=0))]
 UndoBody = Annotated[Body[wire.UndoRequest], Depends(_json(wire.UndoRequest, images=0))]
 ScanBody = Annotated[Body[wire.ScanRequest], Depends(_json(wire.ScanRequest, images=0))]
+SimulateBody = Annotated[Body[wire.SimulateRequest], Depends(_json(wire.SimulateRequest, images=0))]
 KeyChangeBody = Annotated[Body[wire.KeyChange], Depends(_json(wire.KeyChange, images=0))]
 KeyBody = Annotated[Body[wire.KeyRequest], Depends(_json(wire.KeyRequest, images=0))]
 

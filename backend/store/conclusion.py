@@ -79,12 +79,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the search found. `expected_fpir` at the present size of the gallery is for the caller to compute."""
+    """What the search found. `expected_fpir` at the present size of the gallery, or why it is None, is for the caller to say."""
 
     evidence: Sequence[Evidence]
     held: Sequence[Held]
     calibration: CalibrationRow | None = None
     expected_fpir: float | None = None
+    expected_fpir_reason: str | None = None
 
 
 @dataclass
@@ -98,6 +99,7 @@ class _Case:
     samples: list[Sample]
     now: datetime
     circumstances: Circumstances
+    expected_fpir_reason: str | None
     roots: Mapping[str, str] = field(default_factory=dict)
     reach: dict[str, float] = field(default_factory=dict)
     """the best score with each other person (root) that reached the threshold, also with those known to differ"""
@@ -131,7 +133,8 @@ def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Sub
         source="enrolment",
         at=now,
     )
-    return _Case(store, session, enrolment, subject, list(samples), now, circumstances)
+    reason = findings.expected_fpir_reason
+    return _Case(store, session, enrolment, subject, list(samples), now, circumstances, reason)
 
 
 def _finish(case: _Case, findings: Findings) -> tuple[int, wire.Enrolment]:
@@ -296,6 +299,8 @@ def _answer(case: _Case, evidence: Sequence[Evidence], *, case_id: str | None, i
         case_id=case_id,
         seq=case.enrolment.last_seq,
         review_threshold=case.enrolment.review_threshold,
+        expected_fpir=case.circumstances.expected_fpir,
+        expected_fpir_reason=case.expected_fpir_reason,
         model_id=case.enrolment.model_id,
         quality=[]
         if ids_only or key is None

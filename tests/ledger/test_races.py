@@ -289,7 +289,7 @@ def begin(node: Node, vector: object, policy: OnDuplicate = OnDuplicate.flag) ->
 
     samples = node.enrolments._samples([face(vector)])  # type: ignore[arg-type]
     with node.store.write() as session:
-        terms = node.enrolments._terms(CLIENT, policy)
+        terms = node.enrolments._terms(session, CLIENT, policy)
         return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).id
 
 

@@ -39,6 +39,19 @@ def rate(seen: int, trials: int) -> Rate:
     return Rate(seen, trials, seen / trials, low, high)
 
 
+def clopper_pearson(seen: int, trials: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Two-sided limits also where nothing (or everything) was seen; without trials nothing is known: 0 to 1.
+
+    Raises ValueError for a count that is none of the trials.
+    """
+    if not 0 <= seen <= trials:
+        raise ValueError(f"{seen} of {trials}: the count must be between 0 and the number of trials")
+    tail = (1 - confidence) / 2
+    low = 0.0 if seen == 0 else float(betaincinv(seen, trials - seen + 1, tail))
+    high = 1.0 if seen == trials else float(betaincinv(seen + 1, trials - seen, 1 - tail))
+    return low, high
+
+
 def upper_bound(seen: int, trials: int) -> float:
     """One-sided 95 % upper limit of a rate: 3/n where nothing was seen, else Clopper and Pearson's."""
     if seen == 0:
