@@ -36,7 +36,7 @@ async def verify(caller: MayRecognise, body: VerifyBody, parts: TheParts, decide
 @router.post(
     "/identify",
     response_model=wire.Identification,
-    responses=refuses(*OF_IMAGES, InvalidThreshold, SeqUnknown, GalleryBehind),
+    responses=refuses(*OF_IMAGES, NoFace, InvalidThreshold, SeqUnknown, GalleryBehind),
     openapi_extra=takes(wire.IdentifyRequest),
 )
 async def identify(caller: MayRecognise, body: IdentifyBody, parts: TheParts, decided: CountDecision) -> wire.Identification:
