@@ -88,6 +88,11 @@ MEANING = {
     429: "This key makes too many requests: see Retry-After",
     503: "Overloaded, not ready, or the database is away: see Retry-After",
 }
+HEADERS: Mapping[int, Mapping[str, Any]] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "`Bearer`"}},
+    429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
+    503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
+}
 _INSTANCES: dict[type[FaceAuthError], FaceAuthError] = {
     type(error): error
     for error in (
@@ -124,6 +129,8 @@ def add(responses: dict[Any, dict[str, Any]], error: type[FaceAuthError] | int, 
     """Document that such an error may be the answer; a bare status has no example, which a test does not let pass."""
     status = error if isinstance(error, int) else error.status
     response = responses.setdefault(key(status), {"description": MEANING[status]})
+    if status in HEADERS:
+        response["headers"] = dict(HEADERS[status])
     content = response.setdefault("content", {}).setdefault(problems.MEDIA_TYPE, {})
     content.setdefault("schema", {"$ref": REFERENCE.format(model=wire.Problem.__name__)})
     if not isinstance(error, int):

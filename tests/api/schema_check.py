@@ -52,7 +52,7 @@ REQUEST_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much is asked: `examples` of each kind per operation, `walks` of `steps` links; nothing after `seconds`."""
+    """How much is asked: `examples` of each kind per operation, `walks` of `steps` links, in about `seconds`."""
 
     examples: int = 12
     walks: int = 40
@@ -87,10 +87,12 @@ class Asking:
         """`description`: an OpenAPI document in the place of the service's own."""
         load_all_checks()
         self.schema = schemathesis.openapi.from_dict(description or service.get("/openapi.json").json())
+        self.schema.config.generation.update(modes=[GenerationMode.POSITIVE])  # along links: what is wrong in form leads nowhere
         self.url = service.url
         self.supply = Supply(service, seed=bounds.seed)
         self.bounds = bounds
-        self.until = time.monotonic() + bounds.seconds
+        self._started = time.monotonic()
+        self._stop_at = self._started + bounds.seconds
         self.operations = {one.ok().label: one.ok() for one in self.schema.get_all_operations()}
         self.findings = Findings()
         for call in self.operations:
@@ -99,12 +101,11 @@ class Asking:
 
     @property
     def over(self) -> bool:
-        return time.monotonic() > self.until
+        return time.monotonic() > self._stop_at
 
-    @property
-    def nearly_over(self) -> bool:
-        """Time for what is left to be reached."""
-        return time.monotonic() > self.until - self.bounds.seconds / 4
+    def go_on_until(self, share: float) -> None:
+        """`share` of the seconds since the beginning: a slow machine asks less of each, and everything all the same."""
+        self._stop_at = self._started + share * self.bounds.seconds
 
     def ask(self, case: Case) -> Response:
         self.supply.prepare(case)
@@ -140,6 +141,7 @@ class Asking:
 
 def at_random(asking: Asking) -> None:
     """Each operation by itself: requests that its description allows, and some that it forbids."""
+    asking.go_on_until(0.55)
     for call in asking.operations:
         if call in LAST:
             continue
@@ -161,11 +163,12 @@ def some_of(asking: Asking, call: str, mode: GenerationMode, count: int, *, turn
 
 def along_links(asking: Asking) -> None:
     """From answers to the requests that they lead to."""
+    asking.go_on_until(0.8)
     asked_before = asking.findings.requests
 
     class Walk(asking.schema.as_state_machine()):  # type: ignore[misc]
         def call(self, case: Case, **_: Any) -> Response:
-            if asking.nearly_over or case.operation.label in LAST:
+            if asking.over or case.operation.label in LAST:
                 hypothesis.reject()
             return asking.ask(case)
 
@@ -173,7 +176,7 @@ def along_links(asking: Asking) -> None:
             """`ask` did."""
 
     for walk in range(asking.bounds.walks):
-        if not asking.nearly_over:
+        if not asking.over:
             # Walks of one run are compared with each other, and the service has changed meanwhile: each is a run of its own.
             Walk._hypothesis_internal_use_seed = asking.bounds.seed + walk
             with suppress(hypothesis.errors.Unsatisfiable, hypothesis.errors.Flaky):
@@ -183,6 +186,7 @@ def along_links(asking: Asking) -> None:
 
 def once_more(asking: Asking) -> None:
     """What no request succeeded at so far, after what it may have lacked."""
+    asking.go_on_until(3.0)
     for turn in range(2 * len(BEFOREHAND)):
         for call in asking.findings.unreached():
             for before in BEFOREHAND[turn % len(BEFOREHAND)]:

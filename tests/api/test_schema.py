@@ -47,4 +47,4 @@ def test_every_operation_answers_as_it_is_described(service: Service) -> None:
     found = examine(service, QUICK)
     assert not found.wrong
     assert not found.unreached()
-    assert found.linked > 20
+    assert found.linked
