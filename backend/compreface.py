@@ -132,6 +132,7 @@ class CompreFace:
         """The file as it was uploaded; no bytes where it is gone."""
         answer = self._get(f"/faces/{image_id}/img", {})
         if answer.status == 404:
+            self.subjects()  # it raises, where the key is what is not known any more
             return b""
         return self._good(answer)
 

@@ -20,7 +20,8 @@ CASE, DECISION, BULK = (
     "bulk_0192f1cc55d87d84f5a7b9c13d4e6f80",
 )
 SCAN, KEY, PERSON = "scan_0192f1d0aa117e95a6b8cad24e5f7091", "key_0192f1a099887fa6b7c9dbe35f60a1b2", "usr_ada"
-MODEL = "offline-resnet-v1"
+TEMPLATE = "tpl_0192f1c04a3d7e73c4f6a8b02c3d5e7f"
+MODEL = "dlib-resnet-8c1f03a95e7b2d46"
 NOW = "2026-03-01T09:30:00.000000Z"
 AT, LATER = "2026-03-01T09:30:00Z", "2026-03-01T09:41:12Z"
 
@@ -251,8 +252,19 @@ ANSWERS: dict[str, Example] = {
         "cases": [],
         "decisions": [],
         "distinct": [],
-        "audit": [],
-        "samples": [],
+        "audit": [{"seq": 1, "at": AT, "actor_kind": "key", "action": "subject.enrol", "object_id": SUBJECT, "detail": {}}],
+        "samples": [
+            {
+                "id": SAMPLE,
+                "record_id": SUBJECT,
+                "state": "active",
+                "landmarks": [[44.0, 52.0], [68.0, 52.0], [56.0, 68.0], [47.0, 84.0], [66.0, 84.0]],
+                "quality": _QUALITY,
+                "crop": IMAGE,
+                "templates": [{"id": TEMPLATE, "model_id": MODEL, "seq": 1, "vector": "AACAPwAAAAA=", "created_at": AT}],
+                "created_at": AT,
+            }
+        ],
     },
     "Detection": {"faces": [_FACE], "width": 400, "height": 400, "model_id": MODEL},
     "Verification": {

@@ -48,6 +48,9 @@ from backend.routes.deps import (
 )
 
 router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
+TAGGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Its version, to be given as If-Match"}}}
+}
 TO_ENROL = (*OF_IMAGES, TooManyImages, NoFace, SeveralFaces, FaceTooSmall, ModelMismatch, GalleryBehind)
 
 
@@ -136,7 +139,7 @@ async def list_subjects(
     )
 
 
-@router.get("/{subject_id}", response_model=wire.Subject, responses=refuses(SubjectNotFound))
+@router.get("/{subject_id}", response_model=wire.Subject, responses=refuses(SubjectNotFound) | TAGGED)
 async def read_subject(subject_id: str, caller: MayReadSubjects, parts: TheParts, response: Response) -> wire.Subject:
     """One person; the ETag is the version to give as If-Match."""
     return _tagged(await parts.threads.ledger(parts.subjects.get, subject_id), response)
@@ -145,7 +148,7 @@ async def read_subject(subject_id: str, caller: MayReadSubjects, parts: TheParts
 @router.patch(
     "/{subject_id}",
     response_model=wire.Subject,
-    responses=refuses(SubjectNotFound, ExternalIdTaken, RetainUntilPast),
+    responses=refuses(SubjectNotFound, ExternalIdTaken, RetainUntilPast) | TAGGED,
     openapi_extra=takes(wire.SubjectPatch),
 )
 async def change_subject(

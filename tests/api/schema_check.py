@@ -38,11 +38,12 @@ CHECKED = (
 LAST = ("POST /v1/fleet/self/drain",)
 """after it the service is not ready any more"""
 TWICE = ("POST /v1/subjects",)
+WORK = ("POST /v1/duplicates/{case_id}/decide",)
 BEFOREHAND = (
     (),
     TWICE,
     (*TWICE, "POST /v1/duplicates/next"),
-    (*TWICE, "POST /v1/duplicates/next", "POST /v1/duplicates/{case_id}/decide"),
+    (*TWICE, "POST /v1/duplicates/next", *WORK),
     ("POST /v1/scans",),
     (*TWICE, "POST /v1/duplicates/bulk/preview", "POST /v1/duplicates/bulk"),
 )
@@ -190,7 +191,7 @@ def once_more(asking: Asking) -> None:
     for turn in range(2 * len(BEFOREHAND)):
         for call in asking.findings.unreached():
             for before in BEFOREHAND[turn % len(BEFOREHAND)]:
-                some_of(asking, before, GenerationMode.POSITIVE, 1 + TWICE.count(before), turn=1 + turn)
+                some_of(asking, before, GenerationMode.POSITIVE, 2 + 2 * (before in WORK), turn=1 + turn)
             some_of(asking, call, GenerationMode.POSITIVE, 4, turn=1 + turn)
 
 

@@ -18,6 +18,7 @@ PHOTOGRAPHS = ("image", "reference_image")
 KINDS = {"sub": "subject_id", "smp": "sample_id", "case": "case_id", "bulk": "bulk_id", "scan": "scan_id", "key": "key_id"}
 KEPT = 12
 """ids of a kind: old ones are likely to be erased, merged or ended"""
+NEEDS = {"heartbeat": "held", "decide": "held", "undo": "decided"}
 NEVER_A_KEY = "key_00000000000000000000000000000000"
 
 
@@ -46,7 +47,7 @@ class Supply:
     def prepare(self, case: Case) -> None:
         """Change `case` in place; now and then it is sent as it was made."""
         for name, value in (case.path_parameters or {}).items():
-            known = self._ids[name]
+            known = self._fitting(case.operation.path, name)
             if known and value not in known and self._often():
                 case.path_parameters[name] = self._random.choice([self._random.choice(known), known[-1]])
         if (case.path_parameters or {}).get("key_id") == self._own_key:
@@ -60,6 +61,11 @@ class Supply:
             version = self._versions.get((case.path_parameters or {}).get("case_id"))
             if "version" in case.body and version and self._often():
                 case.body["version"] = version
+
+    def _fitting(self, path: str, name: str) -> list[str]:
+        """Ids for that parameter: of cases those that are held, or decided, where the operation needs that."""
+        fit = NEEDS.get(path.rpartition("/")[2]) if name == "case_id" else None
+        return self._ids[fit] if fit and self._ids[fit] else self._ids[name]
 
     def _often(self) -> bool:
         return self._random.random() < 0.8
@@ -87,6 +93,8 @@ class Supply:
                 body.pop(name, None)
         if body.get("reference_image") and body.get("subject_id"):
             body.pop(self._random.choice(["reference_image", "subject_id"]))
+        if body.get("verdict") != "same" and self._often():
+            body.pop("survivor_id", None)
         known = self._ids["subject_id"]
         for name in ("subject_id", "survivor_id"):
             if body.get(name) and body[name] not in known and known:
@@ -104,13 +112,20 @@ class Supply:
             document = response.json()
             if "version" in document and "id" in document:
                 self._versions[document["id"]] = document["version"]
+            if "lease" in document:
+                self._remember("held", document["id"], document["lease"] is not None)
+                self._remember("decided", document["id"], document["state"] == "resolved")
             if document.get("bulk_id") and document.get("items"):
                 self._preview = {"bulk_id": document["bulk_id"], "items": document["items"]}
             for found in _strings(document):
                 kind = KINDS.get(found.partition("_")[0])
                 if kind and found != self._own_key:
-                    others = [known for known in self._ids[kind] if known != found]
-                    self._ids[kind] = [*others, found][-KEPT:]
+                    self._remember(kind, found)
+
+    def _remember(self, kind: str, found: str, yes: bool = True) -> None:
+        """As the latest of its kind, or no more."""
+        others = [known for known in self._ids[kind] if known != found]
+        self._ids[kind] = [*others, *([found] if yes else [])][-KEPT:]
 
 
 def _strings(document: object) -> Iterator[str]:

@@ -18,12 +18,14 @@ NAMES = UUID("6b135f5b-a365-4522-b1f1-4c9ac2dd0728")
 
 @dataclass
 class StandIn:
-    """`images` by subject; `failing` more requests are answered 500; `page_limit` bounds a page whatever size was asked for."""
+    """`images` by subject; `failing` more requests are answered 500; `page_limit` bounds a page whatever size was asked for;
+    `says_404` of an image that is gone, where the description has no bytes and 200."""
 
     images: dict[str, list[bytes]]
     key: str = KEY
     failing: int = 0
     knows_subject_parameter: bool = True
+    says_404: bool = False
     page_limit: int = 2
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -52,6 +54,8 @@ class StandIn:
             return self._page({name: values[0] for name, values in parse_qs(parts.query).items()})
         image_id = parts.path.removeprefix(f"{API}/faces/").removesuffix("/img")
         image = next((image for found, _, image in self.faces() if found == image_id), b"")
+        if not image and self.says_404:
+            return _json({"message": "Image not found", "code": 42}, 404)
         return 200, "application/octet-stream", image  # "Empty bytes if image not found"
 
     def _page(self, asked: dict[str, str]) -> tuple[int, str, bytes]:

@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -153,6 +154,17 @@ def test_a_refused_key_is_told_from_something_else_that_answers(source: StandIn)
             compreface.subjects()
     with pytest.raises(NotCompreFace):
         CompreFace("compreface:8000", KEY)
+
+
+@pytest.mark.parametrize("says_404", [False, True])
+def test_an_image_that_is_gone_has_no_bytes_and_a_key_that_is_gone_ends_the_reading(source: StandIn, says_404: bool) -> None:
+    source.says_404 = says_404
+    gone = UUID(int=1)
+    with CompreFace(source.url, KEY) as compreface:
+        assert compreface.image(gone) == b""
+        source.key = "taken back"
+        with pytest.raises(KeyRefused):
+            compreface.image(gone)
 
 
 def test_an_image_id_that_is_none_goes_into_no_address() -> None:
