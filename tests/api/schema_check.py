@@ -92,8 +92,7 @@ class Asking:
         self.url = service.url
         self.supply = Supply(service, seed=bounds.seed)
         self.bounds = bounds
-        self._started = time.monotonic()
-        self._stop_at = self._started + bounds.seconds
+        self._stop_at = time.monotonic() + bounds.seconds
         self.operations = {one.ok().label: one.ok() for one in self.schema.get_all_operations()}
         self.findings = Findings()
         for call in self.operations:
@@ -104,9 +103,9 @@ class Asking:
     def over(self) -> bool:
         return time.monotonic() > self._stop_at
 
-    def go_on_until(self, share: float) -> None:
-        """`share` of the seconds since the beginning: a slow machine asks less of each, and everything all the same."""
-        self._stop_at = self._started + share * self.bounds.seconds
+    def go_on_for(self, share: float) -> None:
+        """`share` of the seconds, from now: a slow machine asks less of each, and everything all the same."""
+        self._stop_at = time.monotonic() + share * self.bounds.seconds
 
     def ask(self, case: Case) -> Response:
         self.supply.prepare(case)
@@ -142,7 +141,7 @@ class Asking:
 
 def at_random(asking: Asking) -> None:
     """Each operation by itself: requests that its description allows, and some that it forbids."""
-    asking.go_on_until(0.55)
+    asking.go_on_for(0.55)
     for call in asking.operations:
         if call in LAST:
             continue
@@ -164,7 +163,7 @@ def some_of(asking: Asking, call: str, mode: GenerationMode, count: int, *, turn
 
 def along_links(asking: Asking) -> None:
     """From answers to the requests that they lead to."""
-    asking.go_on_until(0.8)
+    asking.go_on_for(0.25)
     asked_before = asking.findings.requests
 
     class Walk(asking.schema.as_state_machine()):  # type: ignore[misc]
@@ -187,7 +186,7 @@ def along_links(asking: Asking) -> None:
 
 def once_more(asking: Asking) -> None:
     """What no request succeeded at so far, after what it may have lacked."""
-    asking.go_on_until(3.0)
+    asking.go_on_for(6.0)
     for turn in range(2 * len(BEFOREHAND)):
         for call in asking.findings.unreached():
             for before in BEFOREHAND[turn % len(BEFOREHAND)]:
