@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "answer HTTP requests until told to stop",
     "migrate": "bring the database's schema up to date and pin the model",
     "enrol": "enrol a folder of photographs through the API",
+    "import-compreface": "enrol the people of an Exadel CompreFace server through the API",
     "evaluate": "measure an engine on a folder of known faces",
     "calibrate": "measure an engine's scores on photographs of known people, into a calibration file",
     "models": "list, install, import and verify model packs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from backend import wire
+from backend.errors import InvalidThreshold, NoCalibration
 from backend.openapi import refuses, takes
 from backend.routes.deps import MaySimulate, MayWatch, SimulateBody, TheParts
 
@@ -20,7 +21,7 @@ async def read_calibration(caller: MayWatch, parts: TheParts) -> wire.Calibratio
 @router.post(
     "/simulate",
     response_model=wire.Simulation,
-    responses=refuses(400, 422),
+    responses=refuses(InvalidThreshold, NoCalibration),
     openapi_extra=takes(wire.SimulateRequest),
 )
 async def simulate(caller: MaySimulate, body: SimulateBody, parts: TheParts) -> wire.Simulation:
