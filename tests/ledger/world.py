@@ -24,6 +24,7 @@ from backend.faces.quality import Quality
 from backend.gallery.replica import Replica
 from backend.recognition import Recognition, Thresholds
 from backend.review_policy import SecondReview
+from backend.sides import Side, Sides
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.database import Store
@@ -155,6 +156,13 @@ class World:
     nodes: list[Node] = field(default_factory=list)
     database_url: str | None = None
     """None: a SQLite file in `folder`"""
+    beside: tuple[ModelCard, ...] = ()
+    """of models that the gallery may change to"""
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Of every model that a test may have put into this ledger."""
+        return (self.card, *self.beside)
 
     @property
     def url(self) -> str:
@@ -185,12 +193,13 @@ class World:
     ) -> Node:
         store = Store.open(self.url, keyring=Keyring.load(self.key_file), told=told)
         replica = Replica(store, self.card, poll_s=0.2)
+        sides = Sides(store, [Side(self.card, self.thresholds, replica)])
         name = f"b{len(self.nodes) + 1}"
         evidence = Evidence(store, self.card, self.thresholds, self.due)
         node = Node(
             store=store,
             replica=replica,
-            enrolments=Enrolments(store, replica, self.card, self.thresholds, name, lease_s, store_images, pending_wait_s=wait_s),
+            enrolments=Enrolments(store, sides, name, lease_s, store_images, pending_wait_s=wait_s),
             recognition=Recognition(store, replica, self.card, self.thresholds),
             subjects=Subjects(store, self.card.metric),
             exports=Exports(store),
