@@ -141,7 +141,7 @@ class _Command:
         if name != "offline":
             folder = Path(name)
             installed = self._chosen.models_dir / name
-            own: dict[str, object] = {"next_engine": "insightface", "next_model_pack": folder if folder.is_dir() else installed}
+            own = {"next_engine": "insightface", "next_model_pack": folder if folder.is_dir() else installed}
         slot = self._chosen.model_copy(update=own).next_model()
         assert slot is not None  # noqa: S101 - an engine was just named
         return slot

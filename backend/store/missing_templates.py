@@ -63,7 +63,8 @@ def _lacking(store: Store, model_id: str) -> tuple[ColumnElement[bool] | bool, .
     has = exists().where(
         col(theirs.gallery_id) == store.gallery_id, col(theirs.sample_id) == col(Sample.id), col(theirs.model_id) == model_id
     )
-    readable = exists().where(col(Subject.id) == col(Sample.subject_id), col(Subject.wrapped_key).is_not(None))
+    owner = aliased(Subject)
+    readable = exists().where(col(owner.id) == col(Sample.subject_id), col(owner.wrapped_key).is_not(None))
     return Sample.gallery_id == store.gallery_id, ~has, readable
 
 

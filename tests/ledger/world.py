@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,6 +114,7 @@ class Node:
     together: Together
     bulk: BulkReviews
     audit: Audit
+    sides: Sides
 
     def enrol(self, vector: Vector, *more: Vector, **options: object) -> wire.Enrolment:
         return self.outcome(vector, *more, **options).answer
@@ -141,7 +142,8 @@ class Node:
         return self.adjudication.undo(case_id, wire.UndoRequest(version=self.open_case(case_id).version), caller)
 
     def close(self) -> None:
-        self.replica.stop()
+        for side in self.sides.all:
+            side.replica.stop()
         self.store.close()
 
 
@@ -190,10 +192,13 @@ class World:
         wait_s: float | None = 5.0,
         second_review: SecondReview = SecondReview.none,
         told: Collection[EventType] = (),
+        cards: Sequence[ModelCard] | None = None,
     ) -> Node:
+        """`cards`: the models that it has loaded; all but its index, search and enrolments are of the world's own."""
         store = Store.open(self.url, keyring=Keyring.load(self.key_file), told=told)
-        replica = Replica(store, self.card, poll_s=0.2)
-        sides = Sides(store, [Side(self.card, self.thresholds, replica)])
+        loaded = [Side(card, self.thresholds, Replica(store, card, poll_s=0.2)) for card in cards or [self.card]]
+        sides = Sides(store, loaded)
+        replica = loaded[0].replica
         name = f"b{len(self.nodes) + 1}"
         evidence = Evidence(store, self.card, self.thresholds, self.due)
         node = Node(
@@ -212,6 +217,7 @@ class World:
             together=Together(store, evidence, self.card, self.thresholds),
             bulk=BulkReviews(store, second_review=second_review),
             audit=Audit(store),
+            sides=sides,
         )
         self.nodes.append(node)
         return node
