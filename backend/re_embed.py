@@ -25,8 +25,8 @@ from backend.store.tables import ModelChange, SampleState
 log = logging.getLogger(__name__)
 
 JOB = "re-embed"
-LEASE_S = 30.0
-BATCH = 32
+LEASE_S = 10.0
+BATCH = 16
 """templates written in one transaction: it holds the ledger lock for some milliseconds"""
 DROP = 100
 REST = 0.5
@@ -49,7 +49,7 @@ class NoBar:
 
 class Busy(ModelChangeError):
     def __init__(self) -> None:
-        super().__init__("another `re-embed` is at work: wait for it (after a kill half a minute), or end it")
+        super().__init__("another `re-embed` is at work: wait for it (after a kill some seconds), or end it")
 
 
 class WouldBeLeftBehind(ModelChangeError):
@@ -256,8 +256,9 @@ class ReEmbed:
             time.sleep(0 if self._epoch else LOOK_S)
 
     def _keep_lease(self) -> None:
-        """Raises Busy where somebody else has it since: what was begun is not written."""
-        if job_leases.hold(self._store, JOB, holder=self._holder, seconds=LEASE_S) != self._epoch:
+        """Raises Busy where somebody else has it by now. One that ran out is taken anew: nothing is written twice."""
+        self._epoch = job_leases.hold(self._store, JOB, holder=self._holder, seconds=LEASE_S)
+        if self._epoch is None:
             raise Busy()
 
     def let_go(self) -> None:
