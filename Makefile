@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test
+.PHONY: help run stop status clean install system check test bench crash-test reembed-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed 
 
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))
+
+reembed-test: install ## a change of model under load, one replica killed, rolled back: is anybody missed? (SECONDS=20 DB=sqlite|postgresql SEED=…)
+	$(VENV)/python -m tests.system.reembed --seconds $(or $(SECONDS),20) --db $(or $(DB),sqlite) $(if $(SEED),--seed $(SEED))
 
 test-guards: install ## take each guard of the program out in a copy: does the test of each notice? (ARGS="NAME …")
 	$(VENV)/python -m tests.guards $(ARGS)

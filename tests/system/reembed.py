@@ -45,6 +45,8 @@ REPLICAS = 3
 KNOWN = 4
 """people whose scores with their own photographs are compared before and after"""
 FILLED_WHEN_KILLED = 3
+PAUSE_S = 0.3
+"""Between two requests of a client: the back-fill, too, needs a core."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def run(course: Course, url: str) -> Outcome:
 def _load(course: Course, fleet: Fleet, record: Record, sought: Sought) -> Iterator[None]:
     done, urls = threading.Event(), [replica.url for replica in fleet.replicas]
     groups = list(enumerate(course.photographs))
-    planting = Planting("p", random.Random(course.seed), "flag", groups, altered, urls, fleet.key, record)
+    planting = Planting("p", random.Random(course.seed), "flag", groups, altered, urls, fleet.key, record, PAUSE_S)
     with ThreadPoolExecutor(2) as pool:
         work = [
             pool.submit(planting.run, done),
@@ -230,6 +232,7 @@ def _seek(
         for turn in range(10_000):
             if done.is_set():
                 return
+            done.wait(PAUSE_S)
             group, photograph = rng.choice(groups)
             image = base64.b64encode(altered(photograph, rng)).decode()
             body = {"images": [image], "external_id": f"s-{turn}", "face": "largest"}
