@@ -194,7 +194,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 Job("sweep", SWEEP_EVERY_S, where_schema_fits(store, enrolments.sweep)),
                 Job("cases", CASES_EVERY_S, partial(_count, store, by_model[0].scans, metrics, due)),
                 Job("retention", RETENTION_EVERY_S, where_schema_fits(store, partial(_retain, retention, metrics))),
-                *_model_jobs(settings, sides),
+                Job("model in force", settings.gallery_poll_s, sides.keep_looking),
                 *_snapshot_jobs(settings, store, by_model),
                 *(Job(f"scan{place or ''}", SCAN_LOOK_S, one.scan_job.work) for place, one in enumerate(by_model)),
                 *_webhook_jobs(store, deliveries, metrics),
@@ -209,11 +209,6 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
 
 def _describe(metrics: Metrics, settings: Settings, side: Side) -> None:
     metrics.describe(side.card, version=version(), instance=settings.instance, thresholds=side.thresholds.by_kind())
-
-
-def _model_jobs(settings: Settings, sides: Sides) -> list[Job]:
-    """Who has one model alone is told by what its requests meet."""
-    return [Job("model in force", settings.gallery_poll_s, sides.look)] if len(sides.all) > 1 else []
 
 
 def _snapshot_jobs(settings: Settings, store: Store, by_model: Sequence[ModelParts]) -> list[Job]:

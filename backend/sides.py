@@ -8,9 +8,10 @@ whoever would act on it too late is refused at the ledger (`ModelMismatch`, `Sea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from backend.errors import NotReady
+from backend.errors import NotReady, Unavailable
 from backend.faces.engine import ModelCard
 from backend.gallery.replica import Replica
 from backend.recognition import Thresholds
@@ -65,6 +66,11 @@ class Sides:
         before, self._pinned, self._beside = self._pinned, gallery.model_id, gallery.other_model_id
         if self._pinned != before and (side := self.of(self._pinned)) is not None:
             self._told(side)
+
+    def keep_looking(self) -> None:
+        """The background job of every replica. That the database is away is told by others, and less often."""
+        with suppress(Unavailable):
+            self.look()
 
 
 def not_loaded(pinned: str, loaded: Sequence[str]) -> str:
