@@ -40,14 +40,6 @@ GUARDS = (
         test=CHANGE + "test_answers_by_a_model_that_is_no_longer_in_force_are_refused[sqlite]",
     ),
     Guard(
-        name="each-model-has-its-own-rows-of-the-log",
-        keeps=3,
-        file="backend/gallery/follow.py",
-        old='        GalleryChange.model_id == bindparam("model_id"),\n        col(GalleryChange.seq) > bindparam("after"),',
-        new='        col(GalleryChange.seq) > bindparam("after"),',
-        test=CHANGE + "test_each_model_counts_its_own_rows_of_the_log[sqlite]",
-    ),
-    Guard(
         name="a-model-that-was-given-up-leaves-memory",
         keeps=6,
         file="backend/gallery/replica.py",
