@@ -115,10 +115,15 @@ class _Command:
             to = self._load()
             work = self._work()
             if args.switch or args.roll_back:
+                self._refuse_another(to, work.current())
                 step = work.switch if args.switch else work.roll_back
                 return self._filled(*step(leave_behind=args.leave_behind), knowingly=True)
             return self._filled(*work.fill(to), knowingly=False)
         return self._status()
+
+    def _refuse_another(self, to: str, change: ModelChange) -> None:
+        if self._args.to and to != change.to_model_id:
+            raise ModelChangeError(f"the change that is open is to {change.to_model_id}, --to names {to}")
 
     def _load(self) -> str:
         """The engines of the settings and of `--to`; the model id of the last. Both are needed: either may lack a template."""
@@ -181,7 +186,7 @@ class _Command:
     def _answer(self, change: ModelChange, document: dict[str, object], said: list[str], *, incomplete: bool = False) -> _Answer:
         then = NEXT[ChangeState(change.state)]
         heading = f"{change.from_model_id} → {change.to_model_id}: {str(change.state).replace('_', ' ')}."
-        return _Answer({**document, "next": then}, [heading, *said, then], incomplete)
+        return _Answer({**document, "next": then.removeprefix("Next: ")}, [heading, *said, then], incomplete)
 
 
 class _Bar:
