@@ -2,7 +2,7 @@
 
     FaceAuthError
     ├── BadRequest 400            EmptyImage · CorruptImage · BadCursor · InvalidThreshold · InvalidJson
-    │                             NulInText
+    │                             InvalidForm · NulInText
     ├── Unauthenticated 401
     ├── Forbidden 403             PersonNeeded
     ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
@@ -73,6 +73,10 @@ class InvalidThreshold(BadRequest):
 
 class InvalidJson(BadRequest):
     title = "The body is not JSON: send an object as the API's description has it"
+
+
+class InvalidForm(BadRequest):
+    title = "The body is not a form: send multipart/form-data, each part with its name"
 
 
 class NulInText(BadRequest):
@@ -253,7 +257,7 @@ class AnimatedImage(UnsupportedImage):
 
 
 class UnsupportedMediaType(FaceAuthError):
-    status, title = 415, "Send the body as application/json"
+    status, title = 415, "Send the body as application/json, images also as multipart/form-data"
 
 
 class Unprocessable(FaceAuthError):

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from backend import problems, wire
+from backend import form, problems, wire
 
 REFERENCE = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
@@ -31,9 +31,11 @@ BODIES: tuple[type[BaseModel], ...] = (
 )
 
 
-def takes(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """`openapi_extra` of a route whose body is `model`."""
-    content = {"application/json": {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}}
+def takes(model: type[BaseModel], *, required: bool = True, forms: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body is `model`, with `forms` also as multipart/form-data."""
+    content: dict[str, Any] = {"application/json": {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}}
+    if forms:
+        content[form.MEDIA_TYPE] = {"schema": form.schema_of(model, ref_template=REFERENCE)}
     return {"requestBody": {"required": required, "content": content}}
 
 
@@ -52,7 +54,7 @@ _MEANING = {
     409: "Conflicts with what is stored",
     412: "If-Match does not fit the present version",
     413: "Too many bytes, pixels or images",
-    415: "Not JSON, or not an image that is read here",
+    415: "Neither JSON nor (where images are sent) a form, or not an image that is read here",
     422: "Well-formed, but it cannot be carried out",
     429: "This key makes too many requests: see Retry-After",
     503: "Overloaded, not ready, or the database is away: see Retry-After",

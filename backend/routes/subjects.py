@@ -42,7 +42,7 @@ REJECTED: dict[int | str, dict[str, Any]] = {
     status_code=201,
     response_model=wire.Enrolment,
     responses=refuses(400, 413, 415, 422) | REJECTED,
-    openapi_extra=takes(wire.EnrolRequest),
+    openapi_extra=takes(wire.EnrolRequest, forms=True),
 )
 async def enrol(
     caller: MayEnrol, body: EnrolBody, parts: TheParts, decided: CountDecision, idempotency_key: IdempotencyKey = None
@@ -79,7 +79,7 @@ async def enrol_batch(
     status_code=201,
     response_model=wire.Enrolment,
     responses=refuses(400, 404, 413, 415, 422) | REJECTED,
-    openapi_extra=takes(wire.AddSampleRequest),
+    openapi_extra=takes(wire.AddSampleRequest, forms=True),
 )
 async def add_samples(
     subject_id: str,
