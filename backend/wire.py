@@ -279,6 +279,7 @@ class Verification(Answer):
     faces_in_reference: int | None = None
     sample_id: str | None = Field(None, description="The subject's sample that scored best.")
     model_id: str
+    quality: Quality | None = Field(None, description="Of the face that was compared: a poor one explains a low score.")
 
 
 class IdentifyRequest(Request):
