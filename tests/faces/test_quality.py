@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from backend.errors import QualityTooLow
 from backend.faces import quality
 from backend.faces.engine import Engine, Face
-from backend.errors import QualityTooLow
 from backend.faces.gate import COMPONENTS, Gate, check_least, least_in
 from backend.faces.quality import POOR, Quality, assess
 
