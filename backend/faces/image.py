@@ -229,6 +229,18 @@ def _rows(width: int, factor: int) -> int:
     return max(1, _STRIP_PIXELS // width // factor) * factor
 
 
+def as_image(pixels: Pixels) -> Image.Image:
+    """For Pillow's own work on it: `Image.fromarray` in strips, for the same reason."""
+    height, width = pixels.shape[:2]
+    rows = _rows(width, 1)
+    if rows >= height:
+        return Image.fromarray(pixels)
+    image = Image.new("RGB", (width, height))
+    for top in range(0, height, rows):
+        image.paste(Image.fromarray(pixels[top : top + rows]), (0, top))
+    return image
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB of any mode; what is transparent becomes white, 16-bit grey keeps its upper byte."""
     if image.mode.startswith("I;16") or image.mode == "I":

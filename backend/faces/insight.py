@@ -56,8 +56,16 @@ class InsightEngine:
         return search.find(image, self._look, search.move_face)
 
     def embed(self, image: Pixels, face: Face) -> Vector:
+        return self.describe(self.align(image, face))
+
+    def align(self, image: Pixels, face: Face) -> Pixels:
+        """The face as the recogniser takes it: (112, 112, 3) RGB with most packs."""
         size = int(self._recogniser.input_size[0])
         chip = cv2.warpAffine(image, _alignment(face.landmarks, size), (size, size), borderValue=0.0)
+        return np.asarray(chip, dtype=np.uint8)
+
+    def describe(self, chip: Pixels) -> Vector:
+        """The template of an aligned face."""
         vector = self._recogniser.get_feat(_bgr(chip)).ravel()
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 

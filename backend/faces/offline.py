@@ -26,6 +26,7 @@ from backend.faces.cores import usable_cores
 from backend.faces.descriptors import CHIP_PX, Descriptors
 from backend.faces.engine import EngineError, Face, Metric, ModelCard, Pixels, Vector
 from backend.faces.fingerprint import model_id, sha256_of
+from backend.faces.image import as_image
 
 ALIGNER = "shape_predictor_5_face_landmarks.dat"
 RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
@@ -158,7 +159,7 @@ def _scaled(image: Pixels, most_pixels: int) -> tuple[Pixels, float]:
         return image, 1.0
     factor = (height * width / most_pixels) ** 0.5
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), factor
+    return np.array(as_image(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), factor
 
 
 def _rectangle(face: Face) -> Any:
