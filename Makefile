@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test input-test permissions-test refusals-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test input-test hostile-test permissions-test refusals-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,5 +88,8 @@ permissions-test: install ## a request for every call x role x key scope, to run
 refusals-test: install ## stale versions, foreign leases, forged tokens, dead keys, over HTTP: the status and code of each
 	@$(VENV)/python -m tests.api.refusals
 
-input-test: install ## what is answered to bad images, that nothing is stored, and the memory after 500 of them
+input-test: install ## what is answered to bad images, and that nothing is stored
 	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py
+
+hostile-test: install ## 120 files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
+	@$(VENV)/python -m tests.api.hostile --rounds $(or $(ROUNDS),10)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 PREPROCESSING = "scrfd128+640/arcface112/1"
 """To be raised with any change that gives another template for the same image."""
+ENGINE = "insightface/2"
+"""The library's release that templates come from: another one may align or compute otherwise, so it is another model."""
 
 _DETECTOR_SIZES = [(128, 128), (640, 640)]
 """640 alone loses faces that fill a small picture, 128 alone small faces."""
@@ -128,7 +130,7 @@ def _session_options(threads: int) -> Any:
 def _card(pack: Path, files: Mapping[str, str], recogniser: Path, dimension: int) -> ModelCard:
     profile = profile_of(files[recogniser.name])
     return ModelCard(
-        model_id=model_id(recogniser.stem, files, PREPROCESSING),
+        model_id=model_id(recogniser.stem, files, preprocessing=PREPROCESSING, engine=ENGINE),
         engine="insightface",
         pack=pack.resolve().name,
         dimension=dimension,

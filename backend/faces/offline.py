@@ -32,6 +32,8 @@ ALIGNER = "shape_predictor_5_face_landmarks.dat"
 RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
 PREPROCESSING = "hog+5pt+mirror/1"
 """To be raised with any change that gives another template for the same image."""
+ENGINE = "dlib/20"
+"""The library's release that templates come from: another one may align or compute otherwise, so it is another model."""
 
 _UPSAMPLE = 1
 _CHIP_PADDING = 0.25
@@ -74,7 +76,7 @@ class OfflineEngine:
         self._descriptors = Descriptors(folder / RECOGNISER)
         self._detectors = _detectors()
         self._card = ModelCard(
-            model_id=model_id("dlib-resnet", files, PREPROCESSING),
+            model_id=model_id("dlib-resnet", files, preprocessing=PREPROCESSING, engine=ENGINE),
             engine="offline",
             pack="dlib",
             dimension=128,
