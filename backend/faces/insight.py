@@ -28,7 +28,7 @@ from backend.faces.scrfd import Detector
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREPROCESSING = "scrfd128+640/arcface112/1"
+PREPROCESSING = "scrfd128+640/arcface112/2"
 """To be raised with any change that gives another template for the same image."""
 ENGINE = "insightface/2"
 """The library's release that templates come from: another one may align or compute otherwise, so it is another model."""

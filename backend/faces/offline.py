@@ -30,7 +30,7 @@ from backend.faces.image import as_image
 
 ALIGNER = "shape_predictor_5_face_landmarks.dat"
 RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
-PREPROCESSING = "hog+5pt+mirror/1"
+PREPROCESSING = "hog+5pt+mirror/2"
 """To be raised with any change that gives another template for the same image."""
 ENGINE = "dlib/20"
 """The library's release that templates come from: another one may align or compute otherwise, so it is another model."""
