@@ -27,8 +27,9 @@ from backend.errors import (
     TooManyPixels,
     UnsupportedImage,
 )
-from backend.faces import webp
+from backend.faces import apart
 from backend.faces.container import Kind, jpeg_scans, second_nature, sniff, webp_size
+from backend.faces.decode_worker import to_rgb
 from backend.faces.engine import Pixels
 
 WANTED_SIDE_PX = 3000
@@ -200,8 +201,8 @@ def _load(image: Image.Image, data: bytes, kind: Kind, orientation: int) -> Pixe
         if kind is Kind.jpeg and factor > 1:
             image.draft(None, (image.width // factor, image.height // factor))
             factor = 1
-        if kind is Kind.webp and image.width * image.height > webp.LARGE_PIXELS:
-            with webp.decoding(data, width=image.width, rows=_rows(image.width, factor)) as rows:
+        if image.width * image.height > apart.LARGE_PIXELS[kind]:
+            with apart.decoding(data, kind, width=image.width, rows=_rows(image.width, factor)) as rows:
                 pixels = _in_strips(image.size, factor, lambda top, bottom: rows.next(bottom - top))
         else:
             image.load()
@@ -239,15 +240,3 @@ def as_image(pixels: Pixels) -> Image.Image:
     for top in range(0, height, rows):
         image.paste(Image.fromarray(pixels[top : top + rows]), (0, top))
     return image
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB of any mode; what is transparent becomes white, 16-bit grey keeps its upper byte."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        wide = np.asarray(image).astype(np.uint32)
-        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        ground = Image.new("RGBA", seen.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, seen).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it

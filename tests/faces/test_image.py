@@ -27,6 +27,7 @@ from backend.errors import (
     TooManyPixels,
     UnsupportedImage,
 )
+from backend.faces import apart
 from backend.faces.container import jpeg_scans
 from backend.faces.image import ImageLimits, MemoryBudget, as_image, decode, read
 from tests.faces.conftest import LIMITS
@@ -254,6 +255,18 @@ def test_what_is_done_in_strips_is_what_would_be_done_at_once(size: tuple[int, i
 def test_a_reduced_image_in_strips_is_the_one_reduced_at_once() -> None:
     image = scene(6401, 3203, seed=4)
     np.testing.assert_array_equal(decode(encoded(image), LIMITS), np.asarray(image.reduce(2)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_what_is_decoded_apart_is_what_is_decoded_here(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = scene(1203, 905, seed=5).convert("P" if kind == "PNG" else "RGB")
+    image.info |= {"transparency": 3} if kind == "PNG" else {}
+    data = encoded(image, kind)
+    found = []
+    for large in (0, 10**9):
+        monkeypatch.setattr(apart, "LARGE_PIXELS", dict.fromkeys(apart.LARGE_PIXELS, large))
+        found.append(decode(data, LIMITS))
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_large_webp_that_is_damaged_is_refused_and_leaves_no_process() -> None:
