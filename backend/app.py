@@ -19,13 +19,15 @@ from backend.lifecycle import Lifecycle
 from backend.metrics import Metrics
 from backend.openapi import describe
 from backend.parts import CannotStart, Parts, parts_of
-from backend.routes import audit, bulk, docs, duplicates, fleet, keys, probes, recognition, scans, subjects
+from backend.routes import audit, bulk, calibration, docs, duplicates, fleet, keys, probes, recognition, scans, subjects
 from backend.served import Served
 from backend.server import Server, listen, make_server
 from backend.settings import Settings
 from backend.version import version
 
-ROUTERS = tuple(module.router for module in (probes, subjects, recognition, duplicates, bulk, scans, fleet, keys, audit))
+ROUTERS = tuple(
+    module.router for module in (probes, subjects, recognition, duplicates, bulk, scans, calibration, fleet, keys, audit)
+)
 
 log = logging.getLogger(__name__)
 

@@ -341,6 +341,15 @@ class BackendClient:
     def review_numbers(self, *, days: int = 30) -> wire.ReviewNumbers:
         return self._get(f"/v1/duplicates/numbers?days={days}", wire.ReviewNumbers)
 
+    def calibration(self) -> wire.CalibrationInForce:
+        """Of the replica that answers: its calibration, thresholds and target, and what is to be expected of them."""
+        return self._get("/v1/calibration", wire.CalibrationInForce)
+
+    def simulate(self, *, threshold: float | None = None, target_fpir: float | None = None) -> wire.Simulation:
+        """What another review threshold, or the one that a target comes to, would have done. Changes nothing."""
+        body = {"threshold": threshold, "target_fpir": target_fpir}
+        return self._search("/v1/calibration/simulate", body, wire.Simulation)
+
     def api_keys(self) -> list[wire.Key]:
         return self._get("/v1/keys", wire.Page[wire.Key]).items
 

@@ -12,9 +12,9 @@ from sqlmodel import Session
 
 from backend.errors import CaseStateConflict, Forbidden
 from backend.review_policy import Judged, Round, SecondReview, may_undo, needs_second, round_of, state_after, state_left
-from backend.store import case_events, clusters, verdicts
+from backend.store import aside, case_events, clusters, merges, verdicts
 from backend.store.audit import Audit
-from backend.store.caller import Caller
+from backend.store.caller import SYSTEM, Caller
 from backend.store.case_view import records_of
 from backend.store.database import Store
 from backend.store.decisions import standing, waiting, with_its_first
@@ -22,6 +22,7 @@ from backend.store.ids import new_id
 from backend.store.pairs import band_of_case, open_pairs
 from backend.store.sealing import key_of
 from backend.store.tables import Decision, DuplicateCase, Subject
+from backend.store.verdicts import Undone
 from backend.wire import CaseState, Verdict
 
 
@@ -51,7 +52,7 @@ class Deciding:
         row.reason, row.bulk_id = ruling.reason, ruling.bulk_id
         if ruling.verdict is Verdict.same:
             row.survivor_id = verdicts.survivor_of(session, case, ruling.survivor_id)
-            verdicts.must_be_mergeable(session, case)
+            merges.people_to_merge(session, case)
         outcome = state_after(
             CaseState(case.state),
             _judged(row),
@@ -84,7 +85,7 @@ class Deciding:
         """The case, open again: it may be an older one that it now belongs to.
 
         Raises:
-            CaseStateConflict: there is no decision to undo, or a later merge rests on it. Forbidden.
+            CaseStateConflict: there is no decision to undo, or a later merge cannot be without it. Forbidden.
         """
         said = standing(session, case.id)
         if not said:
@@ -97,13 +98,27 @@ class Deciding:
         row.undoes, row.bulk_id = undone.id, bulk_id
         for taken_back in with_its_first(said, undone):
             taken_back.undone_by = row.id
-        loosened = verdicts.undo(self._store, session, case, undone)
+        settled = verdicts.undo(self._store, session, case, undone)
         clusters.end_lease(case)
-        case = clusters.reopen(session, case, loosened=loosened, at=now)
+        case = clusters.reopen(session, case, loosened=settled.loosened, at=now)
+        case = self._ask_what_was_settled(session, case, settled, row)
         if case.state == CaseState.open:  # what a join left with a supervisor stays there
             case.state = state_left([Verdict(one.verdict) for one in waiting(standing(session, case.id))])
-        detail = {"decision": row.id, "undoes": undone.id, **({"bulk": bulk_id} if bulk_id else {})}
+        detail: dict[str, object] = {"decision": row.id, "undoes": undone.id, **({"bulk": bulk_id} if bulk_id else {})}
+        detail |= {"merged_again": settled.merged_again} if settled.merged_again else {}
         self._audit.append(session, caller, "case.undo", case.id, detail)
+        return case
+
+    def _ask_what_was_settled(self, session: Session, case: DuplicateCase, settled: Undone, row: Decision) -> DuplicateCase:
+        """What was found meanwhile and needed no asking, because of what is taken back now. The case that `case` is then."""
+        records = settled.loosened | settled.no_longer_distinct
+        for placed in aside.reconsider(session, records, gallery_id=case.gallery_id, at=row.at):
+            for case_id in placed.opened:
+                self._audit.append(session, SYSTEM, "case.open", case_id, {"undo": row.id})
+            if placed.joined:
+                joined = {"undo": row.id, "joined": sorted(placed.joined)}
+                self._audit.append(session, SYSTEM, "case.join", placed.case.id, joined)
+            case = placed.case if case.id in placed.joined else case
         return case
 
     def _tell(

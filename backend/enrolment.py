@@ -156,7 +156,7 @@ class Enrolments:
         with self._store.write() as session:
             enrolment_id = self._earlier(session, caller, idempotency)
             if enrolment_id is None:
-                terms = self._terms(caller, wire.OnDuplicate.flag)
+                terms = self._terms(session, caller, wire.OnDuplicate.flag)
                 made = admission.admit_samples(self._store, session, subject_id, samples, terms=terms)
                 enrolment_id = self._remember(session, made, caller, idempotency)
         return self._finish(enrolment_id)
@@ -172,7 +172,7 @@ class Enrolments:
             session,
             Profile(newcomer.external_id, newcomer.metadata),
             samples,
-            terms=self._terms(caller, newcomer.on_duplicate),
+            terms=self._terms(session, caller, newcomer.on_duplicate),
             retain_until=newcomer.retain_until,
         )
         return _Admitted(self._remember(session, made, caller, newcomer.idempotency), now=True)
@@ -194,13 +194,15 @@ class Enrolments:
             for face in faces
         ]
 
-    def _terms(self, caller: Caller, policy: wire.OnDuplicate) -> Terms:
+    def _terms(self, session: Session, caller: Caller, policy: wire.OnDuplicate) -> Terms:
+        """By the gallery's size of this very transaction; they stay with the enrolment, whoever finishes it and when."""
+        in_force = self._thresholds.at(self._store.gallery(session).active_templates)
         return Terms(
             model_id=self._card.model_id,
             policy=policy,
-            verification_threshold=self._thresholds.verification,
-            review_threshold=self._thresholds.review,
-            certain_threshold=self._thresholds.certain,
+            verification_threshold=in_force.verification,
+            review_threshold=in_force.review,
+            certain_threshold=in_force.certain,
             caller=caller,
             lease_holder=self._holder,
             lease_s=self._lease_s,

@@ -18,7 +18,7 @@
     ├── UnsupportedMediaType 415
     ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · QualityTooLow
     │                             IdempotencyKeyReused · SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
-    │                             SeqUnknown · VerdictNotOffered · UnknownReason · NoteRequired
+    │                             SeqUnknown · VerdictNotOffered · UnknownReason · NoteRequired · NoCalibration
     ├── RateLimited 429
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
 
@@ -319,6 +319,10 @@ class SurvivorNotInCase(Unprocessable):
 
 class ModelMismatch(Unprocessable):
     title = "Templates of different models cannot be compared"
+
+
+class NoCalibration(Unprocessable):
+    title = "No calibration is known for this recogniser, so a target gives no threshold: name a threshold instead"
 
 
 class RetainUntilPast(Unprocessable):

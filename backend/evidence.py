@@ -10,7 +10,7 @@ from typing import Literal
 from sqlmodel import Session
 
 from backend import wire
-from backend.faces.calibration import Place, expected_fmr, expected_fpir, genuine_below, impostor_above
+from backend.faces.calibration import Place, expected_fmr, expected_fpir, genuine_below, impostor_above, why_unknown
 from backend.faces.engine import ModelCard
 from backend.gallery.candidates import best_comparison
 from backend.recognition import Thresholds
@@ -43,7 +43,8 @@ class Evidence:
     def _weighed(self, session: Session, case: wire.Case) -> wire.Case:
         """With what each of its pairs is worth today; pairs of another model stay as they are."""
         size = self._store.gallery(session).active_templates
-        return case.model_copy(update={"pairs": [self._today(pair, size) for pair in case.pairs]})
+        in_force = self._thresholds.at(size)
+        return case.model_copy(update={"pairs": [self._today(pair, size, in_force) for pair in case.pairs]})
 
     def with_matrix(self, session: Session, case: wire.Case) -> wire.Case:
         """With the score of every two of its members, of those in its best pairs where they are many."""
@@ -53,11 +54,11 @@ class Evidence:
             update={"matrix": self._matrix(session, case, shown), "matrix_left_out": len(members) - len(shown)}
         )
 
-    def _today(self, pair: wire.CasePair, size: int) -> wire.CasePair:
+    def _today(self, pair: wire.CasePair, size: int, in_force: Thresholds) -> wire.CasePair:
         if pair.model_id != self._card.model_id:
             return pair
         calibration, stray = self._card.calibration, pair.a.subject_id == pair.b.subject_id
-        threshold = self._thresholds.verification if stray else self._thresholds.review
+        threshold = in_force.verification if stray else in_force.review
         return pair.model_copy(
             update={
                 "threshold_now": threshold,
@@ -66,6 +67,7 @@ class Evidence:
                 "expected_fpir_now": None if stray else expected_fpir(calibration, threshold, size),
                 "expected_fpir_at_score": None if stray else expected_fpir(calibration, pair.score, size),
                 "expected_fmr": expected_fmr(calibration, pair.score),
+                "expected_fmr_reason": why_unknown(calibration, pair.score),
                 "impostor_above": _shown(impostor_above(calibration, pair.score)),
                 "genuine_below": _shown(genuine_below(calibration, pair.score)),
             }
@@ -75,11 +77,12 @@ class Evidence:
         flagged = {frozenset((pair.a.subject_id, pair.b.subject_id)): pair.score for pair in case.pairs}
         held = self._templates(session, members)
         people = _People(session, self._store.gallery_id, members)
+        review = self._thresholds.at(self._store.gallery(session).active_templates).review
         found = []
         for a, b in combinations(members, 2):
             known = flagged.get(frozenset((a, b)))
             score = known if known is not None else self._score(held[a], held[b])
-            relation = people.relation(a, b) or ("pair" if known is not None else self._by_score(score))
+            relation = people.relation(a, b) or ("pair" if known is not None else _by_score(score, review))
             found.append(wire.MatrixEntry(a=a, b=b, score=score, flagged=known is not None, relation=relation))
         return found
 
@@ -97,11 +100,6 @@ class Evidence:
     def _score(self, a: Sequence[StoredTemplate], b: Sequence[StoredTemplate]) -> float | None:
         best = best_comparison(self._card.metric, a, b)
         return None if best is None else best.score
-
-    def _by_score(self, score: float | None) -> Relation:
-        if score is None:
-            return "unknown"
-        return "above" if score >= self._thresholds.review else "below"
 
 
 class _People:
@@ -125,6 +123,12 @@ class _People:
         if one == other:
             return "merged"
         return "distinct" if other in self._differing.get(one, ()) else None
+
+
+def _by_score(score: float | None, review_threshold: float) -> Relation:
+    if score is None:
+        return "unknown"
+    return "above" if score >= review_threshold else "below"
 
 
 def _shown(place: Place | None) -> wire.DistributionPlace | None:

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from backend import deadline, wire
 from backend.calibrations import calibration_row
 from backend.errors import SubjectNotFound
-from backend.faces.calibration import expected_fpir
+from backend.faces.calibration import expected_fpir, why_unknown
 from backend.faces.engine import ModelCard
 from backend.gallery.candidates import Match, Wanted, matches
 from backend.gallery.one_person import strays
@@ -116,6 +116,7 @@ class Search:
                 held=self._held(work),
                 calibration=calibration_row(self._card, self._store.gallery_id, now),
                 expected_fpir=expected_fpir(calibration, work.enrolment.review_threshold, size),
+                expected_fpir_reason=why_unknown(calibration, work.enrolment.review_threshold),
             )
             for work in works
         ]

@@ -1,4 +1,4 @@
-"""Enrolling a folder of photographs through the API: people in batches by their first photograph, then the rest of each.
+"""Enrolling photographs of a folder (or of elsewhere) through the API: people in batches by their first one, then the rest.
 
 Each photograph has an outcome and an Idempotency-Key of its own: one that is refused holds up no other.
 """
@@ -31,11 +31,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Photograph:
+    """`file` stands for it in notes and reports; `read` gives its bytes, not before they are needed."""
+
+    file: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
 class Folder:
     """The photographs of one subject."""
 
     name: str
-    photographs: tuple[Path, ...]
+    photographs: tuple[Photograph, ...]
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,13 @@ class Options:
 @dataclass
 class _Person:
     folder: Folder
-    left: deque[Path]
+    left: deque[Photograph]
     subject_id: str | None = None
 
 
 @dataclass(frozen=True)
 class _Shot:
-    """A photograph of a person; `file` is its path below the root."""
+    """A photograph of a person, read."""
 
     person: _Person
     file: str
@@ -64,26 +72,28 @@ class _Shot:
 
 def subjects_in(root: Path) -> list[Folder]:
     """A folder per subject where `root` has folders, and each photograph directly in `root` as a subject of its own."""
-    folders = [Folder(child.name, _photographs(child.rglob("*"))) for child in sorted(root.iterdir()) if child.is_dir()]
-    flat = [Folder(path.stem, (path,)) for path in _photographs(root.iterdir())]
+    folders = [Folder(child.name, _photographs(root, child.rglob("*"))) for child in sorted(root.iterdir()) if child.is_dir()]
+    flat = [Folder(Path(one.file).stem, (one,)) for one in _photographs(root, root.iterdir())]
     return [folder for folder in folders if folder.photographs] + flat
 
 
-def _photographs(paths: Iterable[Path]) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()))
+def _photographs(root: Path, paths: Iterable[Path]) -> tuple[Photograph, ...]:
+    """Named by their paths below `root`."""
+    found = sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
+    return tuple(Photograph(path.relative_to(root).as_posix(), path.read_bytes) for path in found)
 
 
 class FolderEnrolment:
     """`on_done` is called for each photograph that was dealt with."""
 
     def __init__(
-        self, client: BackendClient, root: Path, state: StateFile, options: Options, on_done: Callable[[], object] = lambda: None
+        self, client: BackendClient, state: StateFile, options: Options, on_done: Callable[[], object] = lambda: None
     ) -> None:
-        self._client, self._root, self._state, self._options, self._on_done = client, root, state, options, on_done
+        self._client, self._state, self._options, self._on_done = client, state, options, on_done
         self.summary = Summary()
 
     def run(self, folders: Sequence[Folder]) -> None:
-        """Raises `ClientError` where going on makes no sense; OSError."""
+        """Raises `ClientError` where going on makes no sense, and what reading a photograph raises."""
         started = time.monotonic()
         for start in range(0, len(folders), BATCH_SUBJECTS):
             people = [_Person(folder, deque(folder.photographs)) for folder in folders[start : start + BATCH_SUBJECTS]]
@@ -164,9 +174,9 @@ class FolderEnrolment:
     # --- both -----------------------------------------------------------------------------------------------------
 
     def _shot(self, person: _Person) -> _Shot:
-        path = person.left.popleft()
-        image = path.read_bytes()
-        return _Shot(person, path.relative_to(self._root).as_posix(), image, hashlib.sha256(image).hexdigest())
+        photograph = person.left.popleft()
+        image = photograph.read()
+        return _Shot(person, photograph.file, image, hashlib.sha256(image).hexdigest())
 
     def _is_known(self, shot: _Shot) -> bool:
         known = self._state.find(shot.file, shot.sha256)

@@ -132,7 +132,8 @@ class Metrics:
         """What this replica is, once its engine is loaded."""
         info = self._gauge("face_auth_info", "What this replica is.", "version", "engine", "model_id", "instance")
         info.labels(version, card.engine, card.model_id, instance).set(1)
-        gauge = self._gauge("face_auth_threshold", "Thresholds in force, on the engine's scale.", "kind")
+        help_ = "Thresholds in force, on the engine's scale; without `review` where a target FPIR sets it by the gallery's size."
+        gauge = self._gauge("face_auth_threshold", help_, "kind")
         for kind, value in thresholds.items():
             gauge.labels(kind).set(value)
 

@@ -1,4 +1,4 @@
-"""What FastAPI cannot see by itself: request bodies (they are read by `backend.body`) and the problem documents."""
+"""What FastAPI cannot see by itself: request bodies (they are read by `backend.body`), errors, examples, what follows what."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from backend import form, problems, wire
+from backend import examples, form, links, refusals, wire
+from backend.errors import FaceAuthError
+from backend.refusals import REFERENCE
 
-REFERENCE = "#/components/schemas/{model}"
+FRAMEWORKS_OWN = ("HTTPValidationError", "ValidationError")
 BODIES: tuple[type[BaseModel], ...] = (
     wire.EnrolRequest,
     wire.EnrolBatchRequest,
@@ -28,37 +30,26 @@ BODIES: tuple[type[BaseModel], ...] = (
     wire.KeyRequest,
     wire.KeyChange,
     wire.ScanRequest,
+    wire.SimulateRequest,
 )
 
 
 def takes(model: type[BaseModel], *, required: bool = True, forms: bool = False) -> dict[str, Any]:
     """`openapi_extra` of a route whose body is `model`, with `forms` also as multipart/form-data."""
-    content: dict[str, Any] = {"application/json": {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}}
+    schema = {"$ref": REFERENCE.format(model=model.__name__)}
+    told = examples.named(examples.REQUESTS.get(model.__name__, {}))
+    content: dict[str, Any] = {"application/json": {"schema": schema, "examples": told}}
     if forms:
         content[form.MEDIA_TYPE] = {"schema": form.schema_of(model, ref_template=REFERENCE)}
     return {"requestBody": {"required": required, "content": content}}
 
 
-def refuses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route: the problem documents that it may answer with."""
-    schema = {"$ref": REFERENCE.format(model=wire.Problem.__name__)}
-    content = {problems.MEDIA_TYPE: {"schema": schema}}
-    return {status: {"description": _MEANING[status], "content": content} for status in (*statuses, 401, 403, 429, 503)}
-
-
-_MEANING = {
-    400: "The request or an image cannot be understood",
-    401: "No valid API key or token",
-    403: "Not allowed for this key or person",
-    404: "Nothing here",
-    409: "Conflicts with what is stored",
-    412: "If-Match does not fit the present version",
-    413: "Too many bytes, pixels or images",
-    415: "Neither JSON nor (where images are sent) a form, or not an image that is read here",
-    422: "Well-formed, but it cannot be carried out",
-    429: "This key makes too many requests: see Retry-After",
-    503: "Overloaded, not ready, or the database is away: see Retry-After",
-}
+def refuses(*errors: type[FaceAuthError] | int) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route: what it may be refused with, beside what follows from its form (`refusals.derived`)."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        refusals.add(responses, error, key=int)
+    return responses
 
 
 def describe(app: FastAPI) -> None:
@@ -67,12 +58,45 @@ def describe(app: FastAPI) -> None:
 
     def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = generate()
-            _, ours = models_json_schema(
-                [(model, "validation") for model in BODIES] + [(wire.Problem, "serialization")], ref_template=REFERENCE
-            )
-            document.setdefault("components", {}).setdefault("schemas", {}).update(ours["$defs"])
-            app.openapi_schema = document
+            app.openapi_schema = _completed(generate())
         return app.openapi_schema
 
     app.openapi = complete  # type: ignore[method-assign]
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    _, ours = models_json_schema(
+        [(model, "validation") for model in BODIES] + [(wire.Problem, "serialization")], ref_template=REFERENCE
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(ours["$defs"])
+    for name in FRAMEWORKS_OWN:
+        schemas.pop(name, None)
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    ids = {call: operation["operationId"] for call, operation in operations.items()}
+    for call, operation in operations.items():
+        _refusals(operation)
+        for response in (response for status, response in operation["responses"].items() if status.startswith("2")):
+            _answers(response)
+            if call in links.LINKS:
+                response["links"] = links.documented(links.LINKS[call], ids)
+    return document
+
+
+def _refusals(operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]  # FastAPI's form of it, which we never send
+    for error in refusals.derived(operation):
+        refusals.add(responses, error)
+
+
+def _answers(response: dict[str, Any]) -> None:
+    for content in response.get("content", {}).values():
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        if name in examples.ANSWERS:
+            content.setdefault("example", examples.ANSWERS[name])

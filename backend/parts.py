@@ -41,6 +41,7 @@ from backend.retention import Periods, Retention
 from backend.review_codes import Codes
 from backend.scan_job import ScanJob
 from backend.scans import Scans
+from backend.scoring import Scoring
 from backend.server import is_loopback
 from backend.settings import Settings
 from backend.store import index_snapshots, outbox
@@ -56,6 +57,7 @@ from backend.store.keyring import Keyring, KeyringError
 from backend.store.stats import pending_enrolments, stats
 from backend.subjects import Subjects
 from backend.threads import Threads
+from backend.thresholds import ThresholdsError, calibrated, review_set_by, thresholds_of
 from backend.together import Together
 from backend.version import version
 
@@ -104,6 +106,7 @@ class Parts:
     bulk: BulkReviews
     codes: Codes
     scans: Scans
+    scoring: Scoring
     keys: Keys
     audit: Audit
     jobs: tuple[Job, ...]
@@ -121,10 +124,10 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             refuse_to_listen_openly(settings.host, keys=_usable_keys(keys), signers=len(signers))
         try:
             engine = load_engine(settings.engine, model_pack=settings.model_pack)
-        except EngineError as error:
+            card = calibrated(settings, engine.card)
+            thresholds = thresholds_of(settings, card)
+        except (EngineError, ThresholdsError) as error:
             raise CannotStart(str(error)) from error
-        card = engine.card
-        thresholds = thresholds_of(settings, card)
         snapshots = _snapshots(settings, store, card)
         replica = Replica(
             store,
@@ -207,6 +210,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             bulk=BulkReviews(store, second_review=settings.second_review, codes=codes),
             codes=codes,
             scans=scans,
+            scoring=Scoring(store, card, thresholds, review_set_by=review_set_by(settings)),
             keys=keys,
             audit=Audit(store),
             jobs=(
@@ -326,19 +330,6 @@ def _usable_keys(keys: Keys) -> int:
         return sum(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys.list())
     except Unavailable:
         return 0
-
-
-def thresholds_of(settings: Settings, card: ModelCard) -> Thresholds:
-    """The engine's own thresholds, where no setting says otherwise."""
-
-    def either(setting: float | None, default: float) -> float:
-        return default if setting is None else setting
-
-    return Thresholds(
-        verification=either(settings.verification_threshold, card.verification_threshold),
-        review=either(settings.review_threshold, card.review_threshold),
-        certain=either(settings.certain_threshold, card.certain_threshold),
-    )
 
 
 def _open_store(settings: Settings) -> Store:

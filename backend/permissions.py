@@ -29,6 +29,7 @@ class Action(StrEnum):
     read_audit = "read_audit"
     scan = "scan"
     read_scans = "read_scans"
+    simulate = "simulate"
 
 
 _REVIEW = frozenset({Scope.reviewer, Scope.supervisor, Scope.admin})
@@ -52,6 +53,7 @@ PERMISSIONS: Mapping[Action, frozenset[Scope]] = MappingProxyType(
         Action.read_audit: frozenset({Scope.supervisor, Scope.admin}),
         Action.scan: frozenset({Scope.operator, Scope.supervisor, Scope.admin}),
         Action.read_scans: _REVIEW | {Scope.operator},
+        Action.simulate: frozenset({Scope.operator, Scope.supervisor, Scope.admin}),
     }
 )
 

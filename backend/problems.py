@@ -33,10 +33,14 @@ PRIVATE_KEYS = frozenset({"metadata"})
 
 def answer(error: FaceAuthError, *, request_id: str | None) -> JSONResponse:
     """The HTTP answer for `error`."""
-    document: dict[str, Any] = problem(error, request_id=request_id).model_dump(exclude_none=True)
-    if isinstance(error, CaseJoined):
-        document["into"] = error.into
-    return JSONResponse(document, status_code=error.status, headers=_headers(error), media_type=MEDIA_TYPE)
+    content = document(error, request_id=request_id)
+    return JSONResponse(content, status_code=error.status, headers=_headers(error), media_type=MEDIA_TYPE)
+
+
+def document(error: FaceAuthError, *, request_id: str | None) -> dict[str, Any]:
+    """The problem document, as it is sent."""
+    found: dict[str, Any] = problem(error, request_id=request_id).model_dump(exclude_none=True)
+    return found | ({"into": error.into} if isinstance(error, CaseJoined) else {})
 
 
 def problem(error: FaceAuthError, *, request_id: str | None = None) -> wire.Problem:

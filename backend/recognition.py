@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import bindparam
@@ -17,6 +17,7 @@ from backend.faces.capture import ProbeFace
 from backend.faces.engine import Face, Metric, ModelCard, Vector
 from backend.faces.quality import Quality
 from backend.faces.score import scores
+from backend.faces.target import ReviewTarget
 from backend.gallery.candidates import MARGIN
 from backend.gallery.replica import Replica
 from backend.store import templates
@@ -40,14 +41,26 @@ _THESE = select(Subject).where(col(Subject.id).in_(bindparam("ids", expanding=Tr
 
 @dataclass(frozen=True)
 class Thresholds:
-    """On the engine's scale. From `review` on a pair goes to a reviewer; from `certain` on `on_duplicate=reject` rejects."""
+    """On the engine's scale. From `review` on a pair goes to a reviewer; from `certain` on `on_duplicate=reject` rejects.
+
+    With a `target`, what is in force depends on how large the gallery is: ask `at`, and take `review` from its answer.
+    """
 
     verification: float
     review: float
     certain: float
+    target: ReviewTarget | None = None
+
+    def at(self, size: int) -> Thresholds:
+        """Those in force with `size` active templates."""
+        if self.target is None:
+            return self
+        return replace(self, review=self.target.at(size, certain=self.certain).threshold)
 
     def by_kind(self) -> dict[str, float]:
-        return {"verification": self.verification, "review": self.review, "certain": self.certain}
+        """Those that are the same whatever the size, so that replicas may be compared by them."""
+        fixed = {"verification": self.verification, "certain": self.certain}
+        return fixed if self.target else {**fixed, "review": self.review}
 
 
 class Recognition:
@@ -70,8 +83,11 @@ class Recognition:
         references = self._references(subject_id)
         table = scores(self._card.metric, probe.vector[None, :], np.stack([reference.vector for reference in references]))
         best = int(table[0].argmax())
-        return self._verification(
-            float(table[0, best]), used, probe, faces_in_image=faces_in_image, sample_id=references[best].sample_id
+        found = self._verification(float(table[0, best]), used, probe, faces_in_image=faces_in_image)
+        compared = len(references)
+        of_all = expected_fpir(self._card.calibration, used, compared)
+        return found.model_copy(
+            update={"sample_id": references[best].sample_id, "samples_compared": compared, "expected_fmr_of_all": of_all}
         )
 
     def verify_images(
@@ -113,6 +129,7 @@ class Recognition:
             ],
             threshold=used,
             expected_fpir=expected_fpir(self._card.calibration, used, size),
+            expected_fpir_reason=why_unknown(self._card.calibration, used),
             gallery_size=size,
             seq=seq,
             model_id=self._card.model_id,
@@ -121,9 +138,7 @@ class Recognition:
     def _threshold(self, asked: float | None) -> float:
         if asked is None:
             return self._thresholds.verification
-        lowest = -1.0 if self._card.metric is Metric.cosine else -3.0
-        if not (math.isfinite(asked) and lowest <= asked <= 1.0):
-            raise InvalidThreshold()
+        must_be_on_scale(self._card.metric, asked)
         return asked
 
     def _references(self, subject_id: str) -> list[StoredTemplate]:
@@ -154,7 +169,6 @@ class Recognition:
         *,
         faces_in_image: int,
         faces_in_reference: int | None = None,
-        sample_id: str | None = None,
     ) -> wire.Verification:
         return wire.Verification(
             score=score,
@@ -164,7 +178,6 @@ class Recognition:
             expected_fmr_reason=why_unknown(self._card.calibration, threshold),
             faces_in_image=faces_in_image,
             faces_in_reference=faces_in_reference,
-            sample_id=sample_id,
             model_id=self._card.model_id,
             quality=quality_of(probe.quality),
         )
@@ -219,6 +232,13 @@ class Recognition:
 
     def _external_id(self, subject: Subject | None) -> str | None:
         return None if subject is None else open_profile(key_of(self._store.keyring, subject), subject).external_id
+
+
+def must_be_on_scale(metric: Metric, threshold: float) -> None:
+    """Raise InvalidThreshold for what no two templates could be asked to score."""
+    lowest = -1.0 if metric is Metric.cosine else -3.0
+    if not (math.isfinite(threshold) and lowest <= threshold <= 1.0):
+        raise InvalidThreshold()
 
 
 def detected_face(face: Face, quality: Quality) -> wire.DetectedFace:

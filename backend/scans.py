@@ -35,14 +35,11 @@ class Scans:
         Raises ScanUnderWay, InvalidThreshold, IdempotencyKeyReused, and ModelMismatch where this replica's model is not the
         gallery's.
         """
-        threshold = self._thresholds.review if request.threshold is None else request.threshold
-        lowest = LOWEST_SHARE * self._thresholds.review
-        if not lowest <= threshold <= 1.0:
-            raise InvalidThreshold(f"threshold must be between {lowest:g}, half of the review threshold, and 1")
         options = Options(reopen_distinct=request.reopen_distinct, dry_run=request.dry_run)
         with self._store.write() as session:
             if idempotency and (before := answers.earlier(self._store, session, caller, idempotency)) is not None:
                 return shown(self._get(session, before))
+            threshold = self._threshold(session, request.threshold)
             if self._store.gallery(session).model_id != self._card.model_id:
                 raise ModelMismatch()
             if (other := scans.under_way(self._store, session)) is not None:
@@ -54,6 +51,14 @@ class Scans:
             detail = {"threshold": threshold, "from_seq": scan.from_seq, **asdict(options)}
             self._audit.append(session, caller, "scan.start", scan.id, detail)
         return shown(scan)
+
+    def _threshold(self, session: Session, asked: float | None) -> float:
+        """With a target FPIR the one in force at the gallery's present size; the scan keeps it to its end."""
+        review = self._thresholds.at(self._store.gallery(session).active_templates).review
+        threshold, lowest = review if asked is None else asked, LOWEST_SHARE * review
+        if not lowest <= threshold <= 1.0:
+            raise InvalidThreshold(f"threshold must be between {lowest:g}, half of the review threshold, and 1")
+        return threshold
 
     def _made(self, session: Session, threshold: float, options: Options, *, whole: bool) -> Scan:
         epoch, model = self._store.gallery(session).epoch, self._card.model_id

@@ -80,6 +80,15 @@ class Settings(BaseSettings):
     certain_threshold: float | None = Field(
         None, description="Score from which on_duplicate=reject rejects; default: the engine's."
     )
+    target_fpir: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Chance of a false flag at an enrolment; review_threshold follows from it and the gallery. Default: none.",
+    )
+    calibration_file: Path | None = Field(
+        None, description="What `python -m backend calibrate` wrote, for the engine in use; default: the engine's own curve."
+    )
     enrolment_lease_s: float = Field(20.0, gt=0, description="Seconds before a sweep finishes somebody else's enrolment.")
     case_lease_s: float = Field(180.0, gt=0, description="Seconds a reviewer's claim lasts without heartbeat.")
     second_review: SecondReview = Field(
@@ -201,6 +210,10 @@ class Settings(BaseSettings):
         if self.snapshot_dir is not None and "instance" not in self.model_fields_set:
             raise ValueError(
                 f"{PREFIX}SNAPSHOT_DIR needs {PREFIX}INSTANCE, a name that outlives the process: by it a snapshot is found"
+            )
+        if self.target_fpir is not None and self.review_threshold is not None:
+            raise ValueError(
+                f"{PREFIX}TARGET_FPIR and {PREFIX}REVIEW_THRESHOLD both say from which score on is flagged: give one"
             )
         review_codes.fit_together(self.review_verdicts, self.review_reasons, self.review_note_required)
         if self.webhook_url is not None and self.webhook_secret is None:

@@ -63,7 +63,8 @@ class Together:
             model_id=self._card.model_id,
             certain_threshold=self._thresholds.certain,
         )
-        now_in_force = circumstances_of(self._store, session, self._card, threshold=self._thresholds.review, source="manual")
+        review = self._thresholds.at(self._store.gallery(session).active_templates).review
+        now_in_force = circumstances_of(self._store, session, self._card, threshold=review, source="manual")
         asking = Asking(caller, request.note, people, {people.two(row) for row in barring})
         placed = asked.put(self._store, session, found, now_in_force, asking)
         self._tell(session, placed, people, barring, caller)

@@ -233,6 +233,10 @@ class Enrolment(Answer):
     case_id: str | None = Field(None, description="The review case that holds these pairs.")
     seq: int = Field(description="Give it as `min_seq` to a search that must see this enrolment.")
     review_threshold: float
+    expected_fpir: float | None = Field(
+        None, description="Chance of any false flag at that threshold and this gallery's size; null: see `expected_fpir_reason`."
+    )
+    expected_fpir_reason: str | None = None
     model_id: str
     quality: list[Quality] = []
 
@@ -272,12 +276,18 @@ class Verification(Answer):
     threshold: float
     decision: Literal["match", "non_match"]
     expected_fmr: float | None = Field(
-        description="Expected false match rate at the threshold; null where no calibration supports it."
+        description="Expected false match rate of one comparison at the threshold; null where no calibration supports it."
     )
     expected_fmr_reason: str | None = None
     faces_in_image: int
     faces_in_reference: int | None = None
     sample_id: str | None = Field(None, description="The subject's sample that scored best.")
+    samples_compared: int | None = Field(
+        None, description="How many samples of the subject, and of records merged with it, the image was compared with."
+    )
+    expected_fmr_of_all: float | None = Field(
+        None, description="Chance that somebody else reaches the threshold with any of them; null as `expected_fmr`."
+    )
     model_id: str
     quality: Quality | None = Field(None, description="Of the face that was compared: a poor one explains a low score.")
 
@@ -310,6 +320,7 @@ class Identification(Answer):
     expected_fpir: float | None = Field(
         description="Chance of any false candidate at this gallery size; null where no calibration supports it."
     )
+    expected_fpir_reason: str | None = None
     gallery_size: int
     seq: int
     model_id: str
@@ -406,6 +417,7 @@ class CasePair(Answer):
     expected_fmr: float | None = Field(
         None, description="Chance that two different people reach this score; null also where no calibration says."
     )
+    expected_fmr_reason: str | None = Field(None, description="Why `expected_fmr` is null for a pair of the present model.")
     impostor_above: DistributionPlace | None = Field(
         None, description="Pairs of different people that reach this score; null also where no calibration says."
     )
@@ -632,7 +644,7 @@ class Bulk(Answer):
 class UndoneOutcome(StrEnum):
     """`not_last`: something was decided on the case since; `undone_before`: by somebody else, or by itself.
 
-    `rested_on`: a later merge rests on this one, and has to be undone first.
+    `rested_on`: a later merge makes the same records one, and has to be undone first.
     """
 
     undone = "undone"
@@ -676,6 +688,142 @@ class ReviewNumbers(Answer):
     resolved: int
     reviewers: list[ReviewerNumbers] = Field(description="Who decided most, first.")
     agreement: Agreement
+
+
+# --- calibration and thresholds -----------------------------------------------------------------------------------
+
+
+class RatePoint(Answer):
+    score: float
+    fmr: float
+
+
+class ScoreCount(Answer):
+    score: float
+    count: int = Field(description="Comparisons of one person with himself that score lower.")
+
+
+class GenuineCounts(Answer):
+    trials: int
+    source: str
+    below: list[ScoreCount]
+
+
+class Calibration(Answer):
+    id: str
+    source: str = Field(description="On what it was counted.")
+    trials: int | None = Field(description="Comparisons of different people; null where only their rates are known.")
+    supported_fmr: float = Field(description="The smallest false match rate that these trials can back at 95 %.")
+    supported_from: float = Field(description="Below this score nothing is claimed.")
+    points: list[RatePoint]
+    genuine: GenuineCounts | None = Field(description="Null where too few pairs of one person were counted.")
+
+
+class Thresholds(Answer):
+    verification: float
+    review: float
+    certain: float
+    review_set_by: Literal["setting", "target", "engine"] = Field(
+        description="BACKEND_REVIEW_THRESHOLD, BACKEND_TARGET_FPIR with the gallery's size, or what the engine states of itself."
+    )
+
+
+class Target(Answer):
+    """What a target FPIR comes to at the gallery's present size."""
+
+    fpir: float
+    threshold: float
+    supported: bool = Field(description="Whether the target is met there; if not, `limited_by` says why.")
+    limited_by: Literal["calibration", "certain_threshold"] | None = None
+    needed_fmr: float
+    expected_fpir: float
+
+
+class Expectation(Answer):
+    """What to expect of a threshold at the gallery's present size; null, with `reason`, outside the calibration's support."""
+
+    threshold: float
+    expected_fmr: float | None
+    expected_fpir: float | None = Field(description="Chance of any false flag at one enrolment.")
+    expected_false_flags_per_day: float | None = Field(description="expected_fpir x searches_per_day.")
+    reason: str | None
+
+
+class CalibrationInForce(Answer):
+    """Of the replica that answers: others may have other settings while they are being changed."""
+
+    model_id: str
+    calibration: Calibration | None
+    thresholds: Thresholds
+    target: Target | None = Field(description="Null without BACKEND_TARGET_FPIR.")
+    gallery_size: int = Field(description="Active templates.")
+    searches_per_day: float = Field(description="Pictures enrolled in the last 7 days, divided by 7.")
+    expected: Expectation = Field(description="At the review threshold.")
+
+
+class SimulateRequest(Request):
+    """A threshold, or a target FPIR that comes to one."""
+
+    threshold: float | None = Field(None, allow_inf_nan=False)
+    target_fpir: float | None = Field(None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def one_of_them(self) -> SimulateRequest:
+        if (self.threshold is None) == (self.target_fpir is None):
+            raise ValueError("give either threshold or target_fpir")
+        return self
+
+
+class Share(Answer):
+    count: int
+    of: int
+    low: float = Field(description="Lower 95 % limit of the share (Clopper-Pearson).")
+    high: float
+
+
+class ScoreBin(Answer):
+    """Resolved pairs with a score from `score_from` to less than `score_to`; `same`: the share that shows one person."""
+
+    score_from: float
+    score_to: float
+    same: Share
+
+
+class ResolvedPairs(Answer):
+    """Pairs that a search flagged and reviewers resolved, by decisions that are applied and stand. Each counts by itself."""
+
+    same_flagged: int
+    same_missed: int = Field(description="Pairs of one person that this threshold would not have flagged.")
+    different_flagged: int
+    different_spared: int = Field(description="Pairs of different people that this threshold would not have flagged.")
+    missed_at_least: Share | None = Field(
+        description="Share of known pairs of one person that would be missed; the true share is no smaller. Null without any."
+    )
+    by_score: list[ScoreBin]
+
+
+class WaitingPairs(Answer):
+    cases: int = Field(description="Not resolved, and opened by a search.")
+    cases_spared: int = Field(description="Those of them that this threshold would not have opened.")
+    pairs: int
+    pairs_spared: int
+
+
+class Simulation(Answer):
+    """What another review threshold would have done. Nothing is changed."""
+
+    now: Expectation
+    then: Expectation
+    target: Target | None = Field(description="Where the request named a target.")
+    gallery_size: int
+    searches_per_day: float
+    resolved: ResolvedPairs
+    waiting: WaitingPairs
+    unknown_below: float | None = Field(
+        description="Below this score pairs were never looked for, so what this threshold would flag there is unknown without a"
+        " scan; null where nothing is unknown."
+    )
+    caveats: list[str]
 
 
 # --- this replica -------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{error}\nWhat was enrolled is noted: run the same command again to go on.", file=sys.stderr)
         return SOME_FAILED
     document = summary.document() | {"duplicates_csv": str(args.duplicates)}
-    print(json.dumps(document, indent=2) if args.json else _sentences(document))
+    print(json.dumps(document, indent=2) if args.json else sentences(document))
     return SOME_FAILED if summary.failures else 0
 
 
@@ -61,22 +61,22 @@ def _enrol(args: argparse.Namespace) -> Summary:
     urls = args.urls or [DEFAULT_URL]
     secret = args.key_file.read_text("utf-8").strip() if args.key_file else os.environ.get(KEY_VARIABLE)
     options = Options(wire.OnDuplicate(args.on_duplicate), wire.FaceChoice(args.face), args.external_ids)
-    state = StateFile(args.state or default_state(args.folder, urls))
+    state = StateFile(args.state or default_state(str(args.folder.resolve()), urls))
     folders = subjects_in(args.folder)
     total = sum(len(folder.photographs) for folder in folders)
     with (
         BackendClient(urls, token=secret, ca_file=args.ca, timeout=60) as client,
         tqdm(total=total, unit="photograph", disable=None) as bar,
     ):
-        enrolment = FolderEnrolment(client, args.folder, state, options, on_done=bar.update)
+        enrolment = FolderEnrolment(client, state, options, on_done=bar.update)
         enrolment.run(folders)
     return enrolment.summary
 
 
-def default_state(folder: Path, urls: list[str]) -> Path:
-    """One file per folder and service, in the user's own state folder: photographs often lie where nothing may be written."""
+def default_state(source: str, urls: list[str]) -> Path:
+    """One file per source of photographs and service, in the user's own state folder: theirs is often read-only."""
     base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    name = hashlib.sha256(json.dumps([str(folder.resolve()), sorted(urls)]).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps([source, sorted(urls)]).encode()).hexdigest()[:16]
     return base / "face-auth" / f"enrol-{name}.jsonl"
 
 
@@ -95,7 +95,7 @@ def write_duplicates(path: Path, summary: Summary) -> None:
                 )
 
 
-def _sentences(document: dict[str, object]) -> str:
+def sentences(document: dict[str, object]) -> str:
     failures = document["failures"]
     lines = [
         f"{document['enrolled']} photographs enrolled, {document['already_enrolled']} were already,"

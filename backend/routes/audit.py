@@ -19,7 +19,7 @@ Word = Annotated[str | None, Query(max_length=200)]
 Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339 with an offset; `after` is inclusive, `before` is not.")]
 
 
-@router.get("", response_model=wire.Page[wire.AuditEvent], responses=refuses(400))
+@router.get("", response_model=wire.Page[wire.AuditEvent], responses=refuses())
 async def list_events(
     caller: MayReadAudit,
     parts: TheParts,

@@ -69,6 +69,7 @@ MayDrain = Annotated[Caller, Depends(May(Action.drain))]
 MayManageKeys = Annotated[Caller, Depends(May(Action.manage_keys))]
 MayScan = Annotated[Caller, Depends(May(Action.scan))]
 MayReadScans = Annotated[Caller, Depends(May(Action.read_scans))]
+MaySimulate = Annotated[Caller, Depends(May(Action.simulate))]
 MayReadAudit = Annotated[Caller, Depends(May(Action.read_audit))]
 
 
@@ -101,6 +102,7 @@ BulkPreviewBody = Annotated[Body[wire.BulkPreviewRequest], Depends(_body(wire.Bu
 BulkBody = Annotated[Body[wire.BulkRequest], Depends(_body(wire.BulkRequest, images=0))]
 UndoBody = Annotated[Body[wire.UndoRequest], Depends(_body(wire.UndoRequest, images=0))]
 ScanBody = Annotated[Body[wire.ScanRequest], Depends(_body(wire.ScanRequest, images=0))]
+SimulateBody = Annotated[Body[wire.SimulateRequest], Depends(_body(wire.SimulateRequest, images=0))]
 KeyChangeBody = Annotated[Body[wire.KeyChange], Depends(_body(wire.KeyChange, images=0))]
 KeyBody = Annotated[Body[wire.KeyRequest], Depends(_body(wire.KeyRequest, images=0))]
 

@@ -7,6 +7,25 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from backend import wire
+from backend.errors import (
+    CaseJoined,
+    CaseNotFound,
+    CaseStateConflict,
+    DecidedDifferent,
+    LeaseHeld,
+    LeaseLost,
+    ModelMismatch,
+    NotComparable,
+    NoteRequired,
+    NothingToReview,
+    PersonNeeded,
+    SamePerson,
+    SubjectNotFound,
+    SurvivorNotInCase,
+    UnknownReason,
+    VerdictNotOffered,
+    VersionConflict,
+)
 from backend.openapi import refuses, takes
 from backend.routes.deps import (
     ClaimBody,
@@ -27,10 +46,11 @@ from backend.store.queue import Filters
 from backend.store.review_numbers import review_numbers
 
 router = APIRouter(prefix="/v1/duplicates", tags=["duplicates"])
-REFUSED = refuses(404, 409, 422)
+IN_HAND = (PersonNeeded, CaseNotFound, CaseJoined, CaseStateConflict)
+"""what work on one case may be refused with"""
 
 
-@router.get("", response_model=wire.Page[wire.CaseSummary], responses=refuses(400))
+@router.get("", response_model=wire.Page[wire.CaseSummary], responses=refuses())
 async def list_cases(
     caller: MayReadCases,
     parts: TheParts,
@@ -62,7 +82,10 @@ async def list_cases(
     "",
     response_model=wire.Case,
     status_code=201,
-    responses={**REFUSED, 200: {"model": wire.Case, "description": "They are in one open case already"}},
+    responses={
+        **refuses(PersonNeeded, SubjectNotFound, SamePerson, DecidedDifferent, NotComparable, ModelMismatch, CaseStateConflict),
+        200: {"model": wire.Case, "description": "They are in one open case already"},
+    },
     openapi_extra=takes(wire.TogetherRequest),
 )
 async def put_together(caller: Reviewer, body: TogetherBody, parts: TheParts, response: Response) -> wire.Case:
@@ -78,7 +101,7 @@ async def read_codes(caller: MayReadCases, parts: TheParts) -> wire.ReviewCodes:
     return parts.codes.told()
 
 
-@router.post("/next", response_model=wire.Case, responses=REFUSED)
+@router.post("/next", response_model=wire.Case, responses=refuses(PersonNeeded, NothingToReview))
 async def claim_next(caller: Reviewer, parts: TheParts, idempotency_key: IdempotencyKey = None) -> wire.Case:
     """Claim the most pressing case that is free, in one step."""
     return await parts.threads.ledger(parts.adjudication.next, caller, idempotency_key)
@@ -92,39 +115,47 @@ async def read_review_numbers(
     return await parts.threads.ledger(review_numbers, parts.store, days=days)
 
 
-@router.get("/{case_id}", response_model=wire.Case, responses=refuses(404, 409))
+@router.get("/{case_id}", response_model=wire.Case, responses=refuses(CaseNotFound, CaseJoined))
 async def read_case(case_id: str, caller: MayReadCases, parts: TheParts) -> wire.Case:
     """One case with its subjects, the evidence for each pair, and how alike every two members are."""
     return await parts.threads.ledger(parts.adjudication.read, case_id, caller)
 
 
 @router.post(
-    "/{case_id}/claim", response_model=wire.Case, responses=REFUSED, openapi_extra=takes(wire.ClaimRequest, required=False)
+    "/{case_id}/claim",
+    response_model=wire.Case,
+    responses=refuses(*IN_HAND, LeaseHeld, VersionConflict),
+    openapi_extra=takes(wire.ClaimRequest, required=False),
 )
 async def claim(case_id: str, caller: Reviewer, body: ClaimBody, parts: TheParts) -> wire.Case:
     """Hold the case, so that nobody else works on it meanwhile."""
     return await parts.threads.ledger(parts.adjudication.claim, case_id, body.content, caller)
 
 
-@router.post("/{case_id}/heartbeat", response_model=wire.Case, responses=REFUSED)
+@router.post("/{case_id}/heartbeat", response_model=wire.Case, responses=refuses(*IN_HAND, LeaseLost))
 async def heartbeat(case_id: str, caller: Reviewer, parts: TheParts) -> wire.Case:
     """Keep holding it."""
     return await parts.threads.ledger(parts.adjudication.heartbeat, case_id, caller)
 
 
-@router.post("/{case_id}/release", response_model=wire.Case, responses=REFUSED)
+@router.post("/{case_id}/release", response_model=wire.Case, responses=refuses(*IN_HAND, LeaseLost))
 async def release(case_id: str, caller: Reviewer, parts: TheParts) -> wire.Case:
     """Give it back undecided."""
     return await parts.threads.ledger(parts.adjudication.release, case_id, caller)
 
 
-@router.post("/{case_id}/takeover", response_model=wire.Case, responses=REFUSED)
+@router.post("/{case_id}/takeover", response_model=wire.Case, responses=refuses(*IN_HAND))
 async def takeover(case_id: str, caller: Supervisor, parts: TheParts) -> wire.Case:
     """Take it from whoever holds it."""
     return await parts.threads.ledger(parts.adjudication.takeover, case_id, caller)
 
 
-@router.post("/{case_id}/decide", response_model=wire.Case, responses=REFUSED, openapi_extra=takes(wire.DecideRequest))
+@router.post(
+    "/{case_id}/decide",
+    response_model=wire.Case,
+    responses=refuses(*IN_HAND, LeaseHeld, VersionConflict, SurvivorNotInCase, VerdictNotOffered, UnknownReason, NoteRequired),
+    openapi_extra=takes(wire.DecideRequest),
+)
 async def decide(case_id: str, caller: Reviewer, body: DecideBody, parts: TheParts, decided: CountDecision) -> wire.Case:
     """Decide it; `same` merges the others into the survivor."""
     case = await parts.threads.ledger(parts.adjudication.decide, case_id, body.content, caller)
@@ -133,7 +164,12 @@ async def decide(case_id: str, caller: Reviewer, body: DecideBody, parts: ThePar
     return case
 
 
-@router.post("/{case_id}/undo", response_model=wire.Case, responses=REFUSED, openapi_extra=takes(wire.UndoRequest))
+@router.post(
+    "/{case_id}/undo",
+    response_model=wire.Case,
+    responses=refuses(*IN_HAND, LeaseHeld, VersionConflict),
+    openapi_extra=takes(wire.UndoRequest),
+)
 async def undo(case_id: str, caller: Reviewer, body: UndoBody, parts: TheParts, decided: CountDecision) -> wire.Case:
     """Take the last decision back; the case is open again."""
     case = await parts.threads.ledger(parts.adjudication.undo, case_id, body.content, caller)

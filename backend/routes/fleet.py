@@ -43,14 +43,15 @@ async def read_stats(caller: MayWatch, parts: TheParts) -> wire.Stats:
 
 def _self(parts: Parts) -> wire.Self:
     gallery = parts.replica.status()
+    in_force = parts.thresholds.at(gallery.size)
     return wire.Self(
         instance=parts.settings.instance,
         version=version(),
         model_id=parts.card.model_id,
         engine=parts.card.engine,
-        verification_threshold=parts.thresholds.verification,
-        review_threshold=parts.thresholds.review,
-        certain_threshold=parts.thresholds.certain,
+        verification_threshold=in_force.verification,
+        review_threshold=in_force.review,
+        certain_threshold=in_force.certain,
         gallery_size=gallery.size,
         gallery_memory_bytes=gallery.memory_bytes,
         gallery_memory_limit_bytes=gallery.memory_limit_bytes,

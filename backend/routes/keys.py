@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from backend import wire
+from backend.errors import KeyNotFound, KeyStateConflict, SecretGone
 from backend.openapi import refuses, takes
 from backend.routes.deps import IdempotencyKey, KeyBody, KeyChangeBody, MayManageKeys, TheParts
 from backend.store.answers import repeat
@@ -19,9 +20,7 @@ async def list_keys(caller: MayManageKeys, parts: TheParts) -> wire.Page[wire.Ke
     return wire.Page[wire.Key](items=keys, total=len(keys))
 
 
-@router.post(
-    "", status_code=201, response_model=wire.NewKey, responses=refuses(400, 409, 415, 422), openapi_extra=takes(wire.KeyRequest)
-)
+@router.post("", status_code=201, response_model=wire.NewKey, responses=refuses(SecretGone), openapi_extra=takes(wire.KeyRequest))
 async def create_key(
     caller: MayManageKeys, body: KeyBody, parts: TheParts, idempotency_key: IdempotencyKey = None
 ) -> wire.NewKey:
@@ -30,13 +29,15 @@ async def create_key(
     return await parts.threads.ledger(parts.keys.create, body.content, caller=caller, idempotency=idempotency)
 
 
-@router.patch("/{key_id}", response_model=wire.Key, responses=refuses(400, 404, 415, 422), openapi_extra=takes(wire.KeyChange))
+@router.patch(
+    "/{key_id}", response_model=wire.Key, responses=refuses(KeyNotFound, KeyStateConflict), openapi_extra=takes(wire.KeyChange)
+)
 async def change_key(key_id: str, caller: MayManageKeys, body: KeyChangeBody, parts: TheParts) -> wire.Key:
     """Its limit, from its next request on; its scopes stay: make another key for others."""
     return await parts.threads.ledger(parts.keys.change, key_id, body.content, caller=caller)
 
 
-@router.delete("/{key_id}", response_model=wire.Key, responses=refuses(404))
+@router.delete("/{key_id}", response_model=wire.Key, responses=refuses(KeyNotFound))
 async def revoke_key(key_id: str, caller: MayManageKeys, parts: TheParts) -> wire.Key:
     """It is refused from now on; its record stays."""
     return await parts.threads.ledger(parts.keys.revoke, key_id, caller=caller)

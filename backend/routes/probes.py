@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from backend import health, metrics, wire
+from backend.examples import METRICS, NOT_READY, UNHEALTHY, Example
 from backend.routes.deps import TheParts
 
 router = APIRouter(tags=["probes"])
-UNAVAILABLE = {503: {"description": "Not now: see Retry-After"}}
+
+
+def _not_now(example: Example) -> dict[str, Any]:
+    return {"description": "Not now: see Retry-After", "content": {"application/json": {"example": example}}}
 
 
 @router.head("/health", include_in_schema=False)
-@router.get("/health", response_model=wire.Health, responses=UNAVAILABLE)  # type: ignore[arg-type]
+@router.get("/health", response_model=wire.Health, responses={503: {"model": wire.Health, **_not_now(UNHEALTHY)}})
 async def is_healthy(parts: TheParts) -> Response:
     """Whether the database answers."""
     found = await parts.readiness.health()
@@ -29,14 +35,14 @@ async def is_alive() -> Response:
 
 
 @router.head("/ready", include_in_schema=False)
-@router.get("/ready", response_model=wire.Ready, responses=UNAVAILABLE)  # type: ignore[arg-type]
+@router.get("/ready", response_model=wire.Ready, responses={503: {"model": wire.Ready, **_not_now(NOT_READY)}})
 async def is_ready(parts: TheParts) -> Response:
     """Whether this replica should get traffic, check by check."""
     found = await parts.readiness.ready()
     return _answer(found, well=found.status == "ready")
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses={200: {"content": {metrics.CONTENT_TYPE: {"example": METRICS}}}})
 async def exposition(parts: TheParts) -> Response:
     """For Prometheus, in its text format."""
     return Response(parts.metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from backend import wire
+from backend.errors import GalleryBehind, InvalidThreshold, NoFace, SeqUnknown, SubjectNotFound
 from backend.openapi import refuses, takes
+from backend.refusals import OF_IMAGES
 from backend.routes.deps import CountDecision, DetectBody, IdentifyBody, MayRecognise, TheParts, VerifyBody
 
 router = APIRouter(prefix="/v1", tags=["recognition"])
-BAD_IMAGE = refuses(400, 413, 415, 422)
+BAD_IMAGE = refuses(*OF_IMAGES)
 
 
 @router.post("/detect", response_model=wire.Detection, responses=BAD_IMAGE, openapi_extra=takes(wire.DetectRequest, forms=True))
@@ -21,7 +23,7 @@ async def detect(caller: MayRecognise, body: DetectBody, parts: TheParts) -> wir
 @router.post(
     "/verify",
     response_model=wire.Verification,
-    responses=BAD_IMAGE | refuses(404),
+    responses=refuses(*OF_IMAGES, NoFace, InvalidThreshold, SubjectNotFound),
     openapi_extra=takes(wire.VerifyRequest, forms=True),
 )
 async def verify(caller: MayRecognise, body: VerifyBody, parts: TheParts, decided: CountDecision) -> wire.Verification:
@@ -32,7 +34,10 @@ async def verify(caller: MayRecognise, body: VerifyBody, parts: TheParts, decide
 
 
 @router.post(
-    "/identify", response_model=wire.Identification, responses=BAD_IMAGE, openapi_extra=takes(wire.IdentifyRequest, forms=True)
+    "/identify",
+    response_model=wire.Identification,
+    responses=refuses(*OF_IMAGES, NoFace, InvalidThreshold, SeqUnknown, GalleryBehind),
+    openapi_extra=takes(wire.IdentifyRequest, forms=True),
 )
 async def identify(caller: MayRecognise, body: IdentifyBody, parts: TheParts, decided: CountDecision) -> wire.Identification:
     """Who is in an image: candidates at or above the threshold, for each of its faces."""

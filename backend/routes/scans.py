@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, status
 
 from backend import wire
+from backend.errors import InvalidThreshold, ModelMismatch, ScanNotFound, ScanStateConflict, ScanUnderWay
 from backend.openapi import refuses, takes
 from backend.routes.deps import Cursor, IdempotencyKey, Limit, MayReadScans, MayScan, ScanBody, TheParts
 from backend.store.answers import repeat
@@ -16,7 +17,7 @@ router = APIRouter(prefix="/v1/scans", tags=["scans"])
     "",
     response_model=wire.Scan,
     status_code=status.HTTP_201_CREATED,
-    responses=refuses(400, 409, 422),
+    responses=refuses(InvalidThreshold, ScanUnderWay, ModelMismatch),
     openapi_extra=takes(wire.ScanRequest, required=False),
 )
 async def start_scan(caller: MayScan, body: ScanBody, parts: TheParts, idempotency_key: IdempotencyKey = None) -> wire.Scan:
@@ -28,19 +29,19 @@ async def start_scan(caller: MayScan, body: ScanBody, parts: TheParts, idempoten
     return await parts.threads.ledger(parts.scans.start, body.content, caller, idempotency=idempotency)
 
 
-@router.get("", response_model=wire.Page[wire.Scan], responses=refuses(400))
+@router.get("", response_model=wire.Page[wire.Scan], responses=refuses())
 async def list_scans(caller: MayReadScans, parts: TheParts, cursor: Cursor = None, limit: Limit = 50) -> wire.Page[wire.Scan]:
     """Newest first."""
     return await parts.threads.ledger(parts.scans.list, cursor=cursor, limit=limit)
 
 
-@router.get("/{scan_id}", response_model=wire.Scan, responses=refuses(404))
+@router.get("/{scan_id}", response_model=wire.Scan, responses=refuses(ScanNotFound))
 async def read_scan(scan_id: str, caller: MayReadScans, parts: TheParts) -> wire.Scan:
     """How far it came, how fast, and how long it will take."""
     return await parts.threads.ledger(parts.scans.read, scan_id)
 
 
-@router.post("/{scan_id}/cancel", response_model=wire.Scan, responses=refuses(404, 409))
+@router.post("/{scan_id}/cancel", response_model=wire.Scan, responses=refuses(ScanNotFound, ScanStateConflict))
 async def cancel_scan(scan_id: str, caller: MayScan, parts: TheParts) -> wire.Scan:
     """End it; the cases that it opened stay."""
     return await parts.threads.ledger(parts.scans.cancel, scan_id, caller)

@@ -8,10 +8,27 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from backend import problems, wire
+from backend import examples, problems, wire
 from backend.enrolment import Outcome, Result
+from backend.errors import (
+    ExternalIdTaken,
+    FaceAuthError,
+    FaceTooSmall,
+    GalleryBehind,
+    LastSample,
+    ModelMismatch,
+    NoFace,
+    QualityTooLow,
+    RetainUntilPast,
+    SampleNotFound,
+    SeveralFaces,
+    SubjectNotFound,
+    TooManyImages,
+    TooManySubjects,
+)
 from backend.export_format import SubjectExport
 from backend.openapi import refuses, takes
+from backend.refusals import OF_IMAGES
 from backend.routes.deps import (
     BatchBody,
     CountDecision,
@@ -32,16 +49,26 @@ from backend.routes.deps import (
 )
 
 router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
-REJECTED: dict[int | str, dict[str, Any]] = {
-    409: {"model": wire.Enrolment, "description": "Rejected as a certain duplicate, or external_id is taken"}
+TAGGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Its version, to be given as If-Match"}}}
 }
+TO_ENROL = (*OF_IMAGES, QualityTooLow, TooManyImages, NoFace, SeveralFaces, FaceTooSmall, ModelMismatch, GalleryBehind)
+
+
+def _rejected(*errors: type[FaceAuthError]) -> dict[int | str, dict[str, Any]]:
+    """Of 409: an enrolment that was rejected, and the problems with this status."""
+    content = {
+        "application/json": {"examples": examples.named(examples.REJECTED)},
+        **refuses(*errors).get(409, {}).get("content", {}),
+    }
+    return {409: {"model": wire.Enrolment, "description": "Rejected as a certain duplicate, or in conflict", "content": content}}
 
 
 @router.post(
     "",
     status_code=201,
     response_model=wire.Enrolment,
-    responses=refuses(400, 413, 415, 422) | REJECTED,
+    responses=refuses(*TO_ENROL, RetainUntilPast) | _rejected(ExternalIdTaken),
     openapi_extra=takes(wire.EnrolRequest, forms=True),
 )
 async def enrol(
@@ -56,7 +83,7 @@ async def enrol(
 @router.post(
     "/batch",
     response_model=wire.EnrolBatch,
-    responses=refuses(400, 413, 415, 422),
+    responses=refuses(TooManyImages, TooManySubjects, ModelMismatch, GalleryBehind),
     openapi_extra=takes(wire.EnrolBatchRequest),
 )
 async def enrol_batch(
@@ -78,7 +105,7 @@ async def enrol_batch(
     "/{subject_id}/samples",
     status_code=201,
     response_model=wire.Enrolment,
-    responses=refuses(400, 404, 413, 415, 422) | REJECTED,
+    responses=refuses(*TO_ENROL, SubjectNotFound) | _rejected(),
     openapi_extra=takes(wire.AddSampleRequest, forms=True),
 )
 async def add_samples(
@@ -95,7 +122,7 @@ async def add_samples(
     return _enrolled(outcome)
 
 
-@router.get("", response_model=wire.Page[wire.Subject], responses=refuses(400))
+@router.get("", response_model=wire.Page[wire.Subject], responses=refuses())
 async def list_subjects(
     caller: MayReadSubjects,
     parts: TheParts,
@@ -113,7 +140,7 @@ async def list_subjects(
     )
 
 
-@router.get("/{subject_id}", response_model=wire.Subject, responses=refuses(404))
+@router.get("/{subject_id}", response_model=wire.Subject, responses=refuses(SubjectNotFound) | TAGGED)
 async def read_subject(subject_id: str, caller: MayReadSubjects, parts: TheParts, response: Response) -> wire.Subject:
     """One person; the ETag is the version to give as If-Match."""
     return _tagged(await parts.threads.ledger(parts.subjects.get, subject_id), response)
@@ -122,7 +149,7 @@ async def read_subject(subject_id: str, caller: MayReadSubjects, parts: TheParts
 @router.patch(
     "/{subject_id}",
     response_model=wire.Subject,
-    responses=refuses(400, 404, 409, 412, 415, 422),
+    responses=refuses(SubjectNotFound, ExternalIdTaken, RetainUntilPast) | TAGGED,
     openapi_extra=takes(wire.SubjectPatch),
 )
 async def change_subject(
@@ -133,7 +160,7 @@ async def change_subject(
     return _tagged(changed, response)
 
 
-@router.delete("/{subject_id}", status_code=204, responses=refuses(404, 409, 412))
+@router.delete("/{subject_id}", status_code=204, responses=refuses(SubjectNotFound))
 async def erase_subject(subject_id: str, caller: MayEraseSubject, if_match: IfMatch, parts: TheParts) -> None:
     """Erase a person: samples, templates, metadata and the key they were encrypted with."""
     await parts.threads.ledger(parts.subjects.erase, subject_id, if_match=if_match, caller=caller)
@@ -142,7 +169,7 @@ async def erase_subject(subject_id: str, caller: MayEraseSubject, if_match: IfMa
 @router.get(
     "/{subject_id}/export",
     response_class=StreamingResponse,
-    responses=refuses(404) | {200: {"model": SubjectExport, "description": "One JSON document, sent as it is made"}},
+    responses=refuses(SubjectNotFound) | {200: {"model": SubjectExport, "description": "One JSON document, sent as it is made"}},
 )
 async def export_subject(subject_id: str, caller: MayExportSubject, parts: TheParts) -> StreamingResponse:
     """All that is held on a person and on everybody merged into it: profile, pictures, templates, enrolments, pairs, cases,
@@ -163,7 +190,9 @@ async def export_subject(subject_id: str, caller: MayExportSubject, parts: ThePa
     return StreamingResponse(pieces(), media_type="application/json", headers=headers)
 
 
-@router.delete("/{subject_id}/samples/{sample_id}", status_code=204, responses=refuses(404, 409, 412))
+@router.delete(
+    "/{subject_id}/samples/{sample_id}", status_code=204, responses=refuses(SubjectNotFound, SampleNotFound, LastSample)
+)
 async def erase_sample(subject_id: str, sample_id: str, caller: MayEraseSubject, if_match: IfMatch, parts: TheParts) -> None:
     """Erase one picture and its template; the only active one of a subject is refused (409): erase the subject then."""
     await parts.threads.ledger(parts.subjects.erase_sample, subject_id, sample_id, if_match=if_match, caller=caller)
@@ -172,7 +201,8 @@ async def erase_sample(subject_id: str, sample_id: str, caller: MayEraseSubject,
 @router.get(
     "/{subject_id}/samples/{sample_id}/image",
     response_class=Response,
-    responses=refuses(404) | {200: {"content": {"image/jpeg": {}}, "description": "The face crop"}},
+    responses=refuses(SubjectNotFound, SampleNotFound)
+    | {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}, "description": "The face crop"}},
 )
 async def sample_image(subject_id: str, sample_id: str, caller: MaySeeImage, parts: TheParts) -> Response:
     """The face crop, for reviewers; each look is audited."""

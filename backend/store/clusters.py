@@ -63,27 +63,40 @@ def place(session: Session, found: Sequence[FoundPair], *, gallery_id: str, circ
     """
     written = [write(session, pair.ordered(), gallery_id, circumstances) for pair in found]
     pairs, changed = [pair for pair, _ in written], any(change for _, change in written)
+    return _into_one_case(session, pairs, changed=changed, source=circumstances.source, at=circumstances.at)
+
+
+def bring_back(session: Session, pair: DuplicatePair, *, at: datetime) -> Placed:
+    """One that was kept aside: see `aside`."""
+    pair.state = PairState.open
+    session.flush()
+    return _into_one_case(session, [pair], changed=True, source=pair.source, at=at)
+
+
+def _into_one_case(session: Session, pairs: Sequence[DuplicatePair], *, changed: bool, source: str, at: datetime) -> Placed:
+    """`changed`: they are not what they were, so whoever judged their case has not seen this."""
+    gallery_id = pairs[0].gallery_id
     known = {pair.case_id for pair in pairs if pair.case_id is not None}
     waking = [pair for case_id in known for pair in open_pairs(session, case_id)]
     touched = known | open_cases_of(session, gallery_id, ends([*pairs, *waking]))
     cases = _cases(session, touched)
     resolved = {case.id for case in cases if case.state == CaseState.resolved}
     if not cases:
-        case = _new_case(session, gallery_id, CaseKind.duplicate, circumstances.source, circumstances.at)
+        case = _new_case(session, gallery_id, CaseKind.duplicate, source, at)
     else:
         changed = changed or len(cases) > 1 or cases[0].state == CaseState.resolved
-        case = join(session, cases, at=circumstances.at)
+        case = join(session, cases, at=at)
     for pair in pairs:
         pair.case_id = case.id
     session.flush()
     if changed and cases:
-        _bump(session, case, circumstances.at)
+        _bump(session, case, at)
     if case.id in resolved:
         refresh(session, case)
-        case_events.reopened(session, case, at=circumstances.at, cause="found")
-    split = _fit(session, case, at=circumstances.at, reason="decided")
+        case_events.reopened(session, case, at=at, cause="found")
+    split = _fit(session, case, at=at, reason="decided")
     if not cases:
-        case_events.opened(session, case, at=circumstances.at)
+        case_events.opened(session, case, at=at)
     return Placed(
         case,
         opened=[*([] if cases else [case.id]), *split],

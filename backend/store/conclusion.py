@@ -16,7 +16,7 @@ from sqlmodel import Session, col, delete, select, update
 from backend import wire
 from backend.errors import SubjectNotFound
 from backend.events import DuplicateOf, EventType, RejectedData
-from backend.store import answers, clusters, distinct, gallery_log, outbox, scrubbing
+from backend.store import answers, aside, clusters, distinct, gallery_log, outbox, scrubbing
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.forest import chunks, roots, trees
@@ -79,12 +79,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the search found. `expected_fpir` at the present size of the gallery is for the caller to compute."""
+    """What the search found. `expected_fpir` at the present size of the gallery, or why it is None, is for the caller to say."""
 
     evidence: Sequence[Evidence]
     held: Sequence[Held]
     calibration: CalibrationRow | None = None
     expected_fpir: float | None = None
+    expected_fpir_reason: str | None = None
 
 
 @dataclass
@@ -98,6 +99,7 @@ class _Case:
     samples: list[Sample]
     now: datetime
     circumstances: Circumstances
+    expected_fpir_reason: str | None
     roots: Mapping[str, str] = field(default_factory=dict)
     reach: dict[str, float] = field(default_factory=dict)
     """the best score with each other person (root) that reached the threshold, also with those known to differ"""
@@ -131,23 +133,26 @@ def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Sub
         source="enrolment",
         at=now,
     )
-    return _Case(store, session, enrolment, subject, list(samples), now, circumstances)
+    reason = findings.expected_fpir_reason
+    return _Case(store, session, enrolment, subject, list(samples), now, circumstances, reason)
 
 
 def _finish(case: _Case, findings: Findings) -> tuple[int, wire.Enrolment]:
     held = {held.sample_id for held in findings.held}
-    standing = _standing(case, [e for e in findings.evidence if e.new_sample_id not in held])
+    standing, settled = _standing(case, [e for e in findings.evidence if e.new_sample_id not in held])
     certain = [e for e, pending in standing if not pending and e.score >= case.enrolment.certain_threshold]
     evidence = [e for e, _ in standing]
     if certain and case.enrolment.policy == OnDuplicate.reject and case.enrolment.kind == EnrolmentKind.subject:
         return _reject(case, evidence)
-    return _flag(case, evidence, findings.held)
+    return _flag(case, evidence, settled, findings.held)
 
 
-def _standing(case: _Case, evidence: Sequence[Evidence]) -> list[tuple[Evidence, bool]]:
-    """What still holds now, with whether the other side is itself pending: gone, rejected, the same person, known to differ."""
+def _standing(case: _Case, evidence: Sequence[Evidence]) -> tuple[list[tuple[Evidence, bool]], list[Evidence]]:
+    """What is to be asked now, with whether the other side is itself pending; and what needs no asking, for now, as the two
+    are one person or known to differ. The rest is gone, or was rejected.
+    """
     if not evidence:
-        return []
+        return [], []
     session, gallery = case.session, case.enrolment.gallery_id
     states = _states(session, gallery, {e.old_seq for e in evidence})
     case.roots = roots(session, {case.subject.id, *(e.old_subject_id for e in evidence)})
@@ -156,19 +161,23 @@ def _standing(case: _Case, evidence: Sequence[Evidence]) -> list[tuple[Evidence,
     mine = trees(session, [own])
     differing = distinct.partners(session, gallery_id=gallery, records=mine)
     records = trees(session, others) if differing else {}
-    settled = {records[record] for record in differing & records.keys()}
-    standing = []
+    differ = {records[record] for record in differing & records.keys()}
+    standing: list[tuple[Evidence, bool]] = []
+    settled: list[Evidence] = []
     for e in evidence:
         sample_state, subject_state = states.get(e.old_seq, (None, None))
         pending = SampleState.pending in (sample_state, subject_state)
         living = sample_state == SampleState.active and subject_state in (SubjectState.active, SubjectState.merged)
-        root = case.roots.get(e.old_subject_id, own)
-        if not (pending or living) or root == own:
+        root = case.roots.get(e.old_subject_id)
+        if not (pending or living) or root is None or e.old_subject_id == case.subject.id:
             continue
-        case.reach[root] = max(e.score, case.reach.get(root, e.score))
-        if root not in settled:
+        if root != own:
+            case.reach[root] = max(e.score, case.reach.get(root, e.score))
+        if root == own or root in differ:
+            settled.append(e)
+        else:
             standing.append((e, pending))
-    return standing
+    return standing, settled
 
 
 def _states(session: Session, gallery_id: str, seqs: Iterable[int]) -> dict[int, tuple[str, str]]:
@@ -182,7 +191,9 @@ def _states(session: Session, gallery_id: str, seqs: Iterable[int]) -> dict[int,
 # --- flag ---------------------------------------------------------------------------------------------------------
 
 
-def _flag(case: _Case, evidence: Sequence[Evidence], held: Sequence[Held]) -> tuple[int, wire.Enrolment]:
+def _flag(
+    case: _Case, evidence: Sequence[Evidence], settled: Sequence[Evidence], held: Sequence[Held]
+) -> tuple[int, wire.Enrolment]:
     session, subject = case.session, case.subject
     holding = {one.sample_id for one in held}
     for sample in case.samples:
@@ -195,6 +206,7 @@ def _flag(case: _Case, evidence: Sequence[Evidence], held: Sequence[Held]) -> tu
     case.store.gallery(session).active_templates += len(case.samples) - len(holding)
     pairs, gallery = _pairs(case, evidence), case.enrolment.gallery_id
     review = clusters.record(session, pairs, gallery_id=gallery, circumstances=case.circumstances) if pairs else None
+    aside.keep(session, _pairs(case, settled), gallery_id=gallery, circumstances=case.circumstances)
     for one in held:
         mismatch = clusters.record_held(
             session, _held_pair(case, one), held_sample_id=one.sample_id, gallery_id=gallery, circumstances=case.circumstances
@@ -287,6 +299,8 @@ def _answer(case: _Case, evidence: Sequence[Evidence], *, case_id: str | None, i
         case_id=case_id,
         seq=case.enrolment.last_seq,
         review_threshold=case.enrolment.review_threshold,
+        expected_fpir=case.circumstances.expected_fpir,
+        expected_fpir_reason=case.expected_fpir_reason,
         model_id=case.enrolment.model_id,
         quality=[]
         if ids_only or key is None

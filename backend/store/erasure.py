@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, func, or_, select, update
 
-from backend.store import clusters, gallery_log, outbox, scrubbing, tables
-from backend.store.forest import chunks
+from backend.store import aside, clusters, gallery_log, outbox, scrubbing, tables
+from backend.store.forest import chunks, roots
 from backend.store.sides import of_either
 from backend.store.tables import (
     Decision,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 def erase(store: Store, session: Session, records: Sequence[str], *, at: datetime) -> None:
     """`records`: a subject and everything merged into it, itself first. Within a write transaction."""
+    above = set(roots(session, records[:1]).values()) - set(records)
     for some in chunks(records):
         _forget_notes(store, session, some)
     clusters.drop_subjects(session, records, gallery_id=store.gallery_id, at=at, reason="erased")
@@ -44,6 +45,8 @@ def erase(store: Store, session: Session, records: Sequence[str], *, at: datetim
         session.exec(delete(Subject).where(col(Subject.id).in_(some)))
     scrubbing.ask(session, gallery_id=store.gallery_id, at=at)
     session.expire_all()
+    # What was known of whoever stays may have been known through a record that is gone.
+    aside.reconsider(session, above, gallery_id=store.gallery_id, at=at)
 
 
 def _delete_around(store: Store, session: Session, records: Sequence[str]) -> None:

@@ -27,14 +27,14 @@ def chunks(values: Iterable[Value]) -> Iterator[Sequence[Value]]:
 
 
 def roots(session: Session, ids: Iterable[str]) -> dict[str, str]:
-    """id → root, for those ids that exist."""
+    """id → root, for those ids that exist, and for no other record on the way."""
     parents: dict[str, str | None] = {}
-    wanted = set(ids)
+    wanted = asked = set(ids)
     while wanted:
         found = _parents(session, wanted)
         parents.update(found)
         wanted = {parent for parent in found.values() if parent is not None} - parents.keys()
-    return {node: _climb(node, parents) for node in parents}
+    return {node: _climb(node, parents) for node in asked & parents.keys()}
 
 
 def _parents(session: Session, ids: Iterable[str]) -> dict[str, str | None]:

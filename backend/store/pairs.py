@@ -96,17 +96,22 @@ OF_WHO_ASKED = ("asked_by", "asked_by_name", "asked_at", "sealed_asking_note", "
 
 
 def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
-    """The row, and whether it is new or better than it was: a closed one lost its evidence, so any is better."""
+    """The row, open, and whether it is new or better than it was: a closed one lost its evidence, so any is better."""
     known = find(session, found, gallery_id)
     fresh = new_pair(found, gallery_id, circumstances, kind=CaseKind.duplicate)
     if known is None:
         session.add(fresh)
         session.flush()
         return fresh, True
-    better = known.state == PairState.closed or found.score > known.score
+    better = known.state != PairState.open or found.score > known.score
     if better:
-        known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id", *OF_WHO_ASKED}))
+        renew(known, fresh)
     return known, better
+
+
+def renew(known: DuplicatePair, fresh: DuplicatePair) -> None:
+    """The same two records, by other evidence."""
+    known.sqlmodel_update(fresh.model_dump(exclude={"id", "case_id", *OF_WHO_ASKED}))
 
 
 def find(session: Session, found: FoundPair, gallery_id: str) -> DuplicatePair | None:

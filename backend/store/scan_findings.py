@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, delete, func, or_, select
 
-from backend.store import clusters, distinct
+from backend.store import aside, clusters, distinct
 from backend.store.audit import Audit
 from backend.store.caller import SYSTEM
 from backend.store.clusters import Placed
@@ -30,7 +30,8 @@ class Written:
 def write(
     store: Store, session: Session, scan: Scan, found: Sequence[FoundPair], *, circumstances: Circumstances, options: Options
 ) -> Written:
-    """Pairs that still stand, into their cases; what is known already with as good a score is left alone.
+    """Pairs that still stand, into their cases; what is known already with as good a score is left alone, and what needs no
+    asking is kept aside.
 
     Doing it twice changes nothing, so a block that was interrupted is simply done again.
     """
@@ -39,11 +40,16 @@ def write(
         people = _people(session, pair)
         if people is None:
             continue
+        if people[0] == people[1]:
+            _keep_aside(store, session, pair, circumstances, options)
+            continue
         records = trees(session, people)
         theirs = [[record for record, root in records.items() if root == one] for one in people]
         differs = not distinct.partners(session, gallery_id=store.gallery_id, records=theirs[0]).isdisjoint(theirs[1])
         settled = not options.reopen_distinct if differs else _is_known(session, pair.ordered(), store.gallery_id)
         if settled:
+            if differs:
+                _keep_aside(store, session, pair, circumstances, options)
             continue
         pairs, reopened = pairs + 1, reopened + differs
         if options.dry_run:
@@ -51,7 +57,14 @@ def write(
         forgotten = _forget(session, store.gallery_id, *theirs) if differs else []
         placed = clusters.place(session, [pair], gallery_id=store.gallery_id, circumstances=circumstances)
         _tell(Audit(store), session, scan, placed, forgotten)
+        for other in aside.reconsider(session, records, gallery_id=store.gallery_id, at=circumstances.at) if forgotten else []:
+            _tell(Audit(store), session, scan, other, [])
     return Written(pairs, reopened)
+
+
+def _keep_aside(store: Store, session: Session, pair: FoundPair, circumstances: Circumstances, options: Options) -> None:
+    if not options.dry_run:
+        aside.keep(session, [pair], gallery_id=store.gallery_id, circumstances=circumstances)
 
 
 def _tell(audit: Audit, session: Session, scan: Scan, placed: Placed, forgotten: Sequence[str]) -> None:
@@ -78,11 +91,11 @@ def _is_known(session: Session, pair: FoundPair, gallery_id: str) -> bool:
 
 
 def _people(session: Session, pair: FoundPair) -> tuple[str, str] | None:
-    """The two persons; None where they are one by now, or one of the samples has left the gallery."""
+    """The two persons, who may be one by now; None where one of the samples has left the gallery."""
     living = select(func.count()).where(col(Sample.id).in_(pair.sample_ids), Sample.state == SampleState.active)
     root = roots(session, set(pair.subject_ids))
     one, other = (root.get(subject) for subject in pair.subject_ids)
-    if one is None or other is None or one == other or session.exec(living).one() != len(set(pair.sample_ids)):
+    if one is None or other is None or session.exec(living).one() != len(set(pair.sample_ids)):
         return None
     return one, other
 

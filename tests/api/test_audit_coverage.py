@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from backend import wire
 from backend.client import NewSubject, ProblemError
@@ -167,6 +168,8 @@ def _operation(service: Service) -> Iterator[tuple[str, str | None]]:
         "GET /v1/keys": api.api_keys,
         "GET /v1/stats": api.stats,
         "GET /v1/duplicates/numbers": api.review_numbers,
+        "GET /v1/calibration": api.calibration,
+        "POST /v1/calibration/simulate": partial(api.simulate, threshold=0.5),
         "GET /v1/audit": api.audit,
         "GET /v1/audit/head": api.audit_head,
         "GET /v1/fleet/self": api.self,

@@ -184,7 +184,7 @@ def test_a_folder_is_enrolled_whole_through_an_overload(service: Service, tmp_pa
     done: list[object] = []
     with _Overloaded([service.url], token=service.site.key("client"), timeout=60) as api:
         size = api.subjects().total
-        enrolment = FolderEnrolment(api, folder, StateFile(tmp_path / "state"), Options(), on_done=lambda: done.append(1))
+        enrolment = FolderEnrolment(api, StateFile(tmp_path / "state"), Options(), on_done=lambda: done.append(1))
         enrolment.run(subjects_in(folder))
         assert api.batches == 2
         assert (len(enrolment.summary.enrolled), len(done)) == (3, 3)
@@ -208,6 +208,6 @@ def test_a_folder_waits_for_a_key_that_is_over_its_limit(service: Service, tmp_p
     folder.mkdir()
     (folder / "7.jpg").write_bytes(same_woman(7))
     with _OverItsLimit([service.url], token=service.site.key("client"), timeout=60) as api:
-        enrolment = FolderEnrolment(api, folder, StateFile(tmp_path / "state"), Options())
+        enrolment = FolderEnrolment(api, StateFile(tmp_path / "state"), Options())
         enrolment.run(subjects_in(folder))
         assert (api.batches, len(enrolment.summary.enrolled), enrolment.summary.failures) == (3, 1, [])

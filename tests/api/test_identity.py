@@ -165,6 +165,7 @@ ALLOWED = {
     "read_audit": "supervisor admin",
     "scan": "operator supervisor admin",
     "read_scans": "operator reviewer supervisor admin",
+    "simulate": "operator supervisor admin",
 }
 
 

@@ -70,6 +70,15 @@ def test_a_certificate_without_its_key_is_refused() -> None:
         load(tls_cert_file="cert.pem")
 
 
+def test_a_target_beside_a_threshold_and_a_target_that_is_no_chance_are_refused() -> None:
+    with pytest.raises(SettingsError, match="BACKEND_TARGET_FPIR and BACKEND_REVIEW_THRESHOLD both say from which score on"):
+        load(target_fpir=0.001, review_threshold=0.5)
+    for nonsense in (0, 1, -0.1, 1000):
+        with pytest.raises(SettingsError, match="BACKEND_TARGET_FPIR"):
+            load(target_fpir=nonsense)
+    assert load(target_fpir=0.001).target_fpir == 0.001
+
+
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().port = 1  # type: ignore[misc]

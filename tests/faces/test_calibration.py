@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.faces.accuracy.comparisons import compare
+from backend.faces.accuracy.photographs import photographs_in
+from backend.faces.accuracy.templates import Capturing, captured
 from backend.faces.calibration import (
     GENERIC,
     OFFLINE,
@@ -21,9 +24,7 @@ from backend.faces.calibration import (
     profile_of,
     why_unknown,
 )
-from backend.faces.capture import capture
 from backend.faces.engine import Calibration, Engine
-from backend.faces.evaluation import compared, photographs_in, upper_bound
 from backend.faces.load import load_engine
 from tests.faces.conftest import LIMITS
 
@@ -139,22 +140,17 @@ def test_the_shipped_curves_are_what_the_test_photographs_show(testdata: Path, p
     quick = pack != "offline"
     engine = load_engine("insightface", model_pack=testdata / "models" / pack) if quick else load_engine("offline")
     photographs = photographs_in(testdata / "faces") + (photographs_in(testdata / "gallery") if quick else [])
-    taken = [capture(engine, one.path.read_bytes(), limits=LIMITS, choose="largest", min_face_px=26) for one in photographs]
-    genuine, impostor = compared(engine, [one.vector for one in taken], [one.subject for one in photographs])
+    templates = captured(Capturing(engine, LIMITS, 26), photographs)
     calibration = engine.card.calibration
     assert calibration is not None
     assert calibration.genuine is not None
-    assert len(genuine) == calibration.genuine.trials == 66
+    named = [*(score for score, _ in calibration.genuine.below), *(point.score for point in calibration.points)]
+    found = compare(engine.card.metric, templates.vectors, templates.people, named=named, fine=False)
+    assert found.genuine_pairs == calibration.genuine.trials == 66
     for score, below in calibration.genuine.below:
-        assert int((genuine < score).sum()) == pytest.approx(below, abs=1), score
+        assert found.false_non_matches(score) == pytest.approx(below, abs=1), score
     if quick:
-        assert len(impostor) == calibration.trials == 13_629
+        assert found.impostor_pairs == calibration.trials == 13_629
         for point in calibration.points:
-            found = max(int((impostor >= point.score).sum()) / len(impostor), calibration.supported_fmr)
-            assert found == pytest.approx(point.fmr, abs=1.01 / len(impostor)), point.score
-
-
-def test_the_bound_of_an_error_that_was_not_seen_is_three_over_n() -> None:
-    assert upper_bound(0, 2079) == pytest.approx(3 / 2079)
-    assert upper_bound(0, 1) == 1
-    assert 0.01 < upper_bound(10, 1000) < 0.02
+            fmr = max(found.false_matches(point.score) / found.impostor_pairs, calibration.supported_fmr)
+            assert fmr == pytest.approx(point.fmr, abs=1.01 / found.impostor_pairs), point.score

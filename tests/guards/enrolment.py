@@ -7,6 +7,7 @@ from tests.guards.guard import Guard
 RACES = "tests/ledger/test_races.py::"
 ENROLMENT = "tests/ledger/test_enrolment.py::"
 IDEMPOTENCY = "tests/ledger/test_idempotency.py::"
+TARGET = "tests/ledger/test_target_fpir.py::"
 STORE = "tests/ledger/test_store.py::"
 
 GUARDS = (
@@ -95,6 +96,23 @@ GUARDS = (
         new="for seq in found.ids)",
         test=RACES + "test_of_two_that_race_the_earlier_does_not_look_at_the_later[sqlite]",
     ),
+    # --- a target FPIR ---
+    Guard(
+        name="judged-by-the-threshold-of-its-beginning",
+        keeps=2,
+        file="backend/findings.py",
+        old="work.enrolment.first_seq, work.enrolment.review_threshold)",
+        new="work.enrolment.first_seq, 0.95)",
+        test=TARGET + "test_whoever_finishes_an_enrolment_judges_by_the_threshold_that_it_was_begun_with[sqlite-another setting]",
+    ),
+    Guard(
+        name="certain-whatever-the-target",
+        keeps=2,
+        file="backend/faces/target.py",
+        old="if found.threshold <= certain:",
+        new="if True:",
+        test=TARGET + "test_what_certainly_is_a_duplicate_is_flagged_in_a_gallery_of_any_size[sqlite]",
+    ),
     # --- pending candidates ---
     Guard(
         name="pending-candidates-are-waited-for",
@@ -125,8 +143,8 @@ GUARDS = (
         name="bridged-cases-are-joined",
         keeps=2,
         file="backend/store/clusters.py",
-        old="case = join(session, cases, at=circumstances.at)",
-        new="case = cases[0]",
+        old="        case = join(session, cases, at=at)\n    for pair in pairs:",
+        new="        case = cases[0]\n    for pair in pairs:",
         test=ENROLMENT + "test_a_newcomer_who_bridges_two_cases_joins_them_and_the_older_survives[sqlite]",
     ),
     Guard(

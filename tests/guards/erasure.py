@@ -161,7 +161,7 @@ GUARDS = (
         name="a-pair-without-evidence-wakes-for-any",
         keeps=2,
         file="backend/store/pairs.py",
-        old="known.state == PairState.closed or ",
+        old="known.state != PairState.open or ",
         new="",
         test=ERASURE + "test_two_people_whose_pair_lost_its_evidence_are_flagged_by_any_new_one[sqlite]",
     ),

@@ -4,10 +4,43 @@ from __future__ import annotations
 
 from tests.guards.guard import Guard
 
+ASIDE = "tests/ledger/test_aside.py::"
 TOGETHER = "tests/ledger/test_force_together.py::"
 BULK = "tests/ledger/test_bulk.py::"
 
 GUARDS = (
+    Guard(
+        name="what-needs-no-asking-is-kept",
+        keeps=2,
+        file="backend/store/conclusion.py",
+        old="    aside.keep(session, _pairs(case, settled), gallery_id=gallery, circumstances=case.circumstances)\n",
+        new="",
+        test=ASIDE + "test_records_of_one_person_that_turn_out_alike_are_asked_about_once_they_are_two[sqlite]",
+    ),
+    Guard(
+        name="what-settled-it-is-undone",
+        keeps=2,
+        file="backend/deciding.py",
+        old="records = settled.loosened | settled.no_longer_distinct",
+        new="records = set[str]()",
+        test=ASIDE + "test_of_whom_it_was_known_through_a_merge_that_they_differ_it_is_asked_when_the_merge_is_undone[sqlite]",
+    ),
+    Guard(
+        name="what-settled-it-is-erased",
+        keeps=2,
+        file="backend/store/erasure.py",
+        old="    aside.reconsider(session, above, gallery_id=store.gallery_id, at=at)\n",
+        new="",
+        test=ASIDE + "test_it_is_asked_when_the_record_through_which_it_was_known_is_erased[sqlite]",
+    ),
+    Guard(
+        name="different-is-said-of-who-was-compared",
+        keeps=2,
+        file="backend/store/forest.py",
+        old="for node in asked & parents.keys()}",
+        new="for node in parents}",
+        test=ASIDE + "test_of_whom_it_was_known_through_a_merge_that_they_differ_it_is_asked_when_the_merge_is_undone[sqlite]",
+    ),
     Guard(
         name="an-override-holds-for-those-two-alone",
         keeps=2,

@@ -29,12 +29,12 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
 
 @pytest.fixture
 def world(tmp_path: Path, database_url: str | None) -> Iterator[World]:
-    with _whole(World(tmp_path, database_url=database_url).create()) as made:
+    with whole(World(tmp_path, database_url=database_url).create()) as made:
         yield made
 
 
 @contextmanager
-def _whole(made: World) -> Iterator[World]:
+def whole(made: World) -> Iterator[World]:
     """Torn down with a look at the whole ledger: every test also proves the invariants."""
     try:
         yield made

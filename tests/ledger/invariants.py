@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numpy as np
 from sqlmodel import col, select
 
-from backend.store import audit_chain, gallery_log
+from backend.store import audit_chain, gallery_log, templates
 from backend.store.database import Store
 from backend.store.forest import roots
 from backend.store.keyring import Keyring
 from backend.store.tables import (
     Decision,
+    DistinctPair,
     DuplicateCase,
     DuplicatePair,
     Gallery,
@@ -105,6 +107,34 @@ def assert_whoever_is_called_one_is_one(store: Store) -> None:
             ).all()
             people = set(roots(session, {s for pair in pairs for s in (pair.a_subject_id, pair.b_subject_id)}).values())
             assert decision.verdict != "same" or len(people) <= 1, f"{case_id} calls them one, and they are {len(people)}"
+
+
+def assert_no_pair_is_missed(store: Store, *, threshold: float) -> None:
+    """Every two records of which two pictures reach `threshold` are in a case, or one person, or known to differ.
+
+    By brute force, for a cosine engine and a threshold that never changed.
+    """
+    with store.read() as session:
+        stored = list(templates.all_of(session, store.keyring, gallery_id=store.gallery_id))
+        active = [one for one in stored if one.sample_state == SampleState.active]
+        query = select(DuplicatePair).where(DuplicatePair.kind == "duplicate", DuplicatePair.state == PairState.open)
+        pairs = session.exec(query).all()
+        in_case = {frozenset((pair.a_subject_id, pair.b_subject_id)) for pair in pairs}
+        owner = roots(session, {one.subject_id for one in active})
+        distinct = {
+            frozenset((owner[row.a_subject_id], owner[row.b_subject_id]))
+            for row in session.exec(select(DistinctPair))
+            if row.a_subject_id in owner and row.b_subject_id in owner
+        }
+    if not active:
+        return
+    vectors = np.stack([one.vector for one in active])
+    first, second = np.nonzero(np.triu(vectors @ vectors.T >= threshold + 1e-4, 1))
+    for one, other in zip(first.tolist(), second.tolist(), strict=True):
+        a, b = active[one].subject_id, active[other].subject_id
+        people = frozenset((owner[a], owner[b]))
+        is_settled = len(people) == 1 or people in distinct
+        assert is_settled or frozenset((a, b)) in in_case, f"{a} and {b} were never put before anybody"
 
 
 def assert_counts_agree(store: Store) -> None:

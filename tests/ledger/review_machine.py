@@ -46,9 +46,10 @@ from tests.ledger.invariants import (
     assert_each_person_is_in_one_open_case_at_most,
     assert_ledger_is_whole,
     assert_merges_are_a_forest,
+    assert_no_pair_is_missed,
     assert_whoever_is_called_one_is_one,
 )
-from tests.ledger.world import ANNA, BERT, SUSI, Node, People, World
+from tests.ledger.world import ANNA, BERT, CLIENT, SUSI, THRESHOLDS, Node, People, World, face
 from tests.postgres import PostgresServer, postgres_server
 
 CARL = replace(ANNA, id="usr_carl", name="Carl")
@@ -57,6 +58,7 @@ EVERYBODY = (ANNA, BERT, CARL, SUSI, STEN)
 SUPERVISORS = {SUSI.id, STEN.id}
 FACES = 3
 LEAST_EACH = 50
+MAY_NOT_BE_UNDONE = ("makes the same records one", "There is no decision to undo", "different people")
 
 PICK = st.randoms(use_true_random=False)
 WHO = st.sampled_from(EVERYBODY)
@@ -134,6 +136,7 @@ class Queue(RuleBasedStateMachine):
         self.turn = 0
         self.seen: list[wire.CaseSummary] | None = None
         self.bulks: list[str] = []
+        self.pictures = 0
         self.looked_at: dict[str, int] = {}
 
     def teardown(self) -> None:
@@ -141,7 +144,9 @@ class Queue(RuleBasedStateMachine):
             return
         try:
             assert {subject.id for subject in self.reader.subjects.list(limit=200).items} == set(self.enrolled)
+            assert_no_pair_is_missed(self.reader.store, threshold=THRESHOLDS.review)
             self.undo_everything()
+            assert_no_pair_is_missed(self.reader.store, threshold=THRESHOLDS.review)
             assert_ledger_is_whole(self.world)
         finally:
             self.keeping.__exit__(None, None, None)
@@ -159,6 +164,17 @@ class Queue(RuleBasedStateMachine):
         between = (0.7071 * (self.faces[which] + self.faces[which + 1])).astype("float32")
         self.enrolled[self.node.enrol(between).subject_id] = -1
         self.count("enrol between")
+
+    @precondition(lambda self: self.pictures < 3 and {*self.enrolled.values()} - {-1})  # or it would crowd out the rest
+    @rule(pick=PICK)
+    def add_a_picture(self, pick: Any) -> None:
+        """It shows its subject, and is like people whom nothing paired with this record before."""
+        subject = pick.choice(sorted(one for one, which in self.enrolled.items() if which >= 0))
+        which = self.enrolled[subject]
+        between = (0.7071 * (self.faces[which] + self.faces[(which + 1) % FACES])).astype("float32")
+        self.node.enrolments.add_samples(subject, [face(between)], caller=CLIENT)
+        self.pictures += 1
+        self.count("add a picture")
 
     @precondition(lambda self: self.unresolved())
     @rule(pick=PICK, who=WHO)
@@ -482,6 +498,8 @@ class Queue(RuleBasedStateMachine):
 
     def take_back(self, case_id: str, who: Caller) -> bool:
         refused = self.refusal(lambda: self.node.undo(case_id, who), (CaseStateConflict, Forbidden, LeaseHeld))
+        if isinstance(refused, CaseStateConflict):
+            assert any(why in str(refused) for why in MAY_NOT_BE_UNDONE), refused
         if refused is None:
             self.said[who.id, "undo"] += 1
         return refused is None

@@ -98,7 +98,7 @@ def test_who_lost_the_lease_meanwhile_seals_nothing(node: Node, monkeypatch: pyt
 
 
 def test_sealing_beside_many_writers_leaves_one_chain_without_gaps(world: World, people: People) -> None:
-    nodes = [world.node() for _ in range(3)]
+    nodes = world.fleet(3)
     vectors = people.strangers(24)
     stop = threading.Event()
 

@@ -127,7 +127,7 @@ def _pending(node: Node) -> list[wire.Subject]:
 
 def test_batches_that_race_find_every_pair_between_them(world: World, people: People) -> None:
     persons = people.strangers(6)
-    nodes = [world.node() for _ in range(3)]
+    nodes = world.fleet(3)
     start = threading.Barrier(len(nodes))
 
     def one(node: Node, rotated: int) -> list[wire.Enrolment]:

@@ -27,8 +27,9 @@ WHERE_IDS_MAY_STAY = {"audit_event", "gallery_change", "decision"}
 
 def begun(node: Node, vector: Vector, *, policy: OnDuplicate = OnDuplicate.flag, subject_id: str | None = None) -> str:
     """T1 alone: the enrolment's id."""
-    samples, terms = node.enrolments._samples([face(vector)]), node.enrolments._terms(CLIENT, policy)
+    samples = node.enrolments._samples([face(vector)])
     with node.store.write() as session:
+        terms = node.enrolments._terms(session, CLIENT, policy)
         if subject_id is None:
             return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).id
         return admission.admit_samples(node.store, session, subject_id, samples, terms=terms).id

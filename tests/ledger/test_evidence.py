@@ -272,3 +272,14 @@ def test_the_matrix_of_a_large_case_is_of_its_best_pairs(world: World, people: P
     assert case.matrix_left_out == 2
     members = {member for entry in case.matrix for member in (entry.a, entry.b)}
     assert members == {newcomer, *ids[: MOST_MEMBERS - 1]}
+
+
+def test_where_the_calibration_says_nothing_the_reason_stands_beside_each_null(world: World, people: People) -> None:
+    world.thresholds = Thresholds(verification=0.2, review=0.2, certain=0.9)
+    node, person = world.node(), people.stranger()
+    node.enrol(person)
+    enrolled = node.enrol(people.like(person, 0.25))
+    reason = "The calibration cal_synthetic begins at a score of 0.3."
+    assert (enrolled.expected_fpir, enrolled.expected_fpir_reason) == (None, reason)
+    (pair,) = node.open_case(enrolled.case_id or "").pairs
+    assert (pair.expected_fmr, pair.expected_fmr_reason) == (None, reason)

@@ -74,7 +74,7 @@ def test_a_server_without_fsync_is_refused_in_a_sentence_by_everything() -> None
 @ON_POSTGRESQL
 def test_numbers_of_the_log_become_visible_in_order_under_racing_writers(world: World, people: People) -> None:
     """A reader that has seen `seq` n never later finds a smaller one that it had not seen: replicas would skip it for ever."""
-    nodes = [world.node() for _ in range(3)]
+    nodes = world.fleet(3)
     vectors = people.strangers(36)
     seen: set[int] = set()
     late: list[int] = []

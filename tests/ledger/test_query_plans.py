@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from backend.scoring import Scoring
 from backend.wire import Verdict
-from tests.ledger.world import ANNA, BERT, CLIENT, ON_SQLITE, SUSI, Node, People, World, face, probe
+from tests.ledger.world import ANNA, BERT, CARD, CLIENT, ON_SQLITE, SUSI, THRESHOLDS, Node, People, World, face, probe
 
 GROW = (
     "subject",
@@ -70,8 +71,13 @@ def export(node: Node, people: People) -> None:
     node.export(first.subject_id)
 
 
+def ask_what_to_expect(node: Node, people: People) -> None:
+    enrol(node, people)
+    assert Scoring(node.store, CARD, THRESHOLDS, review_set_by="engine").read().searches_per_day > 0
+
+
 @ON_SQLITE
-@pytest.mark.parametrize("do", [enrol, bring_a_sample, recognise, review, erase, export])
+@pytest.mark.parametrize("do", [enrol, bring_a_sample, recognise, review, erase, export, ask_what_to_expect])
 def test_no_statement_reads_a_whole_table(world: World, people: People, do: Callable[[Node, People], None]) -> None:
     node = world.node()
     enrol(node, people)

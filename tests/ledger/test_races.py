@@ -53,7 +53,7 @@ def processes() -> Iterator[list[Started]]:
 def test_duplicates_enrolled_at_the_same_moment_through_different_replicas_make_exactly_one_pair(
     world: World, people: People
 ) -> None:
-    nodes = [world.node() for _ in range(3)]
+    nodes = world.fleet(3)
     for _ in range(4):
         person = people.stranger()
         together = threading.Barrier(3)
@@ -110,7 +110,7 @@ def test_whoever_concludes_second_changes_nothing_and_gives_the_first_answer(nod
 
 
 def test_of_certain_duplicates_that_race_to_be_rejected_exactly_one_remains(world: World, people: People) -> None:
-    nodes = [world.node() for _ in range(3)]
+    nodes = world.fleet(3)
     person = people.stranger()
     with ThreadPoolExecutor(6) as pool:
         looks = [people.like(person, 0.99) for _ in range(6)]
@@ -120,7 +120,7 @@ def test_of_certain_duplicates_that_race_to_be_rejected_exactly_one_remains(worl
 
 
 def test_the_same_request_at_the_same_moment_through_different_replicas_is_done_once(world: World, people: People) -> None:
-    nodes = [world.node() for _ in range(3)]
+    nodes = world.fleet(3)
     look = people.stranger()
     key = Idempotency("one", "0" * 64)
     with ThreadPoolExecutor(6) as pool:
@@ -185,7 +185,7 @@ def test_a_repeated_request_finishes_what_a_killed_process_began_without_waiting
 
 
 def test_two_sweeps_at_once_finish_each_enrolment_once(world: World, people: People) -> None:
-    nodes = [world.node() for _ in range(2)]
+    nodes = world.fleet(2)
     ids = [begin(nodes[0], people.stranger()) for _ in range(4)]
     expire_leases(nodes[0])
     with ThreadPoolExecutor(2) as pool:
@@ -195,7 +195,7 @@ def test_two_sweeps_at_once_finish_each_enrolment_once(world: World, people: Peo
 
 
 def test_a_candidate_that_is_pending_is_waited_for(world: World, people: People) -> None:
-    slow, quick = world.node(), world.node()
+    slow, quick = world.fleet(2)
     person = people.stranger()
     first = begin(slow, person)
     with ThreadPoolExecutor(1) as pool:
@@ -289,7 +289,7 @@ def begin(node: Node, vector: object, policy: OnDuplicate = OnDuplicate.flag) ->
 
     samples = node.enrolments._samples([face(vector)])  # type: ignore[arg-type]
     with node.store.write() as session:
-        terms = node.enrolments._terms(CLIENT, policy)
+        terms = node.enrolments._terms(session, CLIENT, policy)
         return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).id
 
 

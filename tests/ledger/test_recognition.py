@@ -77,6 +77,9 @@ def test_identification_ranks_people_above_the_threshold_for_each_face(node: Nod
     assert (said.gallery_size, said.threshold, said.seq) == (2, 0.5, b.seq)
     assert said.expected_fpir is not None
     assert 0 < said.expected_fpir < 1
+    assert said.expected_fpir_reason is None
+    below = node.recognition.identify([probe(nobody)], threshold=0.1)
+    assert (below.expected_fpir, below.expected_fpir_reason) == (None, "The calibration cal_synthetic begins at a score of 0.3.")
     box = said.faces[0].face.box
     assert (box.x, box.y, box.width, box.height) == (1.0, 2.0, 30.0, 40.0)
 
@@ -103,6 +106,28 @@ def test_a_hit_on_a_merged_record_names_the_survivor_and_verification_uses_the_w
         said = node.recognition.verify_subject(named, probe(person))
         assert said.score == pytest.approx(1.0, abs=1e-5)
         assert said.sample_id == b.sample_ids[0]
+
+
+def test_verification_says_with_how_many_samples_it_compared_and_what_that_does_to_the_false_match_rate(
+    node: Node, people: People
+) -> None:
+    """Of both records of a merged person; a picture that waits for a reviewer is none of them."""
+    person = people.stranger()
+    a = node.enrol(people.like(person, 0.7))
+    b = node.enrol(people.like(person, 0.8), person)
+    node.decide(b.case_id or "", Verdict.same, a.subject_id)
+    one = node.recognition.verify_subject(b.subject_id, probe(person))
+    added = node.enrolments.add_samples(b.subject_id, [face(people.like(person, 0.9))], caller=CLIENT).answer
+    held = node.enrolments.add_samples(b.subject_id, [face(people.stranger())], caller=CLIENT).answer
+    assert (added.case_id, held.case_id is None) == (None, False)
+    more = node.recognition.verify_subject(b.subject_id, probe(person))
+    assert (one.samples_compared, more.samples_compared) == (3, 4)
+    assert (more.score, more.sample_id) == (pytest.approx(1.0, abs=1e-5), b.sample_ids[1])
+    assert more.expected_fmr is not None
+    assert more.samples_compared is not None
+    assert more.expected_fmr_of_all == pytest.approx(1 - (1 - more.expected_fmr) ** more.samples_compared)
+    image = node.recognition.verify_images(probe(person), probe(person))
+    assert (image.samples_compared, image.expected_fmr_of_all) == (None, None)
 
 
 def test_what_was_erased_is_no_candidate_even_while_this_index_still_holds_it(world: World, people: People) -> None:

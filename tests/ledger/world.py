@@ -207,6 +207,13 @@ class World:
         self.nodes.append(node)
         return node
 
+    def fleet(self, size: int) -> list[Node]:
+        """Replicas that have read the gallery: before that a balancer gives them no work."""
+        nodes = [self.node() for _ in range(size)]
+        for node in nodes:
+            node.replica.catch_up()
+        return nodes
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()

@@ -16,7 +16,7 @@ from tests.system.sameness import Sameness
 
 MOST_PAGES = 200
 MOST_SHOWN = 300
-PLAIN = ("/v1/duplicates/codes", "/v1/stats", "/v1/fleet/self", "/v1/audit/head")
+PLAIN = ("/v1/duplicates/codes", "/v1/stats", "/v1/calibration", "/v1/fleet/self", "/v1/audit/head")
 PROBES = ("/health", "/live", "/ready")
 APART = frozenset({"/metrics"})
 """Read once for all, when its gauges are up to date."""
@@ -158,10 +158,7 @@ def _audit(known: Known) -> Iterator[str]:
 
 
 FILLED: Mapping[str, Callable[[Known], Iterator[str]]] = {
-    **{
-        path: lambda known, path=path: iter([path])
-        for path in (*PROBES, "/v1/duplicates/codes", "/v1/stats", "/v1/fleet/self", "/v1/audit/head")
-    },
+    **{path: lambda known, path=path: iter([path]) for path in (*PROBES, *PLAIN)},
     "/v1/duplicates": _cases,
     "/v1/duplicates/numbers": lambda known: (f"/v1/duplicates/numbers?days={days}" for days in (1, 30, 365)),
     "/v1/duplicates/{case_id}": lambda known: (f"/v1/duplicates/{one}" for one in known.cases),

@@ -20,6 +20,7 @@ class CaseKind(StrEnum):
 class PairState(StrEnum):
     open = "open"
     closed = "closed"  # one side was rejected, or the evidence was erased
+    aside = "aside"  # the two were one person, or known to differ, when it was found: see `aside`
 
 
 class DuplicatePair(Table, table=True):
