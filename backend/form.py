@@ -7,6 +7,7 @@ client's to choose and are not looked at.
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,7 @@ IMAGES = frozenset({"images", "image", "reference_image"})
 MANY = frozenset({"images"})
 AS_JSON = frozenset({"metadata"})
 _PIECE = 64 * 1024
+_A_FILE = "(the bytes of a photograph)"
 
 
 def fields_of(body: bytes | bytearray, content_type: str) -> tuple[dict[str, Any], str]:
@@ -57,6 +59,17 @@ def schema_of(model: type[BaseModel], *, ref_template: str) -> dict[str, Any]:
     for name in AS_JSON & schema["properties"].keys():
         schema["properties"][name] = {"type": "string", "contentMediaType": "application/json", "description": "A JSON object."}
     return schema
+
+
+def as_form(body: Mapping[str, Any]) -> dict[str, Any]:
+    """An example of a JSON body as the same form: files by what stands for their bytes."""
+    return {name: _shown(name, value) for name, value in body.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in IMAGES:
+        return [_A_FILE] * len(value) if name in MANY else _A_FILE
+    return json.dumps(value) if name in AS_JSON else value
 
 
 def _value(name: str, content: bytearray) -> Any:

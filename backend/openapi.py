@@ -37,10 +37,11 @@ BODIES: tuple[type[BaseModel], ...] = (
 def takes(model: type[BaseModel], *, required: bool = True, forms: bool = False) -> dict[str, Any]:
     """`openapi_extra` of a route whose body is `model`, with `forms` also as multipart/form-data."""
     schema = {"$ref": REFERENCE.format(model=model.__name__)}
-    told = examples.named(examples.REQUESTS.get(model.__name__, {}))
-    content: dict[str, Any] = {"application/json": {"schema": schema, "examples": told}}
+    bodies = examples.REQUESTS.get(model.__name__, {})
+    content: dict[str, Any] = {"application/json": {"schema": schema, "examples": examples.named(bodies)}}
     if forms:
-        content[form.MEDIA_TYPE] = {"schema": form.schema_of(model, ref_template=REFERENCE)}
+        told = examples.named({name: form.as_form(body) for name, body in bodies.items()})
+        content[form.MEDIA_TYPE] = {"schema": form.schema_of(model, ref_template=REFERENCE), "examples": told}
     return {"requestBody": {"required": required, "content": content}}
 
 

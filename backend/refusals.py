@@ -5,7 +5,7 @@ What follows from an operation's form (a body, a cursor, an Idempotency-Key) is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from backend import problems, wire
@@ -24,6 +24,7 @@ from backend.errors import (
     Forbidden,
     IdempotencyKeyReused,
     ImageTooLarge,
+    InvalidForm,
     InvalidJson,
     InvalidRequest,
     LastSample,
@@ -116,12 +117,16 @@ def example(error: type[FaceAuthError]) -> dict[str, Any]:
     return problems.document(_INSTANCES.get(error) or error(), request_id=REQUEST_ID)
 
 
+def _of_body(kinds: Collection[str]) -> Errors:
+    return (*OF_BODIES, InvalidForm) if len(kinds) > 1 else OF_BODIES
+
+
 def derived(operation: Mapping[str, Any]) -> Iterator[type[FaceAuthError]]:
     """What an operation may be refused with because of its form; `operation` is as OpenAPI describes it."""
     if "security" in operation:
         yield from ANYWHERE
     if "requestBody" in operation:
-        yield from OF_BODIES
+        yield from _of_body(operation["requestBody"]["content"])
     parameters = [parameter["name"] for parameter in operation.get("parameters", ())]
     if parameters:
         yield from OF_PARAMETERS
