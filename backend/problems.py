@@ -67,7 +67,12 @@ def _headers(error: FaceAuthError) -> dict[str, str]:
 
 def form_errors(errors: Sequence[Mapping[str, Any]]) -> InvalidRequest:
     """Pydantic's findings, less the input, its context and any name that the caller chose as data."""
-    return InvalidRequest([{"field": _field(found["loc"]), "problem": found["msg"], "type": found["type"]} for found in errors])
+    return InvalidRequest([{"field": _field(found["loc"]), "problem": _said(found), "type": found["type"]} for found in errors])
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    """Without pydantic's word for a sentence of our own."""
+    return str(found["msg"]).removeprefix("Value error, ")
 
 
 def _field(location: Sequence[int | str]) -> str:

@@ -115,12 +115,12 @@ def _all() -> str:
 
 
 def _check_page(file: Path) -> None:
-    """Raises WrongUse where there is no plotly, OSError where the file cannot be written."""
+    """Raises WrongUse where there is no plotly, OSError where there is no folder to write to. Nothing is written yet."""
     from importlib.util import find_spec
 
     if find_spec("plotly") is None:
         raise WrongUse("--html draws with plotly, which is not installed here: pip install plotly, or take --json")
-    file.touch()
+    next(file.parent.iterdir(), None)
 
 
 def _write_page(document: Document, file: Path) -> None:

@@ -60,8 +60,7 @@ def _is_settled(session: Session, pair: DuplicatePair) -> bool:
         return True
     owner = trees(session, [one, other])
     ours = [record for record, top in owner.items() if top == one]
-    theirs = owner.keys() - set(ours)
-    return not distinct.partners(session, gallery_id=pair.gallery_id, records=ours).isdisjoint(theirs)
+    return distinct.differ(session, gallery_id=pair.gallery_id, ours=ours, theirs=owner.keys() - set(ours))
 
 
 def _is_in_the_gallery(session: Session, pair: DuplicatePair) -> bool:

@@ -27,6 +27,11 @@ def partners(session: Session, *, gallery_id: str, records: Iterable[str]) -> se
     return found
 
 
+def differ(session: Session, *, gallery_id: str, ours: Iterable[str], theirs: Iterable[str]) -> bool:
+    """Whether any record of one person was decided to be somebody else than any of the other's."""
+    return not partners(session, gallery_id=gallery_id, records=ours).isdisjoint(theirs)
+
+
 def contradiction(
     session: Session, *, gallery_id: str, owner: Mapping[str, str], excused: Collection[frozenset[str]] = ()
 ) -> DistinctPair | None:

@@ -140,12 +140,14 @@ def _stand_in(session: Session, case: DuplicateCase, decision: Decision, before:
 
 
 def _led_to(session: Session, record: str, survivor: str, before: Mapping[str, str]) -> bool:
-    """By the pointers that were taken away, and those that stand."""
+    """By the pointers that were taken away, and those that stand; of two times, they may lead in a circle."""
     node: str | None = record
-    while node is not None and node != survivor:
+    passed: set[str] = set()
+    while node is not None and node != survivor and node not in passed:
+        passed.add(node)
         subject = session.get(Subject, node)
         node = before.get(node) or (subject.merged_into if subject is not None else None)
-    return node is not None
+    return node == survivor
 
 
 def _refuse_what_changes_nothing(session: Session, case: DuplicateCase, later: DuplicateCase) -> None:

@@ -45,7 +45,7 @@ def write(
             continue
         records = trees(session, people)
         theirs = [[record for record, root in records.items() if root == one] for one in people]
-        differs = not distinct.partners(session, gallery_id=store.gallery_id, records=theirs[0]).isdisjoint(theirs[1])
+        differs = distinct.differ(session, gallery_id=store.gallery_id, ours=theirs[0], theirs=theirs[1])
         settled = not options.reopen_distinct if differs else _is_known(session, pair.ordered(), store.gallery_id)
         if settled:
             if differs:

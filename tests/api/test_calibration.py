@@ -104,5 +104,6 @@ def test_a_simulation_takes_a_threshold_or_a_target(service: Service, asked: dic
     with pytest.raises(ProblemError) as refused:
         service.client(service.site.key("operator")).simulate(**asked)
     assert (refused.value.status, refused.value.code) == (422, "invalid_request")
+    assert [one["problem"] for one in refused.value.errors] == ["give either threshold or target_fpir"]
     nonsense = service.request("POST", "/v1/calibration/simulate", service.site.key("operator"), {"threshold": 7})
     assert (nonsense.status_code, nonsense.json()["code"]) == (400, "invalid_threshold")

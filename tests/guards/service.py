@@ -62,7 +62,7 @@ GUARDS = (
         name="errors-repeat-no-input",
         keeps=7,
         file="backend/problems.py",
-        old='"problem": found["msg"]',
+        old='"problem": _said(found)',
         new='"problem": str(found)',
         test=REQUESTS + "test_a_wrong_query_is_a_problem_that_repeats_nothing",
     ),
