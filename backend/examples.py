@@ -288,6 +288,7 @@ ANSWERS: dict[str, Example] = {
         "faces_in_reference": None,
         "sample_id": SAMPLE,
         "model_id": MODEL,
+        "quality": _QUALITY,
     },
     "Identification": {
         "faces": [

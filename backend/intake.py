@@ -15,6 +15,7 @@ from backend.enrolment import Enrolments, Idempotency, Outcome
 from backend.errors import NoFace, TooManyImages
 from backend.faces.capture import CapturedFace, Detected, Probe, capture, detect, probe
 from backend.faces.engine import Engine
+from backend.faces.gate import OPEN, Gate
 from backend.faces.image import ImageLimits
 from backend.faces.pool import InferencePool
 from backend.recognition import Recognition, detected_face
@@ -27,6 +28,7 @@ class ImageRules:
     limits: ImageLimits
     max_images: int
     min_face_px: int
+    gate: Gate = OPEN
 
 
 class Faces:
@@ -53,7 +55,14 @@ class Faces:
 
     def _capture(self, image: bytes, choose: wire.FaceChoice) -> CapturedFace:
         rules = self._rules
-        return capture(self._engine, image, limits=rules.limits, choose=choose.value, min_face_px=rules.min_face_px)
+        return capture(
+            self._engine,
+            image,
+            limits=rules.limits,
+            choose=choose.value,
+            min_face_px=rules.min_face_px,
+            gate=rules.gate,
+        )
 
     def _probe(self, image: bytes, *, largest_only: bool) -> Probe:
         found = probe(self._engine, image, limits=self._rules.limits, largest_only=largest_only)

@@ -21,6 +21,7 @@ from backend.evidence import Evidence
 from backend.export import Exports
 from backend.faces.cores import usable_cores
 from backend.faces.engine import ModelCard
+from backend.faces.gate import Gate
 from backend.faces.image import ImageLimits
 from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
@@ -159,7 +160,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             store_images=settings.store_images,
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
+        faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px, Gate(settings.min_quality)))
         codes = _codes(settings)
         due = due_times(settings)
         evidence = Evidence(store, card, thresholds, due)

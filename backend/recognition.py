@@ -83,7 +83,7 @@ class Recognition:
         references = self._references(subject_id)
         table = scores(self._card.metric, probe.vector[None, :], np.stack([reference.vector for reference in references]))
         best = int(table[0].argmax())
-        found = self._verification(float(table[0, best]), used, faces_in_image=faces_in_image)
+        found = self._verification(float(table[0, best]), used, probe, faces_in_image=faces_in_image)
         compared = len(references)
         of_all = expected_fpir(self._card.calibration, used, compared)
         return found.model_copy(
@@ -102,7 +102,7 @@ class Recognition:
         """One image against another; nothing is stored."""
         used = self._threshold(threshold)
         score = float(scores(self._card.metric, probe.vector[None, :], reference.vector[None, :])[0, 0])
-        return self._verification(score, used, faces_in_image=faces_in_image, faces_in_reference=faces_in_reference)
+        return self._verification(score, used, probe, faces_in_image=faces_in_image, faces_in_reference=faces_in_reference)
 
     def identify(
         self, faces: Sequence[ProbeFace], *, threshold: float | None = None, limit: int = 10, min_seq: int | None = None
@@ -165,6 +165,7 @@ class Recognition:
         self,
         score: float,
         threshold: float,
+        probe: ProbeFace,
         *,
         faces_in_image: int,
         faces_in_reference: int | None = None,
@@ -178,6 +179,7 @@ class Recognition:
             faces_in_image=faces_in_image,
             faces_in_reference=faces_in_reference,
             model_id=self._card.model_id,
+            quality=quality_of(probe.quality),
         )
 
     def _candidates(self, vector: Vector, threshold: float, limit: int) -> dict[str, tuple[float, str]]:

@@ -6,11 +6,23 @@ Scores are on the engine's own documented scale (cosine, or 1 - distance for the
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Base64Encoder,
+    BaseModel,
+    ConfigDict,
+    EncodedBytes,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
 
@@ -46,7 +58,25 @@ class Problem(Answer):
 
 # --- images and faces ---------------------------------------------------------------------------------------------
 
-Image = Annotated[Base64Bytes, Field(description="JPEG, PNG, WebP or BMP, base64. Bytes only: never a path or a URL.")]
+
+class _Base64(Base64Encoder):
+    """Python's own decoder leaves out what it does not know: of a URL-safe text or a data URI it would make other bytes."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        try:
+            return b64decode(data.translate(None, b"\r\n") if b"\n" in data else data, validate=True)
+        except ValueError:
+            raise PydanticCustomError(
+                "base64_decode", "Send the file's bytes in standard base64 (+ and /), without a `data:` prefix"
+            ) from None
+
+
+Image = Annotated[
+    bytes,
+    EncodedBytes(encoder=_Base64),
+    Field(description="JPEG, PNG, WebP or BMP, base64. Bytes only: never a path or a URL."),
+]
 ExternalId = Annotated[str, Field(min_length=1, max_length=200)]
 Metadata = dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=1000)]]
 
@@ -259,6 +289,7 @@ class Verification(Answer):
         None, description="Chance that somebody else reaches the threshold with any of them; null as `expected_fmr`."
     )
     model_id: str
+    quality: Quality | None = Field(None, description="Of the face that was compared: a poor one explains a low score.")
 
 
 class IdentifyRequest(Request):

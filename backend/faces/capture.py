@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from backend.errors import FaceTooSmall, NoFace, PoorQuality, SeveralFaces, TooManyFaces
 from backend.faces.crop import MARGINS, cut
 from backend.faces.engine import Engine, Face, Pixels, Vector
+from backend.faces.gate import OPEN, Gate
 from backend.faces.image import ImageLimits, Picture, read
 from backend.faces.quality import Quality, Reason, assess, eye_distance, is_hopeless
 
 __all__ = [
     "CapturedFace",
     "Detected",
+    "Gate",
     "ImageLimits",
     "Probe",
     "ProbeFace",
@@ -108,11 +110,12 @@ def capture(
     limits: ImageLimits,
     choose: Literal["only", "largest"] = "only",
     min_face_px: int = MIN_FACE_PX,
+    gate: Gate = OPEN,
 ) -> CapturedFace:
     """The one face to enrol.
 
     Raises NoFace, SeveralFaces (`only`), TooManyFaces (`largest`), FaceTooSmall, PoorQuality (nothing could be recognised
-    in it) and the errors of `image.decode`.
+    in it), QualityTooLow (for this `gate`) and the errors of `image.decode`.
     """
     picture = read(data, limits)
     faces = engine.detect(picture.pixels)
@@ -121,6 +124,7 @@ def capture(
     quality = _quality(picture, face, len(faces))
     if is_hopeless(quality):
         raise PoorQuality(" ".join([PoorQuality.title + ".", *(reason.advice for reason in quality.reasons)]))
+    quality.require(gate)
     crop, seen, vector = _canonical(engine, picture.pixels, face)
     return CapturedFace(crop, seen.landmarks, vector, quality, engine.card.model_id)
 
