@@ -17,6 +17,7 @@ from backend.faces.capture import CapturedFace, Detected, Probe, capture, detect
 from backend.faces.engine import Engine
 from backend.faces.gate import OPEN, Gate
 from backend.faces.image import ImageLimits
+from backend.faces.liveness import LivenessCheck
 from backend.faces.pool import InferencePool
 from backend.recognition import Recognition, detected_face
 from backend.store.caller import Caller
@@ -34,8 +35,8 @@ class ImageRules:
 class Faces:
     """The engine behind its pool: images in, faces out."""
 
-    def __init__(self, engine: Engine, pool: InferencePool, rules: ImageRules) -> None:
-        self._engine, self._pool, self._rules = engine, pool, rules
+    def __init__(self, engine: Engine, pool: InferencePool, rules: ImageRules, liveness: LivenessCheck | None = None) -> None:
+        self._engine, self._pool, self._rules, self._liveness = engine, pool, rules, liveness
 
     async def captures(self, images: Sequence[bytes], choose: wire.FaceChoice) -> list[CapturedFace]:
         if len(images) > self._rules.max_images:
@@ -47,11 +48,13 @@ class Faces:
         return await self._pool.run(lambda: self._probe(image, largest_only=False))
 
     async def largest(self, *images: bytes) -> list[Probe]:
-        """The largest face of each image. Raises `NoFace`."""
-        return await self._pool.run(lambda: [self._probe(image, largest_only=True) for image in images])
+        """The largest face of each image, the first one's liveness too: it is who stands there. Raises `NoFace`."""
+        return await self._pool.run(
+            lambda: [self._probe(image, largest_only=True, live=place == 0) for place, image in enumerate(images)]
+        )
 
     async def detect(self, image: bytes) -> Detected:
-        return await self._pool.run(lambda: detect(self._engine, image, limits=self._rules.limits))
+        return await self._pool.run(lambda: detect(self._engine, image, limits=self._rules.limits, liveness=self._liveness))
 
     def _capture(self, image: bytes, choose: wire.FaceChoice) -> CapturedFace:
         rules = self._rules
@@ -64,8 +67,14 @@ class Faces:
             gate=rules.gate,
         )
 
-    def _probe(self, image: bytes, *, largest_only: bool) -> Probe:
-        found = probe(self._engine, image, limits=self._rules.limits, largest_only=largest_only)
+    def _probe(self, image: bytes, *, largest_only: bool, live: bool = True) -> Probe:
+        found = probe(
+            self._engine,
+            image,
+            limits=self._rules.limits,
+            largest_only=largest_only,
+            liveness=self._liveness if live else None,
+        )
         if not found.faces:
             raise NoFace
         return found
@@ -141,7 +150,7 @@ class Intake:
     async def detect(self, request: wire.DetectRequest) -> wire.Detection:
         found = await self._faces.detect(request.image)
         return wire.Detection(
-            faces=[detected_face(face, quality) for face, quality in found.faces],
+            faces=[detected_face(seen) for seen in found.faces],
             width=found.width,
             height=found.height,
             model_id=self._model_id,

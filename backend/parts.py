@@ -23,6 +23,7 @@ from backend.faces.cores import usable_cores
 from backend.faces.engine import ModelCard
 from backend.faces.gate import Gate
 from backend.faces.image import ImageLimits
+from backend.faces.liveness import LivenessAddOn
 from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
 from backend.fitness import where_schema_fits
@@ -124,6 +125,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             refuse_to_listen_openly(settings.host, keys=_usable_keys(keys), signers=len(signers))
         try:
             engine = load_engine(settings.engine, model_pack=settings.model_pack)
+            liveness = _liveness(settings)
             card = calibrated(settings, engine.card)
             thresholds = thresholds_of(settings, card)
         except (EngineError, ThresholdsError) as error:
@@ -160,7 +162,8 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             store_images=settings.store_images,
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        faces = Faces(engine, pool, ImageRules(limits, settings.max_images, settings.min_face_px, Gate(settings.min_quality)))
+        rules = ImageRules(limits, settings.max_images, settings.min_face_px, Gate(settings.min_quality))
+        faces = Faces(engine, pool, rules, liveness)
         codes = _codes(settings)
         due = due_times(settings)
         evidence = Evidence(store, card, thresholds, due)
@@ -228,6 +231,11 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
                 ),
             ),
         )
+
+
+def _liveness(settings: Settings) -> LivenessAddOn | None:
+    file = settings.liveness_model
+    return None if file is None else LivenessAddOn(file, threshold=settings.liveness_threshold)
 
 
 def _snapshots(settings: Settings, store: Store, card: ModelCard) -> Snapshots | None:

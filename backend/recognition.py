@@ -13,8 +13,9 @@ from sqlmodel import Session, col, select
 from backend import wire
 from backend.errors import InvalidThreshold, SubjectNotFound
 from backend.faces.calibration import expected_fmr, expected_fpir, why_unknown
-from backend.faces.capture import ProbeFace
-from backend.faces.engine import Face, Metric, ModelCard, Vector
+from backend.faces.capture import ProbeFace, SeenFace
+from backend.faces.engine import Metric, ModelCard, Vector
+from backend.faces.liveness import Liveness
 from backend.faces.quality import Quality
 from backend.faces.score import scores
 from backend.faces.target import ReviewTarget
@@ -124,7 +125,7 @@ class Recognition:
             answers = [self._ranked(session, best, limit) for best in found]
         return wire.Identification(
             faces=[
-                wire.FaceCandidates(face=detected_face(probe.face, probe.quality), candidates=candidates)
+                wire.FaceCandidates(face=detected_face(probe), candidates=candidates)
                 for probe, candidates in zip(faces, answers, strict=True)
             ],
             threshold=used,
@@ -180,6 +181,7 @@ class Recognition:
             faces_in_reference=faces_in_reference,
             model_id=self._card.model_id,
             quality=quality_of(probe.quality),
+            liveness=liveness_of(probe.liveness),
         )
 
     def _candidates(self, vector: Vector, threshold: float, limit: int) -> dict[str, tuple[float, str]]:
@@ -241,13 +243,28 @@ def must_be_on_scale(metric: Metric, threshold: float) -> None:
         raise InvalidThreshold()
 
 
-def detected_face(face: Face, quality: Quality) -> wire.DetectedFace:
+def detected_face(seen: ProbeFace | SeenFace) -> wire.DetectedFace:
+    face = seen.face
     x, y, width, height = (float(value) for value in face.box)
     return wire.DetectedFace(
         box=wire.Box(x=x, y=y, width=width, height=height),
         landmarks=[(float(px), float(py)) for px, py in face.landmarks],
         confidence=float(face.confidence),
-        quality=quality_of(quality),
+        quality=quality_of(seen.quality),
+        liveness=liveness_of(seen.liveness),
+    )
+
+
+def liveness_of(found: Liveness | None) -> wire.Liveness | None:
+    if found is None:
+        return None
+    return wire.Liveness(
+        status=found.status,
+        score=found.score,
+        threshold=found.threshold,
+        live=found.live,
+        advice=found.advice,
+        model_id=found.model_id,
     )
 
 

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
         description='Least quality to enrol, 0 to 100: of the weakest component, or JSON: {"overall": 30, "Sharpness": 60}.',
     )
 
+    liveness_model: Path | None = Field(
+        None, description="File of InsightFace's liveness add-on: its signal joins what is said of a probe. Default: none."
+    )
+    liveness_threshold: float = Field(0.8, ge=0, le=1, description="Score from which a face is called live; it decides nothing.")
+
     verification_threshold: float | None = Field(
         None, description="Score from which verification says match; default: the engine's."
     )

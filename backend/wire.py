@@ -118,11 +118,26 @@ class Quality(Answer):
     reasons: list[QualityReason] = []
 
 
+class Liveness(Answer):
+    """A passive look at one still picture: a signal against prints and screens, no proof that somebody is there.
+
+    It decides nothing here; how often it errs (APCER, BPCER of ISO/IEC 30107-3) is for each site to measure.
+    """
+
+    status: Literal["judged", "not_judged"]
+    score: float | None = Field(description="The model's own probability that the face is live, 0 to 1; null: not judged.")
+    threshold: float
+    live: bool | None = Field(description="Whether the score reached the threshold; null: not judged.")
+    advice: str | None = Field(None, description="What the person can do, where the picture could not be judged.")
+    model_id: str
+
+
 class DetectedFace(Answer):
     box: Box
     landmarks: list[tuple[float, float]] = Field(description="Left eye, right eye, nose, left and right mouth corner, as seen.")
     confidence: float
     quality: Quality
+    liveness: Liveness | None = Field(None, description="Null where the service has no model for it (BACKEND_LIVENESS_MODEL).")
 
 
 class Detection(Answer):
@@ -290,6 +305,7 @@ class Verification(Answer):
     )
     model_id: str
     quality: Quality | None = Field(None, description="Of the face that was compared: a poor one explains a low score.")
+    liveness: Liveness | None = Field(None, description="Of the same face; it takes no part in the decision.")
 
 
 class IdentifyRequest(Request):

@@ -94,7 +94,7 @@ def _load(pack: Path, threads: int) -> Any:
             str(pack.resolve()),
             allowed_modules=["detection", "recognition"],
             providers=["CPUExecutionProvider"],
-            sess_options=_session_options(threads),
+            sess_options=session_options(threads),
         )
     except AssertionError:  # how FaceAnalysis says so
         raise EngineError(f"The model pack {pack} has no detector") from None
@@ -114,11 +114,11 @@ def _quicken(recogniser: Any, threads: int) -> None:
     network = onnx.load(recogniser.model_file)
     if prelu.without_prelu(network):
         recogniser.session = onnxruntime.InferenceSession(
-            network.SerializeToString(), _session_options(threads), providers=["CPUExecutionProvider"]
+            network.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
         )
 
 
-def _session_options(threads: int) -> Any:
+def session_options(threads: int) -> Any:
     """By itself ONNX Runtime counts the host's cores and lets idle threads spin, which halves what two sessions do together."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -274,7 +274,7 @@ def test_the_command_lists_what_can_be_installed_with_its_licence(tmp_path: Path
     done = backend("list", "--json", models_dir=tmp_path)
     assert done.returncode == 0, done.stderr
     items = {item["name"]: item for item in json.loads(done.stdout)["items"]}
-    assert set(items) == {"buffalo_l", "buffalo_s"}
+    assert set(items) == {"buffalo_l", "buffalo_s", "liveness"}
     assert "non-commercial" in items["buffalo_l"]["licence"]
     assert not items["buffalo_l"]["installed"]
 
