@@ -5,9 +5,7 @@ A notifier gives back what came of it as a value. It says nothing of the receive
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -80,9 +78,8 @@ class AppriseNotifier:
             return Outcome(False, "Apprise does not understand the URL")
         kinds = {"critical": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING}
         kind = apprise.NotifyType.SUCCESS if message.kind == "resolved" else kinds.get(message.severity, apprise.NotifyType.INFO)
-        with _Overheard() as heard:
-            delivered = sender.notify(title=title_of(message), body=text_of(message), notify_type=kind)
-        return Outcome(bool(delivered), "accepted" if delivered else heard.said())
+        result = sender.notify(title=title_of(message), body=text_of(message), notify_type=kind)
+        return Outcome(True, "accepted") if result else Outcome(False, _why_not(result))
 
 
 def title_of(message: Message) -> str:
@@ -110,28 +107,11 @@ def _with_key(url: str, key: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}+{KEY_HEADER}={quote(key, safe='')}"
 
 
-class _Overheard(logging.Handler):
-    """Apprise says only yes or no; why stands in its log, of which we take the status alone: the rest may name the URL."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self._thread = threading.get_ident()
-        self._lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._lines.append(record.getMessage())
-
-    def __enter__(self) -> _Overheard:
-        logging.getLogger("apprise").addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("apprise").removeHandler(self)
-
-    def said(self) -> str:
-        found = re.search(r"error=(\d{3})", "\n".join(self._lines))
-        return f"the receiver answered {found.group(1)}" if found else "no answer, or none that was a success"
+def _why_not(result: Any) -> str:
+    """Apprise keeps what went wrong as log lines, of which we take the status alone: the rest may name the receiver."""
+    lines = (entry.message for one in result.results for attempt in one.attempts for entry in attempt.logs)
+    found = re.search(r"error=(\d{3})", "\n".join(lines))
+    return f"the receiver answered {found.group(1)}" if found else "no answer, or none that was a success"
 
 
 class Alertmanager:

@@ -46,13 +46,16 @@ class AlertBook:
         settled = []
         with self._database.write() as session:
             quietness = _quietness(session, flapping, now)
+            # Deliveries live by the database's clock, as their claims do; alerts by the monitor's, as their evidence does.
+            due_at = self._database.now(session)
             rows = {row.key: row for row in session.exec(select(AlertRow).where(col(AlertRow.open_key).is_not(None)))}
             for key in [*rows, *(key for key in sheet.conditions if key not in rows)]:
                 row = rows.get(key)
                 alert = alert_of(row) if row else begun(sheet.conditions[key], self._new_id(), now)
                 taken = step(alert, _seen(alert, sheet, quietness, now), now=now, reminders=sheet.settings.reminders)
-                _store(session, row, alert, taken, sheet.settings, now)
+                _store(session, row, alert, taken, now)
                 if taken.alert is not None and taken.notice is not None:
+                    _tell(session, taken.alert, taken.notice, sheet.settings, due_at)
                     settled.append((taken.alert, taken.notice))
         return Evaluated(tuple(settled), in_maintenance(quietness.windows, names, now))
 
@@ -124,7 +127,7 @@ def _quietness(session: Session, flapping: frozenset[str], now: datetime) -> Qui
     )
 
 
-def _store(session: Session, row: AlertRow | None, before: Alert, taken: Step, settings: Alerts, now: datetime) -> None:
+def _store(session: Session, row: AlertRow | None, before: Alert, taken: Step, now: datetime) -> None:
     after = taken.alert
     if after is None:
         if row is not None:
@@ -141,7 +144,6 @@ def _store(session: Session, row: AlertRow | None, before: Alert, taken: Step, s
             setattr(row, name, value)
     if taken.notice is not None:
         words = (*words, f"told {taken.notice.kind}")
-        _tell(session, after, taken.notice, settings, now)
     for word in words:
         session.add(AlertEvent(at=now, alert_id=after.id, what=word, severity=after.severity, reason=after.reason))
 
@@ -153,7 +155,7 @@ def _columns(alert: Alert) -> dict[str, Any]:
     return same | words | {"quiet": quiet, "told": told, "open_key": alert.key if alert.open else None}
 
 
-def _tell(session: Session, alert: Alert, notice: Notice, settings: Alerts, now: datetime) -> None:
+def _tell(session: Session, alert: Alert, notice: Notice, settings: Alerts, due_at: datetime) -> None:
     """One outbox row per route that wants it; the body is what was so in this moment, however late it goes out."""
     for route in settings.routes:
         if route.min_severity.rank > notice.severity.rank:
@@ -166,8 +168,8 @@ def _tell(session: Session, alert: Alert, notice: Notice, settings: Alerts, now:
                 severity=notice.severity,
                 idempotency_key=f"{alert.id}:{notice.number}:{notice.kind}:{route.name}",
                 body=body_of(alert, settings, rule=notice.rule) | _before(notice),
-                created_at=now,
-                due_at=now,
+                created_at=due_at,
+                due_at=due_at,
             )
         )
 
