@@ -324,7 +324,8 @@ def test_states_events_and_minutes_are_the_same_in_both_databases(database: Data
     many = [sample(START + timedelta(seconds=10 * n), state="DOWN" if n == 3 else "UP") for n in range(18)]
     history.write(Batch(samples=many, events=[Event(at=START, backend="b1", old="UP", new="DOWN", reason="X", detail=None)]))
     assert history.roll_up(START + timedelta(minutes=2, seconds=30)) == 2
-    assert [(row.at, row.samples, row.up) for row in history.minutes(backend="b1", since=START)][0] == (START, 6, 5)
+    first = history.minutes(backend="b1", since=START)[0]
+    assert (first.at, first.samples, first.up) == (START, 6, 5)
     assert history.events(backend="b1", before_id=None, limit=1).total == 1
     found = burn(database, [300, 60], START + timedelta(minutes=2))
     assert found.requests == {300: 12, 60: 6}
