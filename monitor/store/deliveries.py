@@ -17,6 +17,7 @@ from sqlmodel import col, select
 from monitor.store.alert_tables import Delivery
 from monitor.store.database import Database
 
+# So many requests that take their whole time must end before the claim does.
 CLAIM_S = 30.0
 FIRST_RETRY_S = 2.0
 LONGEST_RETRY_S = 600.0
@@ -44,7 +45,7 @@ class Outbox:
         self._claim = timedelta(seconds=claim_s)
         self._first_retry_s = first_retry_s
 
-    def claim(self, route: str, *, limit: int = 10) -> list[Claimed]:
+    def claim(self, route: str, *, limit: int = 3) -> list[Claimed]:
         """What is due on `route`, oldest first. Of one alert only the oldest that is not done: its end follows its beginning."""
         earlier = aliased(Delivery)
         unfinished = exists().where(

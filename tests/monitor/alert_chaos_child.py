@@ -76,7 +76,7 @@ class DyingOutbox(Outbox):
         super().__init__(database, claim_s=CLAIM_S, first_retry_s=RETRY_S)
         self._fate = fate
 
-    def claim(self, route: str, *, limit: int = 10) -> list[Claimed]:
+    def claim(self, route: str, *, limit: int = 3) -> list[Claimed]:
         self._fate.stage = "claim"
         return super().claim(route, limit=limit)
 

@@ -19,7 +19,7 @@ from monitor.store.database import Database, StoreBusy
 from monitor.store.deliveries import GIVE_UP_AFTER, Outbox, retry_after
 from monitor.store.history import Batch, History
 from monitor.store.operators import Actor, NoSuchThing, NotPossible, Operators
-from monitor.store.tables import Event
+from monitor.store.tables import BackendState, Event
 from monitor.store.traffic import burn
 from tests.monitor.test_watch import sample
 
@@ -322,6 +322,11 @@ def test_old_alerts_go_with_their_history_and_open_ones_stay(database: Database,
 def test_states_events_and_minutes_are_the_same_in_both_databases(database: Database) -> None:
     history = History(database)
     many = [sample(START + timedelta(seconds=10 * n), state="DOWN" if n == 3 else "UP") for n in range(18)]
+    state = BackendState(name="b1", state="UP", since=START, reason=None, detail=None, last_sample_at=START, standings={"a": 1})
+    history.write(Batch(states={"b1": state}))
+    state.state = "DOWN"
+    history.write(Batch(states={"b1": state}, certificate_names={"b1"}))
+    assert (history.states()["b1"].state, history.states()["b1"].since) == ("DOWN", START)
     history.write(Batch(samples=many, events=[Event(at=START, backend="b1", old="UP", new="DOWN", reason="X", detail=None)]))
     assert history.roll_up(START + timedelta(minutes=2, seconds=30)) == 2
     first = history.minutes(backend="b1", since=START)[0]
