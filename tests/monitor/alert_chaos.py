@@ -33,6 +33,7 @@ from tests.monitor.alert_chaos_child import PLACES, Task, run
 from tests.postgres import postgres_server
 
 NAMES = tuple(f"b{n}" for n in range(1, 7))
+FIGURES = ("changes", "kills", "notified", "lost", "counted_twice")
 SETTLED_WITHIN_S = 60.0
 TOLD_WITHIN_S = 60.0
 
@@ -89,12 +90,13 @@ class Outcome:
         in_order = all(self.counting.order.get(name, []) == wanted for name, wanted in self.changes.items())
         return self.lost == self.counted_twice == 0 and in_order
 
-    def sentence(self) -> str:
+    def figures(self) -> tuple[int, ...]:
+        """As `FIGURES` names them."""
         changes, kills = sum(map(len, self.changes.values())), self.kills.total()
-        return (
-            f"changes={changes} kills={kills} notified={len(self.counting.taken)} "
-            f"lost={self.lost} counted_twice={self.counted_twice}"
-        )
+        return changes, kills, len(self.counting.taken), self.lost, self.counted_twice
+
+    def sentence(self) -> str:
+        return " ".join(f"{name}={figure}" for name, figure in zip(FIGURES, self.figures(), strict=True))
 
 
 class Chaos:
@@ -231,7 +233,7 @@ def main() -> int:
     parser.add_argument("--db", choices=["sqlite", "postgresql"], action="append")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    held = True
+    outcomes = []
     for kind in given.db or ["sqlite", "postgresql"]:
         with tempfile.TemporaryDirectory(prefix="face-auth-alerts-") as folder, database(kind, Path(folder)) as url:
             outcome = Chaos(url, Path(folder), given.seed).run(given.rounds)
@@ -240,9 +242,11 @@ def main() -> int:
         counting = outcome.counting
         again = counting.taken.total() - len(counting.taken)
         print(f"{kind:11} refused {counting.refused}, unanswered {counting.unanswered}, came again with the same key {again}")
-        print(f"{kind:11} {outcome.sentence()}")
-        held &= outcome.holds
-    return 0 if held else 1
+        print(f"{kind:11} {outcome.sentence()}", flush=True)
+        outcomes.append(outcome)
+    sums = [sum(figures) for figures in zip(*(one.figures() for one in outcomes), strict=True)]
+    print(" ".join(f"{name}={figure}" for name, figure in zip(FIGURES, sums, strict=True)))
+    return 0 if all(one.holds for one in outcomes) else 1
 
 
 @contextmanager

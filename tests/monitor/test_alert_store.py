@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import select
 
 from monitor import wire
@@ -22,6 +23,7 @@ from monitor.store.operators import Actor, NoSuchThing, NotPossible, Operators
 from monitor.store.tables import BackendState, Event
 from monitor.store.traffic import burn
 from tests.monitor.test_watch import sample
+from tests.postgres import PostgresServer
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TWO_ROUTES = Alerts.model_validate(
@@ -344,6 +346,37 @@ def test_a_second_monitor_is_refused_and_the_lock_ends_with_the_first(database_u
         Database.open(database_url)
     first.close()
     Database.open(database_url).close()
+
+
+def end_sessions(server: PostgresServer, url: str) -> None:
+    """What a restart of the server does to the monitor: its sessions end, and their locks with them."""
+    statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(statement, (url.rsplit("/", 1)[1],))
+
+
+def test_postgresql_that_forgot_our_lock_gives_it_back_and_where_another_monitor_has_it_nothing_is_written(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.new_database()
+    first = Database.open(url)
+    event = {"backend": "b1", "old": "UP", "new": "DOWN", "reason": None, "detail": None}
+    try:
+        end_sessions(postgres, url)
+        History(first).write(Batch(events=[Event(at=START, **event)]))
+        with pytest.raises(StoreBusy):
+            Database.open(url)
+        end_sessions(postgres, url)
+        second = Database.open(url)
+        with pytest.raises(OperationalError, match="another monitor"):
+            History(first).write(Batch(events=[Event(at=START, **event)]))
+        assert History(second).events(backend=None, before_id=None, limit=5).total == 1
+        second.close()
+        History(first).write(Batch(events=[Event(at=START, **event)]))
+        assert History(first).events(backend=None, before_id=None, limit=5).total == 2
+    finally:
+        first.close()
+        postgres.drop(url)
 
 
 def test_a_database_of_another_kind_is_refused() -> None:
