@@ -152,7 +152,9 @@ def _traffic_gone(sheet: Sheet, backends: Iterable[BackendFacts]) -> None:
     if sum(now) > 0:
         return
     before = sum(one.requests_before or 0 for one in seen)
-    if len(now) == len(seen) and before >= sheet.settings.thresholds.gone_after_requests:
+    # One that is down serves nobody, whatever its counters would say.
+    silent = [one for one in seen if one.traffic is not None or (one.known and one.state is State.down)]
+    if now and len(silent) == len(seen) and before >= sheet.settings.thresholds.gone_after_requests:
         sentence = f"No request has come for 5 minutes, after {before} in the hour before"
         sheet.add("FleetTrafficGone", "fleet:traffic", sentence, "NET.NO_TRAFFIC")
     else:

@@ -46,10 +46,10 @@ class Outbox:
         self._first_retry_s = first_retry_s
 
     def claim(self, route: str, *, limit: int = 3) -> list[Claimed]:
-        """What is due on `route`, oldest first. Of one alert only the oldest that is not done: its end follows its beginning."""
+        """What is due on `route`, oldest first. Of one key only the oldest that is not done: they arrive in their order."""
         earlier = aliased(Delivery)
         unfinished = exists().where(
-            col(earlier.alert_id) == col(Delivery.alert_id),
+            col(earlier.alert_key) == col(Delivery.alert_key),
             col(earlier.route) == col(Delivery.route),
             col(earlier.id) < col(Delivery.id),
             col(earlier.sent_at).is_(None),

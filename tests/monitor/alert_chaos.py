@@ -33,7 +33,7 @@ from tests.monitor.alert_chaos_child import PLACES, Task, run
 from tests.postgres import postgres_server
 
 NAMES = tuple(f"b{n}" for n in range(1, 7))
-FIGURES = ("changes", "kills", "notified", "lost", "counted_twice")
+FIGURES = ("changes", "kills", "notified", "lost", "counted_twice", "out_of_order")
 SETTLED_WITHIN_S = 60.0
 TOLD_WITHIN_S = 60.0
 
@@ -86,14 +86,18 @@ class Outcome:
         return sum((Counter(got) - Counter(self.changes.get(name, []))).total() for name, got in self.counting.order.items())
 
     @property
+    def out_of_order(self) -> int:
+        """Backends of which a change came, for the first time, after a later one."""
+        return sum(self.counting.order.get(name, []) != wanted for name, wanted in self.changes.items())
+
+    @property
     def holds(self) -> bool:
-        in_order = all(self.counting.order.get(name, []) == wanted for name, wanted in self.changes.items())
-        return self.lost == self.counted_twice == 0 and in_order
+        return self.lost == self.counted_twice == self.out_of_order == 0
 
     def figures(self) -> tuple[int, ...]:
         """As `FIGURES` names them."""
         changes, kills = sum(map(len, self.changes.values())), self.kills.total()
-        return changes, kills, len(self.counting.taken), self.lost, self.counted_twice
+        return changes, kills, len(self.counting.taken), self.lost, self.counted_twice, self.out_of_order
 
     def sentence(self) -> str:
         return " ".join(f"{name}={figure}" for name, figure in zip(FIGURES, self.figures(), strict=True))

@@ -309,6 +309,14 @@ def test_a_budget_burns_by_both_windows_of_a_row() -> None:
     assert judged(burn=few).conditions == {}
 
 
+def test_a_backend_that_is_down_does_not_hide_that_the_traffic_is_gone_and_one_that_is_not_read_does() -> None:
+    quiet = {f"b{n}": {"traffic": QUIET} for n in (2, 3, 4)}
+    assert "FleetTrafficGone" in told(judged(backends=fleet(4, b1=DB | {"traffic": None}, **quiet)))
+    unread = judged(backends=fleet(4, b1={"traffic": None}, **quiet))
+    assert "FleetTrafficGone" not in told(unread)
+    assert unread.holds("fleet:traffic")
+
+
 STATES = st.fixed_dictionaries(
     {"state": st.sampled_from(list(State)), "stale": st.booleans()},
     optional={

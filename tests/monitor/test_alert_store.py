@@ -121,6 +121,7 @@ def test_a_transition_that_cannot_be_told_is_not_stored_either(database: Databas
     (alert,) = evaluating.book.open_alerts()
     taken = Delivery(
         alert_id=alert.id,
+        alert_key=alert.key,
         route="all",
         kind="firing",
         severity="critical",
@@ -187,6 +188,19 @@ def test_the_end_of_an_alert_waits_for_its_beginning_and_is_retried_like_it(data
     assert "all" not in outbox.undelivered()
     told = AlertReader(database).deliveries(route="all", before=None, limit=9).items
     assert [(one.kind, one.state, one.attempts) for one in told] == [("resolved", "sent", 5), ("firing", "sent", 2)]
+
+
+def test_the_next_alert_of_a_key_does_not_overtake_the_end_of_the_one_before(database: Database, evaluating: Evaluating) -> None:
+    """Else a receiver would take for over what has begun again."""
+    outbox = Outbox(database)
+    fire(evaluating, "b1")
+    outbox.sent(outbox.claim("all")[0].id, "ok")
+    evaluating.see()
+    fire(evaluating, "b1")
+    (end,) = outbox.claim("all")
+    assert end.kind == "resolved"
+    outbox.failed(end.id, "answered 500")
+    assert outbox.claim("all") == []
 
 
 def test_a_failed_one_waits_longer_each_time_and_is_given_up_after_a_week(database: Database, evaluating: Evaluating) -> None:
