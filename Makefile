@@ -101,5 +101,5 @@ alert-chaos: install ## the monitor's alerting killed between transition, claim,
 input-test: install ## what is answered to bad images, and that nothing is stored
 	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py
 
-hostile-test: install ## 120 files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
+hostile-test: install ## files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
 	@$(VENV)/python -m tests.api.hostile --rounds $(or $(ROUNDS),10)
