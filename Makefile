@@ -5,10 +5,11 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager curl
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test reembed-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test
+# Every target that has a description.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +29,7 @@ clean: ## stop, and delete .run with its data, after asking (ARGS=--yes)
 install: ## make or update .venv from requirements.txt
 	@$(PYTHON) -m deploy install
 
-system: ## as root: install what Debian has of nginx, HAProxy, Chromium and PostgreSQL, with their services off
+system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL and Alertmanager, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
 
 check: install ## ruff, mypy --strict, the import contracts
@@ -97,5 +98,11 @@ refusals-test: install ## stale versions, foreign leases, forged tokens, dead ke
 schema-test: install ## every operation asked at random and along its links, by schemathesis: a 2xx of each, nothing that is not described (SEED=1)
 	@$(VENV)/python -m tests.api.schema_check --seed $(or $(SEED),1)
 
-input-test: install ## what is answered to bad images, that nothing is stored, and the memory after 500 of them
+alert-chaos: install ## the monitor's alerting killed between transition, claim, send and mark: is every change told once? (ROUNDS=200 DB=sqlite|postgresql, default both, SEED=1)
+	@$(VENV)/python -m tests.monitor.alert_chaos --rounds $(or $(ROUNDS),200) --seed $(or $(SEED),1) $(if $(DB),--db $(DB))
+
+input-test: install ## what is answered to bad images, and that nothing is stored
 	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py
+
+hostile-test: install ## files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
+	@$(VENV)/python -m tests.api.hostile --rounds $(or $(ROUNDS),10)

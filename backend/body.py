@@ -1,4 +1,4 @@
-"""Request bodies: counted while they arrive, kept in memory only (never a temporary file), parsed in a thread."""
+"""Request bodies, JSON or forms: counted while they arrive, kept in memory only (never a temporary file), parsed in a thread."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Generic, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from backend import problems
+from backend import form, problems
 from backend.errors import BodyTooLarge, InvalidJson, Overloaded, UnsupportedMediaType
 
 Model = TypeVar("Model", bound=BaseModel)
 
+JSON = "application/json"
 SLACK_BYTES = 64 * 1024
 """room for everything in a body that is not an image"""
 PARSED_AT_ONCE = 128 * 1024
@@ -28,7 +29,7 @@ BODIES_AT_ONCE = 4
 class Body(Generic[Model]):
     content: Model
     sha256: str
-    """of the body as sent: an Idempotency-Key belongs to exactly these bytes"""
+    """of the body as sent, of a form less its boundary: an Idempotency-Key belongs to exactly these bytes"""
 
 
 class BodyReader:
@@ -45,16 +46,16 @@ class BodyReader:
         return count * -(-self._max_image_bytes * 4 // 3) + SLACK_BYTES
 
     @asynccontextmanager
-    async def read(self, request: Request, *, images: int | None) -> AsyncIterator[bytearray]:
+    async def read(self, request: Request, *, images: int | None, forms: bool = False) -> AsyncIterator[bytearray]:
         """The body. Its room is given back when the block ends: stay in it for as long as its images are in memory.
 
         Raises:
-            UnsupportedMediaType: something else than JSON.
+            UnsupportedMediaType: something else than JSON or, where `forms` are taken, multipart/form-data.
             BodyTooLarge: more bytes than the route takes; the rest is not read.
             Overloaded: too many bodies are held already.
         """
         limit = self.limit(images)
-        _check_head(request, limit)
+        _check_head(request, limit, forms=forms)
         body = bytearray()  # grows where it lies: joining the pieces of a large body would hold up the event loop
         held = 0
         try:
@@ -71,18 +72,31 @@ class BodyReader:
             self._room += held
 
 
-def _check_head(request: Request, limit: int) -> None:
+def content_type(request: Request) -> str:
+    return request.headers.get("content-type", JSON)
+
+
+def _check_head(request: Request, limit: int, *, forms: bool) -> None:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit:
         raise BodyTooLarge
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if _kind(content_type(request)) not in ({JSON, form.MEDIA_TYPE} if forms else {JSON}):
         raise UnsupportedMediaType
 
 
-def parse(body: bytes | bytearray, model: type[Model]) -> Body[Model]:
-    """Blocks for as long as a large body takes. Raises `InvalidJson`, `InvalidRequest`; neither repeats the input."""
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def parse(body: bytes | bytearray, model: type[Model], content_type: str = JSON) -> Body[Model]:
+    """Blocks for as long as a large body takes.
+
+    Raises `InvalidJson`, `InvalidForm`, `InvalidRequest`; none repeats the input.
+    """
     try:
+        if _kind(content_type) == form.MEDIA_TYPE:
+            fields, sha256 = form.fields_of(body, content_type)
+            return Body(model.model_validate(fields), sha256)
         content = model.model_validate_json(body or b"{}")
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)

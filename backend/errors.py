@@ -2,7 +2,7 @@
 
     FaceAuthError
     ├── BadRequest 400            EmptyImage · CorruptImage · BadCursor · InvalidThreshold · InvalidJson
-    │                             NulInText
+    │                             InvalidForm · NulInText
     ├── Unauthenticated 401
     ├── Forbidden 403             PersonNeeded
     ├── NotFound 404              SubjectNotFound · SampleNotFound · CaseNotFound · KeyNotFound · NothingToReview
@@ -16,8 +16,8 @@
     ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · TooManySubjects · BodyTooLarge
     ├── UnsupportedImage 415      AnimatedImage
     ├── UnsupportedMediaType 415
-    ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · IdempotencyKeyReused
-    │                             SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
+    ├── Unprocessable 422         NoFace · SeveralFaces · TooManyFaces · FaceTooSmall · PoorQuality · QualityTooLow
+    │                             IdempotencyKeyReused · SurvivorNotInCase · ModelMismatch · InvalidRequest · RetainUntilPast
     │                             SeqUnknown · VerdictNotOffered · UnknownReason · NoteRequired · NoCalibration
     ├── RateLimited 429
     └── Unavailable 503           Overloaded · DeadlineExceeded · DatabaseAway · GalleryBehind · NotReady
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -73,6 +74,10 @@ class InvalidThreshold(BadRequest):
 
 class InvalidJson(BadRequest):
     title = "The body is not JSON: send an object as the API's description has it"
+
+
+class InvalidForm(BadRequest):
+    title = "The body is not a form: send multipart/form-data, each part with its name"
 
 
 class NulInText(BadRequest):
@@ -253,7 +258,7 @@ class AnimatedImage(UnsupportedImage):
 
 
 class UnsupportedMediaType(FaceAuthError):
-    status, title = 415, "Send the body as application/json"
+    status, title = 415, "Send the body as application/json, images also as multipart/form-data"
 
 
 class Unprocessable(FaceAuthError):
@@ -278,6 +283,30 @@ class FaceTooSmall(Unprocessable):
 
 class PoorQuality(Unprocessable):
     title = "The image is not good enough to be enrolled"
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A component of a face's quality below what is asked, both 0 to 100, and what to do about it."""
+
+    component: str
+    value: int
+    least: int
+    advice: str
+
+
+class QualityTooLow(Unprocessable):
+    """`errors`: one for each component that falls short."""
+
+    title = "The face's quality is below what this gallery asks"
+
+    def __init__(self, short: Sequence[Shortfall]) -> None:
+        said = [f"{one.component} is {one.value}, at least {one.least} is asked." for one in short]
+        super().__init__(" ".join(dict.fromkeys([*said, *(one.advice for one in short)])))
+        self.errors = [
+            {"field": one.component, "problem": one.advice, "type": "quality_too_low", "value": one.value, "least": one.least}
+            for one in short
+        ]
 
 
 class IdempotencyKeyReused(Unprocessable):

@@ -68,12 +68,25 @@ REQUESTS: dict[str, dict[str, Example]] = {
     },
 }
 
-_QUALITY: Example = {"overall": 84, "components": {"Sharpness": 88, "FaceSize": 84, "UnderExposurePrevention": 97}, "reasons": []}
+_QUALITY: Example = {
+    "overall": 84,
+    "components": {"Sharpness": 88, "InterEyeDistance": 84, "UnderExposurePrevention": 97},
+    "reasons": [],
+}
+_LIVENESS: Example = {
+    "status": "judged",
+    "score": 0.97,
+    "threshold": 0.8,
+    "live": True,
+    "advice": None,
+    "model_id": "liveness-87a9ac1dbb16",
+}
 _FACE: Example = {
     "box": {"x": 120.0, "y": 80.0, "width": 160.0, "height": 200.0},
     "landmarks": [[160.0, 150.0], [240.0, 151.0], [201.0, 195.0], [168.0, 238.0], [233.0, 239.0]],
     "confidence": 0.99,
     "quality": _QUALITY,
+    "liveness": _LIVENESS,
 }
 
 
@@ -288,6 +301,8 @@ ANSWERS: dict[str, Example] = {
         "faces_in_reference": None,
         "sample_id": SAMPLE,
         "model_id": MODEL,
+        "quality": _QUALITY,
+        "liveness": _LIVENESS,
     },
     "Identification": {
         "faces": [

@@ -15,7 +15,9 @@ from backend.enrolment import Enrolments, Idempotency, Outcome
 from backend.errors import NoFace, TooManyImages
 from backend.faces.capture import CapturedFace, Detected, Probe, capture, detect, embedded_again, probe
 from backend.faces.engine import Engine
+from backend.faces.gate import OPEN, Gate
 from backend.faces.image import ImageLimits
+from backend.faces.liveness import LivenessCheck
 from backend.faces.pool import InferencePool
 from backend.model_parts import ModelParts, Models
 from backend.recognition import detected_face
@@ -28,14 +30,21 @@ class ImageRules:
     limits: ImageLimits
     max_images: int
     min_face_px: int
+    gate: Gate = OPEN
 
 
 class Faces:
     """Engines behind their pool: images in, faces out."""
 
-    def __init__(self, engines: Callable[[], tuple[Engine, Engine | None]], pool: InferencePool, rules: ImageRules) -> None:
+    def __init__(
+        self,
+        engines: Callable[[], tuple[Engine, Engine | None]],
+        pool: InferencePool,
+        rules: ImageRules,
+        liveness: LivenessCheck | None = None,
+    ) -> None:
         """`engines`: by which is enrolled, and by which beside it while a change of model is open; it may raise NotReady."""
-        self._engines, self._pool, self._rules = engines, pool, rules
+        self._engines, self._pool, self._rules, self._liveness = engines, pool, rules, liveness
 
     async def captures(self, images: Sequence[bytes], choose: wire.FaceChoice) -> list[CapturedFace]:
         if len(images) > self._rules.max_images:
@@ -48,20 +57,35 @@ class Faces:
         return await self._pool.run(lambda: self._probe(engine, image, largest_only=False))
 
     async def largest(self, engine: Engine, *images: bytes) -> list[Probe]:
-        """The largest face of each image. Raises `NoFace`."""
-        return await self._pool.run(lambda: [self._probe(engine, image, largest_only=True) for image in images])
+        """The largest face of each image, the first one's liveness too: it is who stands there. Raises `NoFace`."""
+        return await self._pool.run(
+            lambda: [self._probe(engine, image, largest_only=True, live=place == 0) for place, image in enumerate(images)]
+        )
 
     async def detect(self, engine: Engine, image: bytes) -> Detected:
-        return await self._pool.run(lambda: detect(engine, image, limits=self._rules.limits))
+        return await self._pool.run(lambda: detect(engine, image, limits=self._rules.limits, liveness=self._liveness))
 
     def _capture(self, engine: Engine, beside: Engine | None, image: bytes, choose: wire.FaceChoice) -> CapturedFace:
         rules = self._rules
-        face = capture(engine, image, limits=rules.limits, choose=choose.value, min_face_px=rules.min_face_px)
+        face = capture(
+            engine,
+            image,
+            limits=rules.limits,
+            choose=choose.value,
+            min_face_px=rules.min_face_px,
+            gate=rules.gate,
+        )
         vector = None if beside is None else embedded_again(beside, face.crop)
         return face if beside is None or vector is None else replace(face, others={beside.card.model_id: vector})
 
-    def _probe(self, engine: Engine, image: bytes, *, largest_only: bool) -> Probe:
-        found = probe(engine, image, limits=self._rules.limits, largest_only=largest_only)
+    def _probe(self, engine: Engine, image: bytes, *, largest_only: bool, live: bool = True) -> Probe:
+        found = probe(
+            engine,
+            image,
+            limits=self._rules.limits,
+            largest_only=largest_only,
+            liveness=self._liveness if live else None,
+        )
         if not found.faces:
             raise NoFace
         return found
@@ -148,7 +172,7 @@ class Intake:
         it = self._models.shown
         found = await self._faces.detect(it.engine, request.image)
         return wire.Detection(
-            faces=[detected_face(face, quality) for face, quality in found.faces],
+            faces=[detected_face(seen) for seen in found.faces],
             width=found.width,
             height=found.height,
             model_id=it.side.card.model_id,

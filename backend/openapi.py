@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from backend import examples, links, refusals, wire
+from backend import examples, form, links, refusals, wire
 from backend.errors import FaceAuthError
 from backend.refusals import REFERENCE
 
@@ -34,10 +34,14 @@ BODIES: tuple[type[BaseModel], ...] = (
 )
 
 
-def takes(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """`openapi_extra` of a route whose body is `model`."""
+def takes(model: type[BaseModel], *, required: bool = True, forms: bool = False) -> dict[str, Any]:
+    """`openapi_extra` of a route whose body is `model`, with `forms` also as multipart/form-data."""
     schema = {"$ref": REFERENCE.format(model=model.__name__)}
-    content = {"application/json": {"schema": schema, "examples": examples.named(examples.REQUESTS.get(model.__name__, {}))}}
+    bodies = examples.REQUESTS.get(model.__name__, {})
+    content: dict[str, Any] = {"application/json": {"schema": schema, "examples": examples.named(bodies)}}
+    if forms:
+        told = examples.named({name: form.as_form(body) for name, body in bodies.items()})
+        content[form.MEDIA_TYPE] = {"schema": form.schema_of(model, ref_template=REFERENCE), "examples": told}
     return {"requestBody": {"required": required, "content": content}}
 
 

@@ -21,7 +21,9 @@ from backend.errors import Unavailable
 from backend.export import Exports
 from backend.faces.cores import usable_cores
 from backend.faces.engine import EngineError
+from backend.faces.gate import Gate
 from backend.faces.image import ImageLimits
+from backend.faces.liveness import LivenessAddOn
 from backend.faces.pool import InferencePool
 from backend.fitness import where_schema_fits
 from backend.identity import Identity, Signers
@@ -129,6 +131,7 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             refuse_to_listen_openly(settings.host, keys=_usable_keys(keys), signers=len(signers))
         try:
             loaded = model_parts.load(settings, store)
+            liveness = _liveness(settings)
         except (EngineError, ThresholdsError) as error:
             raise CannotStart(str(error)) from error
         describe = partial(_describe, metrics, settings)
@@ -158,7 +161,8 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             store_images=settings.store_images,
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        faces = Faces(models.engines, pool, ImageRules(limits, settings.max_images, settings.min_face_px))
+        rules = ImageRules(limits, settings.max_images, settings.min_face_px, Gate(settings.min_quality))
+        faces = Faces(models.engines, pool, rules, liveness)
         retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         deliveries = _deliveries(settings, store, metrics, holder=holder)
@@ -209,6 +213,11 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
 
 def _describe(metrics: Metrics, settings: Settings, side: Side) -> None:
     metrics.describe(side.card, version=version(), instance=settings.instance, thresholds=side.thresholds.by_kind())
+
+
+def _liveness(settings: Settings) -> LivenessAddOn | None:
+    file = settings.liveness_model
+    return None if file is None else LivenessAddOn(file, threshold=settings.liveness_threshold)
 
 
 def _snapshot_jobs(settings: Settings, store: Store, by_model: Sequence[ModelParts]) -> list[Job]:

@@ -19,6 +19,7 @@ from backend.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    QualityTooLow,
     RateLimited,
     Unauthenticated,
     Unavailable,
@@ -50,7 +51,7 @@ def problem(error: FaceAuthError, *, request_id: str | None = None) -> wire.Prob
         detail=error.detail,
         code=error.code(),
         instance=request_id,
-        errors=error.errors if isinstance(error, InvalidRequest) else None,
+        errors=error.errors if isinstance(error, InvalidRequest | QualityTooLow) else None,
     )
 
 

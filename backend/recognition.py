@@ -13,8 +13,9 @@ from sqlmodel import Session, col, select
 from backend import wire
 from backend.errors import InvalidThreshold, ModelMismatch, SubjectNotFound
 from backend.faces.calibration import expected_fmr, expected_fpir, why_unknown
-from backend.faces.capture import ProbeFace
-from backend.faces.engine import Face, Metric, ModelCard, Vector
+from backend.faces.capture import ProbeFace, SeenFace
+from backend.faces.engine import Metric, ModelCard, Vector
+from backend.faces.liveness import Liveness
 from backend.faces.quality import Quality
 from backend.faces.score import scores
 from backend.faces.target import ReviewTarget
@@ -84,7 +85,7 @@ class Recognition:
         references = self._references(subject_id)
         table = scores(self._card.metric, probe.vector[None, :], np.stack([reference.vector for reference in references]))
         best = int(table[0].argmax())
-        found = self._verification(float(table[0, best]), used, faces_in_image=faces_in_image)
+        found = self._verification(float(table[0, best]), used, probe, faces_in_image=faces_in_image)
         compared = len(references)
         of_all = expected_fpir(self._card.calibration, used, compared)
         return found.model_copy(
@@ -103,7 +104,7 @@ class Recognition:
         """One image against another; nothing is stored."""
         used = self._threshold(threshold)
         score = float(scores(self._card.metric, probe.vector[None, :], reference.vector[None, :])[0, 0])
-        return self._verification(score, used, faces_in_image=faces_in_image, faces_in_reference=faces_in_reference)
+        return self._verification(score, used, probe, faces_in_image=faces_in_image, faces_in_reference=faces_in_reference)
 
     def identify(
         self, faces: Sequence[ProbeFace], *, threshold: float | None = None, limit: int = 10, min_seq: int | None = None
@@ -126,7 +127,7 @@ class Recognition:
             answers = [self._ranked(session, best, limit) for best in found]
         return wire.Identification(
             faces=[
-                wire.FaceCandidates(face=detected_face(probe.face, probe.quality), candidates=candidates)
+                wire.FaceCandidates(face=detected_face(probe), candidates=candidates)
                 for probe, candidates in zip(faces, answers, strict=True)
             ],
             threshold=used,
@@ -175,6 +176,7 @@ class Recognition:
         self,
         score: float,
         threshold: float,
+        probe: ProbeFace,
         *,
         faces_in_image: int,
         faces_in_reference: int | None = None,
@@ -188,6 +190,8 @@ class Recognition:
             faces_in_image=faces_in_image,
             faces_in_reference=faces_in_reference,
             model_id=self._card.model_id,
+            quality=quality_of(probe.quality),
+            liveness=liveness_of(probe.liveness),
         )
 
     def _candidates(self, vector: Vector, threshold: float, limit: int) -> dict[str, tuple[float, str]]:
@@ -249,13 +253,28 @@ def must_be_on_scale(metric: Metric, threshold: float) -> None:
         raise InvalidThreshold()
 
 
-def detected_face(face: Face, quality: Quality) -> wire.DetectedFace:
+def detected_face(seen: ProbeFace | SeenFace) -> wire.DetectedFace:
+    face = seen.face
     x, y, width, height = (float(value) for value in face.box)
     return wire.DetectedFace(
         box=wire.Box(x=x, y=y, width=width, height=height),
         landmarks=[(float(px), float(py)) for px, py in face.landmarks],
         confidence=float(face.confidence),
-        quality=quality_of(quality),
+        quality=quality_of(seen.quality),
+        liveness=liveness_of(seen.liveness),
+    )
+
+
+def liveness_of(found: Liveness | None) -> wire.Liveness | None:
+    if found is None:
+        return None
+    return wire.Liveness(
+        status=found.status,
+        score=found.score,
+        threshold=found.threshold,
+        live=found.live,
+        advice=found.advice,
+        model_id=found.model_id,
     )
 
 

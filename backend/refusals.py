@@ -5,7 +5,7 @@ What follows from an operation's form (a body, a cursor, an Idempotency-Key) is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from backend import problems, wire
@@ -24,6 +24,7 @@ from backend.errors import (
     Forbidden,
     IdempotencyKeyReused,
     ImageTooLarge,
+    InvalidForm,
     InvalidJson,
     InvalidRequest,
     LastSample,
@@ -33,9 +34,11 @@ from backend.errors import (
     Overloaded,
     PoorQuality,
     PreconditionFailed,
+    QualityTooLow,
     RateLimited,
     SamePerson,
     SecretGone,
+    Shortfall,
     TooManyFaces,
     TooManyPixels,
     Unauthenticated,
@@ -83,7 +86,7 @@ MEANING = {
     409: "Conflicts with what is stored",
     412: "If-Match does not fit the present version",
     413: "Too many bytes, pixels or images",
-    415: "Not JSON, or not an image that is read here",
+    415: "Neither JSON nor (where images are sent) a form, or not an image that is read here",
     422: "Well-formed, but it cannot be carried out",
     429: "This key makes too many requests: see Retry-After",
     503: "Overloaded, not ready, or the database is away: see Retry-After",
@@ -102,6 +105,7 @@ _INSTANCES: dict[type[FaceAuthError], FaceAuthError] = {
         DecidedDifferent(SUBJECT, TWIN, CASE),
         NotComparable(SUBJECT),
         SecretGone(KEY),
+        QualityTooLow([Shortfall("Sharpness", 31, 50, "Hold still and let the camera focus on your face.")]),
         InvalidRequest([{"field": "limit", "problem": "Input should be less than or equal to 200", "type": "less_than_equal"}]),
     )
 }
@@ -113,12 +117,16 @@ def example(error: type[FaceAuthError]) -> dict[str, Any]:
     return problems.document(_INSTANCES.get(error) or error(), request_id=REQUEST_ID)
 
 
+def _of_body(kinds: Collection[str]) -> Errors:
+    return (*OF_BODIES, InvalidForm) if len(kinds) > 1 else OF_BODIES
+
+
 def derived(operation: Mapping[str, Any]) -> Iterator[type[FaceAuthError]]:
     """What an operation may be refused with because of its form; `operation` is as OpenAPI describes it."""
     if "security" in operation:
         yield from ANYWHERE
     if "requestBody" in operation:
-        yield from OF_BODIES
+        yield from _of_body(operation["requestBody"]["content"])
     parameters = [parameter["name"] for parameter in operation.get("parameters", ())]
     if parameters:
         yield from OF_PARAMETERS

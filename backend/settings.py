@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from backend import review_codes
 from backend.events import EventType
+from backend.faces import gate
 from backend.review_policy import SecondReview
 from backend.webhook import keys_of
 from backend.wire import Verdict
@@ -72,6 +73,15 @@ class Settings(BaseSettings):
     max_images: int = Field(10, ge=1, description="Most images in one enrolment.")
     max_batch: int = Field(32, ge=1, description="Most subjects in one batch of enrolments.")
     min_face_px: int = Field(26, ge=8, description="Smallest face that is enrolled, in pixels of the box's shorter side.")
+    min_quality: Annotated[dict[str, int], NoDecode] = Field(
+        {},
+        description='Least quality to enrol, 0 to 100: of the weakest component, or JSON: {"overall": 30, "Sharpness": 60}.',
+    )
+
+    liveness_model: Path | None = Field(
+        None, description="File of InsightFace's liveness add-on: its signal joins what is said of a probe. Default: none."
+    )
+    liveness_threshold: float = Field(0.8, ge=0, le=1, description="Score from which a face is called live; it decides nothing.")
 
     verification_threshold: float | None = Field(
         None, description="Score from which verification says match; default: the engine's."
@@ -182,6 +192,17 @@ class Settings(BaseSettings):
     @classmethod
     def _reasons(cls, value: object) -> object:
         return review_codes.reasons_in(value) if isinstance(value, str) else value
+
+    @field_validator("min_quality", mode="before")
+    @classmethod
+    def _least(cls, value: object) -> object:
+        return gate.least_in(value) if isinstance(value, str) else value
+
+    @field_validator("min_quality")
+    @classmethod
+    def _is_least(cls, value: dict[str, int]) -> dict[str, int]:
+        gate.check_least(value)
+        return value
 
     @field_validator("webhook_url")
     @classmethod

@@ -6,11 +6,23 @@ Scores are on the engine's own documented scale (cosine, or 1 - distance for the
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Base64Encoder,
+    BaseModel,
+    ConfigDict,
+    EncodedBytes,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
 
@@ -46,7 +58,25 @@ class Problem(Answer):
 
 # --- images and faces ---------------------------------------------------------------------------------------------
 
-Image = Annotated[Base64Bytes, Field(description="JPEG, PNG, WebP or BMP, base64. Bytes only: never a path or a URL.")]
+
+class _Base64(Base64Encoder):
+    """Python's own decoder leaves out what it does not know: of a URL-safe text or a data URI it would make other bytes."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        try:
+            return b64decode(data.translate(None, b"\r\n") if b"\n" in data else data, validate=True)
+        except ValueError:
+            raise PydanticCustomError(
+                "base64_decode", "Send the file's bytes in standard base64 (+ and /), without a `data:` prefix"
+            ) from None
+
+
+Image = Annotated[
+    bytes,
+    EncodedBytes(encoder=_Base64),
+    Field(description="JPEG, PNG, WebP or BMP, base64. Bytes only: never a path or a URL."),
+]
 ExternalId = Annotated[str, Field(min_length=1, max_length=200)]
 Metadata = dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=1000)]]
 
@@ -88,11 +118,26 @@ class Quality(Answer):
     reasons: list[QualityReason] = []
 
 
+class Liveness(Answer):
+    """A passive look at one still picture: a signal against prints and screens, no proof that somebody is there.
+
+    It decides nothing here; how often it errs (APCER, BPCER of ISO/IEC 30107-3) is for each site to measure.
+    """
+
+    status: Literal["judged", "not_judged"]
+    score: float | None = Field(description="The model's own probability that the face is live, 0 to 1; null: not judged.")
+    threshold: float
+    live: bool | None = Field(description="Whether the score reached the threshold; null: not judged.")
+    advice: str | None = Field(None, description="What the person can do, where the picture could not be judged.")
+    model_id: str
+
+
 class DetectedFace(Answer):
     box: Box
     landmarks: list[tuple[float, float]] = Field(description="Left eye, right eye, nose, left and right mouth corner, as seen.")
     confidence: float
     quality: Quality
+    liveness: Liveness | None = Field(None, description="Null where the service has no model for it (BACKEND_LIVENESS_MODEL).")
 
 
 class Detection(Answer):
@@ -259,6 +304,8 @@ class Verification(Answer):
         None, description="Chance that somebody else reaches the threshold with any of them; null as `expected_fmr`."
     )
     model_id: str
+    quality: Quality | None = Field(None, description="Of the face that was compared: a poor one explains a low score.")
+    liveness: Liveness | None = Field(None, description="Of the same face; it takes no part in the decision.")
 
 
 class IdentifyRequest(Request):

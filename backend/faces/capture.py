@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from backend.errors import FaceTooSmall, NoFace, PoorQuality, SeveralFaces, TooManyFaces
 from backend.faces.crop import MARGINS, cut
 from backend.faces.engine import Engine, Face, Pixels, Vector
+from backend.faces.gate import OPEN, Gate
 from backend.faces.image import ImageLimits, Picture, read
+from backend.faces.liveness import Liveness, LivenessCheck
 from backend.faces.quality import Quality, Reason, assess, eye_distance, is_hopeless
 
 __all__ = [
     "CapturedFace",
     "Detected",
+    "Gate",
     "ImageLimits",
     "Probe",
     "ProbeFace",
@@ -65,6 +68,8 @@ class ProbeFace:
     face: Face
     vector: Vector
     quality: Quality
+    liveness: Liveness | None = None
+    """None where no model for it is in use"""
 
 
 @dataclass(frozen=True)
@@ -78,23 +83,42 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class SeenFace:
+    """A face without a template, in pixels of the upright image as sent."""
+
+    face: Face
+    quality: Quality
+    liveness: Liveness | None = None
+
+
+@dataclass(frozen=True)
 class Detected:
     """Faces without templates, largest first."""
 
     width: int
     height: int
-    faces: list[tuple[Face, Quality]]
+    faces: list[SeenFace]
 
 
-def detect(engine: Engine, data: bytes, *, limits: ImageLimits) -> Detected:
+def detect(engine: Engine, data: bytes, *, limits: ImageLimits, liveness: LivenessCheck | None = None) -> Detected:
     """Where faces are and how good; raises the errors of `image.decode` only."""
     picture = read(data, limits)
     faces = engine.detect(picture.pixels)
-    seen = [(_as_sent(face, picture), _quality(picture, face, len(faces))) for face in faces]
+    seen = [
+        SeenFace(_as_sent(face, picture), _quality(picture, face, len(faces)), _liveness(liveness, picture, face))
+        for face in faces
+    ]
     return Detected(picture.width, picture.height, seen)
 
 
-def probe(engine: Engine, data: bytes, *, limits: ImageLimits, largest_only: bool = False) -> Probe:
+def probe(
+    engine: Engine,
+    data: bytes,
+    *,
+    limits: ImageLimits,
+    largest_only: bool = False,
+    liveness: LivenessCheck | None = None,
+) -> Probe:
     """Faces with templates. No face is an empty list; raises TooManyFaces and the errors of `image.decode`."""
     picture = read(data, limits)
     faces = engine.detect(picture.pixels)
@@ -102,7 +126,12 @@ def probe(engine: Engine, data: bytes, *, limits: ImageLimits, largest_only: boo
     if len(wanted) > MAX_FACES:
         raise TooManyFaces(f"{len(wanted)} faces were found; at most {MAX_FACES} are compared: crop the image")
     seen = [
-        ProbeFace(_as_sent(face, picture), engine.embed(picture.pixels, face), _quality(picture, face, len(faces)))
+        ProbeFace(
+            _as_sent(face, picture),
+            engine.embed(picture.pixels, face),
+            _quality(picture, face, len(faces)),
+            _liveness(liveness, picture, face),
+        )
         for face in wanted
     ]
     return Probe(picture.width, picture.height, seen, len(faces))
@@ -115,11 +144,12 @@ def capture(
     limits: ImageLimits,
     choose: Literal["only", "largest"] = "only",
     min_face_px: int = MIN_FACE_PX,
+    gate: Gate = OPEN,
 ) -> CapturedFace:
     """The one face to enrol.
 
     Raises NoFace, SeveralFaces (`only`), TooManyFaces (`largest`), FaceTooSmall, PoorQuality (nothing could be recognised
-    in it) and the errors of `image.decode`.
+    in it), QualityTooLow (for this `gate`) and the errors of `image.decode`.
     """
     picture = read(data, limits)
     faces = engine.detect(picture.pixels)
@@ -128,6 +158,7 @@ def capture(
     quality = _quality(picture, face, len(faces))
     if is_hopeless(quality):
         raise PoorQuality(" ".join([PoorQuality.title + ".", *(reason.advice for reason in quality.reasons)]))
+    quality.require(gate)
     crop, seen, vector = _canonical(engine, picture.pixels, face)
     return CapturedFace(crop, seen.landmarks, vector, quality, engine.card.model_id)
 
@@ -136,6 +167,10 @@ def embedded_again(engine: Engine, crop: bytes) -> Vector | None:
     """The template of a stored crop by another model than the one that cut it; None where that finds no face in it."""
     found = probe(engine, crop, limits=ImageLimits(), largest_only=True).faces
     return found[0].vector if found else None
+
+
+def _liveness(check: LivenessCheck | None, picture: Picture, face: Face) -> Liveness | None:
+    return check.of(picture.pixels, face) if check else None
 
 
 def _chosen(faces: list[Face], choose: Literal["only", "largest"]) -> Face:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from enum import Enum
 
@@ -22,6 +23,10 @@ _ZIP_END = b"PK\x05\x06"
 _ZIP_ENTRY = b"PK\x01\x02"
 _ZIP_END_BYTES = 22
 _LONGEST_ZIP_COMMENT = 0xFFFF
+_AFTER_ENTROPY = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""The next marker after compressed data, in which 0xFF is followed by 0 or by a restart marker's number."""
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
 _MARKUP = (b"<script", b"<!doctype html", b"<?php ")
 
 
@@ -84,3 +89,24 @@ def webp_size(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack_from("<HH", body, 6)
         return width & 0x3FFF, height & 0x3FFF
     raise CorruptImage
+
+
+def jpeg_scans(data: bytes) -> int:
+    """How often a JPEG's decoder goes through the whole image: each scan may be a few bytes long and cost as much as any other.
+
+    Counted along the markers, as what a phone appends, and the thumbnail in its EXIF, have scans of their own.
+    """
+    scans, place = 0, 2
+    while place + 4 <= len(data):
+        marker = data[place + 1]
+        if data[place] != 0xFF or marker == _JPEG_END:
+            break
+        if marker == 0xFF or marker in _JPEG_ALONE:
+            place += 1 if marker == 0xFF else 2
+            continue
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == _JPEG_SCAN:
+            scans += 1
+            found = _AFTER_ENTROPY.search(data, place)
+            place = found.start() if found else len(data)
+    return scans

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,27 +22,33 @@ from backend.errors import (
     AnimatedImage,
     CorruptImage,
     EmptyImage,
+    FaceAuthError,
     ImageTooLarge,
     TooManyPixels,
     UnsupportedImage,
 )
-from backend.faces.container import Kind, second_nature, sniff, webp_size
+from backend.faces import apart
+from backend.faces.container import Kind, jpeg_scans, second_nature, sniff, webp_size
+from backend.faces.decode_worker import to_rgb
 from backend.faces.engine import Pixels
 
 WANTED_SIDE_PX = 3000
 """An image is decoded at 1/2, 1/4 or 1/8 of its size while its longer side stays at least this long."""
 
+USUAL_SCANS, MAX_SCANS = 12, 500
 _EXIF_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: np.rot90(image),
 }
 _SWAPS_SIDES = {5, 6, 7, 8}
+_STRIP_PIXELS = 1_000_000
+"""Pillow holds the interpreter's lock while it converts: the event loop waits for one strip, not for forty megapixels."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +116,14 @@ def read(data: bytes, limits: ImageLimits) -> Picture:
     image = _open(data, kind)
     try:
         _check_pixels(image.size, limits)
+        scans = jpeg_scans(data) if kind is Kind.jpeg else 1
+        _check_scans(scans, image.size, limits)
         if kind is not Kind.jpeg and getattr(image, "n_frames", 1) > 1:
             raise AnimatedImage
         orientation = _orientation(image)
         width, height = image.size
-        with _budget.hold(_memory_needed(image, kind)):
-            pixels = _load(image, kind, orientation)
+        with _budget.hold(_memory_needed(image, kind, scans)):
+            pixels = _load(image, data, kind, orientation)
     finally:
         image.close()
     if orientation in _SWAPS_SIDES:
@@ -144,6 +152,12 @@ def _check_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
         raise TooManyPixels(f"The image has {width} × {height} pixels; at most {limits.max_pixels:,} are accepted: scale it down")
 
 
+def _check_scans(scans: int, size: tuple[int, int], limits: ImageLimits) -> None:
+    """A photograph has one scan or ten; 100,000 fit into a file that would be decoded for an hour."""
+    if scans > MAX_SCANS or (scans > USUAL_SCANS and scans * size[0] * size[1] > USUAL_SCANS * limits.max_pixels):
+        raise UnsupportedImage(f"The JPEG has {scans:,} scans, too many for its size: save the photograph anew")
+
+
 def _open(data: bytes, kind: Kind) -> Image.Image:
     """Reads the header only."""
     try:
@@ -166,14 +180,14 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _TURNS else 1
 
 
-def _memory_needed(image: Image.Image, kind: Kind) -> int:
+def _memory_needed(image: Image.Image, kind: Kind, scans: int) -> int:
     """Bytes at the peak of decoding: the decoder's own buffers, the RGB copy and the turned copy."""
     width, height = image.size
     pixels = width * height
     if kind is not Kind.jpeg:
         return pixels * 10
     reduced = pixels // _reduction(image.size) ** 2
-    coefficients = pixels * 6 if image.info.get("progressive") else 0
+    coefficients = pixels * 6 if scans > 1 else 0  # which are kept until the last scan, in sequential files as well
     return reduced * 9 + coefficients
 
 
@@ -181,31 +195,48 @@ def _reduction(size: tuple[int, int]) -> int:
     return next((factor for factor in (8, 4, 2) if max(size) // factor >= WANTED_SIDE_PX), 1)
 
 
-def _load(image: Image.Image, kind: Kind, orientation: int) -> Pixels:
+def _load(image: Image.Image, data: bytes, kind: Kind, orientation: int) -> Pixels:
     factor = _reduction(image.size)
     try:
         if kind is Kind.jpeg and factor > 1:
             image.draft(None, (image.width // factor, image.height // factor))
-        image.load()
-        upright = to_rgb(image)
-        if kind is not Kind.jpeg and factor > 1:
-            upright = upright.reduce(factor)
-        if orientation in _TURNS:
-            upright = upright.transpose(_TURNS[orientation])
-        return np.array(upright, dtype=np.uint8)  # a copy that owns its memory and may be written to
-    except MemoryError:
+            factor = 1
+        if image.width * image.height > apart.LARGE_PIXELS[kind]:
+            with apart.decoding(data, kind, width=image.width, rows=_rows(image.width, factor)) as rows:
+                pixels = _in_strips(image.size, factor, lambda top, bottom: rows.next(bottom - top))
+        else:
+            image.load()
+            pixels = _in_strips(image.size, factor, lambda top, bottom: image.crop((0, top, image.width, bottom)))
+    except (MemoryError, FaceAuthError):
         raise
     except Exception:  # as in _open: whatever a truncated or damaged file leads to
         raise CorruptImage from None
+    return np.ascontiguousarray(_TURNS[orientation](pixels)) if orientation in _TURNS else pixels
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB of any mode; what is transparent becomes white, 16-bit grey keeps its upper byte."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        wide = np.asarray(image).astype(np.uint32)
-        return Image.fromarray((wide >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        ground = Image.new("RGBA", seen.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, seen).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+def _in_strips(size: tuple[int, int], factor: int, strip: Callable[[int, int], Image.Image]) -> Pixels:
+    """RGB at 1/`factor` of the size; a new array that may be written to. numpy copies without the interpreter's lock."""
+    width, height = size
+    pixels = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    rows = _rows(width, factor)
+    for top in range(0, height, rows):
+        seen = to_rgb(strip(top, min(height, top + rows)))
+        seen = seen if factor == 1 else seen.reduce(factor)
+        pixels[top // factor : top // factor + seen.height] = np.asarray(seen)
+    return pixels
+
+
+def _rows(width: int, factor: int) -> int:
+    return max(1, _STRIP_PIXELS // width // factor) * factor
+
+
+def as_image(pixels: Pixels) -> Image.Image:
+    """For Pillow's own work on it: `Image.fromarray` in strips, for the same reason."""
+    height, width = pixels.shape[:2]
+    rows = _rows(width, 1)
+    if rows >= height:
+        return Image.fromarray(pixels)
+    image = Image.new("RGB", (width, height))
+    for top in range(0, height, rows):
+        image.paste(Image.fromarray(pixels[top : top + rows]), (0, top))
+    return image

@@ -28,8 +28,10 @@ from backend.faces.scrfd import Detector
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREPROCESSING = "scrfd128+640/arcface112/1"
+PREPROCESSING = "scrfd128+640/arcface112/2"
 """To be raised with any change that gives another template for the same image."""
+ENGINE = "insightface/2"
+"""The library's release that templates come from: another one may align or compute otherwise, so it is another model."""
 
 _DETECTOR_SIZES = [(128, 128), (640, 640)]
 """640 alone loses faces that fill a small picture, 128 alone small faces."""
@@ -56,8 +58,16 @@ class InsightEngine:
         return search.find(image, self._look, search.move_face)
 
     def embed(self, image: Pixels, face: Face) -> Vector:
+        return self.describe(self.align(image, face))
+
+    def align(self, image: Pixels, face: Face) -> Pixels:
+        """The face as the recogniser takes it: (112, 112, 3) RGB with most packs."""
         size = int(self._recogniser.input_size[0])
         chip = cv2.warpAffine(image, _alignment(face.landmarks, size), (size, size), borderValue=0.0)
+        return np.asarray(chip, dtype=np.uint8)
+
+    def describe(self, chip: Pixels) -> Vector:
+        """The template of an aligned face."""
         vector = self._recogniser.get_feat(_bgr(chip)).ravel()
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
@@ -84,7 +94,7 @@ def _load(pack: Path, threads: int) -> Any:
             str(pack.resolve()),
             allowed_modules=["detection", "recognition"],
             providers=["CPUExecutionProvider"],
-            sess_options=_session_options(threads),
+            sess_options=session_options(threads),
         )
     except AssertionError:  # how FaceAnalysis says so
         raise EngineError(f"The model pack {pack} has no detector") from None
@@ -104,11 +114,11 @@ def _quicken(recogniser: Any, threads: int) -> None:
     network = onnx.load(recogniser.model_file)
     if prelu.without_prelu(network):
         recogniser.session = onnxruntime.InferenceSession(
-            network.SerializeToString(), _session_options(threads), providers=["CPUExecutionProvider"]
+            network.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
         )
 
 
-def _session_options(threads: int) -> Any:
+def session_options(threads: int) -> Any:
     """By itself ONNX Runtime counts the host's cores and lets idle threads spin, which halves what two sessions do together."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -120,7 +130,7 @@ def _session_options(threads: int) -> Any:
 def _card(pack: Path, files: Mapping[str, str], recogniser: Path, dimension: int) -> ModelCard:
     profile = profile_of(files[recogniser.name])
     return ModelCard(
-        model_id=model_id(recogniser.stem, files, PREPROCESSING),
+        model_id=model_id(recogniser.stem, files, preprocessing=PREPROCESSING, engine=ENGINE),
         engine="insightface",
         pack=pack.resolve().name,
         dimension=dimension,

@@ -26,11 +26,14 @@ from backend.faces.cores import usable_cores
 from backend.faces.descriptors import CHIP_PX, Descriptors
 from backend.faces.engine import EngineError, Face, Metric, ModelCard, Pixels, Vector
 from backend.faces.fingerprint import model_id, sha256_of
+from backend.faces.image import as_image
 
 ALIGNER = "shape_predictor_5_face_landmarks.dat"
 RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
-PREPROCESSING = "hog+5pt+mirror/1"
+PREPROCESSING = "hog+5pt+mirror/2"
 """To be raised with any change that gives another template for the same image."""
+ENGINE = "dlib/20"
+"""The library's release that templates come from: another one may align or compute otherwise, so it is another model."""
 
 _UPSAMPLE = 1
 _CHIP_PADDING = 0.25
@@ -73,7 +76,7 @@ class OfflineEngine:
         self._descriptors = Descriptors(folder / RECOGNISER)
         self._detectors = _detectors()
         self._card = ModelCard(
-            model_id=model_id("dlib-resnet", files, PREPROCESSING),
+            model_id=model_id("dlib-resnet", files, preprocessing=PREPROCESSING, engine=ENGINE),
             engine="offline",
             pack="dlib",
             dimension=128,
@@ -158,7 +161,7 @@ def _scaled(image: Pixels, most_pixels: int) -> tuple[Pixels, float]:
         return image, 1.0
     factor = (height * width / most_pixels) ** 0.5
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), factor
+    return np.array(as_image(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)), factor
 
 
 def _rectangle(face: Face) -> Any:

@@ -44,6 +44,8 @@ _SCRFD_500M = "5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a"
 R50 = "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
 MOBILE_FACE_NET = "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f"
 
+LIVENESS = "87a9ac1dbb16a61eec212957e5095e62a8769c1e188af9b0198f253302c4afdb"
+
 CATALOGUE: Mapping[str, Listing] = {
     "buffalo_l": Listing(
         "buffalo_l",
@@ -58,6 +60,13 @@ CATALOGUE: Mapping[str, Listing] = {
         {"det_500m.onnx": _SCRFD_500M, "w600k_mbf.onnx": MOBILE_FACE_NET},
         INSIGHTFACE_LICENCE,
         "SCRFD-500M and MobileFaceNet, 512 values: about five times faster",
+    ),
+    "liveness": Listing(
+        "liveness",
+        "https://github.com/deepinsight/insightface-model-addons/releases/download/addons/liveness.onnx",
+        {"liveness.onnx": LIVENESS},
+        INSIGHTFACE_LICENCE,
+        "an add-on, no engine: BACKEND_LIVENESS_MODEL names its file",
     ),
 }
 
@@ -96,13 +105,13 @@ def install(
     source = url or listing.url
     download(source, archive, progress=progress)
     try:
-        return _place(listing.name, models_dir, _from_zip(archive), source, listing, consent)
+        return _place(listing.name, models_dir, _files_of(archive, listing), source, listing, consent)
     finally:
         archive.unlink(missing_ok=True)  # complete: what is wrong with it another attempt would find again
 
 
 def import_pack(source: Path, models_dir: Path, *, name: str, consent: Consent) -> Path:
-    """A pack from a folder or a ZIP archive, for sites without a network. Raises PackError.
+    """A pack from a folder or a ZIP archive, or an add-on from its file, for sites without a network. Raises PackError.
 
     A pack of the catalogue's name must be the catalogue's, by its hashes.
     """
@@ -112,10 +121,12 @@ def import_pack(source: Path, models_dir: Path, *, name: str, consent: Consent) 
     models_dir.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         files = _from_folder(source)
+    elif source.suffix == ".onnx" and name in CATALOGUE:
+        files = _alone(source, source.name)
     elif zipfile.is_zipfile(source):
         files = _from_zip(source)
     else:
-        raise PackError(f"{source} is neither a folder nor a ZIP archive")
+        raise PackError(f"{source} is neither a folder nor a ZIP archive, nor the file of an add-on")
     return _place(name, models_dir, files, str(source.resolve()), CATALOGUE.get(name), consent)
 
 
@@ -171,6 +182,18 @@ def _from_folder(folder: Path) -> Source:
     for path in sorted(folder.glob("*.onnx")):
         with path.open("rb") as file:
             yield path.name, file
+
+
+def _alone(path: Path, name: str) -> Source:
+    with path.open("rb") as file:
+        yield name, file
+
+
+def _files_of(download: Path, listing: Listing) -> Source:
+    """A listing of one file may be that file itself; its hash says whether it is."""
+    if len(listing.files) == 1 and not zipfile.is_zipfile(download):
+        return _alone(download, *listing.files)
+    return _from_zip(download)
 
 
 def _from_zip(archive: Path) -> Source:

@@ -7,6 +7,7 @@ The scales are ours: a component reaches 100 where more would not help recogniti
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.faces.engine import Face, Pixels
+from backend.faces.gate import OVERALL, Gate
 
 POOR = 40
 HOPELESS = 10
@@ -35,6 +37,17 @@ class Quality:
     overall: int
     components: dict[str, int]
     reasons: tuple[Reason, ...] = ()
+    bright: bool = False
+    """whether light is too much rather than too little, where there is the wrong amount of it"""
+
+    def advice(self) -> dict[str, str]:
+        """What to do about each component, and about the weakest, under `overall`."""
+        sentences = {name: _reason(name, bright=self.bright).advice for name in self.components}
+        return sentences | {OVERALL: sentences[min(_of_the_face(self.components), key=self.components.__getitem__)]}
+
+    def require(self, gate: Gate) -> None:
+        """Raises QualityTooLow."""
+        gate.check(self.components | {OVERALL: self.overall}, self.advice())
 
 
 _REASONS: dict[str, Reason] = {
@@ -79,10 +92,18 @@ def assess(image: Pixels, face: Face, *, faces_in_image: int, enlarge: float = 1
         **_margins(face, width=image.shape[1], height=image.shape[0]),
     }
     failing = [name for name, value in components.items() if value < POOR]
-    reasons = tuple(_TOO_BRIGHT if name == "LuminanceMean" and mean > 128 else _REASONS[name] for name in failing)
+    reasons = tuple(_reason(name, bright=mean > 128) for name in failing)
     # The weakest counts: no sharpness makes up for a missing half. Company in the picture does no harm to the face itself.
-    overall = min(value for name, value in components.items() if name != "SingleFacePresent")
-    return Quality(overall, components, tuple(dict.fromkeys(reasons)))
+    overall = min(components[name] for name in _of_the_face(components))
+    return Quality(overall, components, tuple(dict.fromkeys(reasons)), bright=mean > 128)
+
+
+def _of_the_face(components: Iterable[str]) -> list[str]:
+    return [name for name in components if name != "SingleFacePresent"]
+
+
+def _reason(component: str, *, bright: bool) -> Reason:
+    return _TOO_BRIGHT if component == "LuminanceMean" and bright else _REASONS[component]
 
 
 def is_hopeless(quality: Quality) -> bool:

@@ -73,12 +73,14 @@ MaySimulate = Annotated[Caller, Depends(May(Action.simulate))]
 MayReadAudit = Annotated[Caller, Depends(May(Action.read_audit))]
 
 
-def _json(model: type[Model], *, images: int | None) -> Callable[..., AsyncIterator[Body[Model]]]:
+def _body(model: type[Model], *, images: int | None, forms: bool = False) -> Callable[..., AsyncIterator[Body[Model]]]:
     async def content(request: Request, parts: TheParts) -> AsyncIterator[Body[Model]]:
-        async with parts.bodies.read(request, images=images) as raw:
-            parsed = (
-                body.parse(raw, model) if len(raw) <= body.PARSED_AT_ONCE else await parts.threads.parse(body.parse, raw, model)
-            )
+        async with parts.bodies.read(request, images=images, forms=forms) as raw:
+            kind = body.content_type(request)
+            if len(raw) <= body.PARSED_AT_ONCE:
+                parsed = body.parse(raw, model, kind)
+            else:
+                parsed = await parts.threads.parse(body.parse, raw, model, kind)
             del raw
             yield parsed
 
@@ -86,23 +88,23 @@ def _json(model: type[Model], *, images: int | None) -> Callable[..., AsyncItera
 
 
 # Declared after the caller in each signature: nobody's body is read before it is known who sends it.
-EnrolBody = Annotated[Body[wire.EnrolRequest], Depends(_json(wire.EnrolRequest, images=None))]
-BatchBody = Annotated[Body[wire.EnrolBatchRequest], Depends(_json(wire.EnrolBatchRequest, images=None))]
-SamplesBody = Annotated[Body[wire.AddSampleRequest], Depends(_json(wire.AddSampleRequest, images=None))]
-PatchBody = Annotated[Body[wire.SubjectPatch], Depends(_json(wire.SubjectPatch, images=0))]
-DetectBody = Annotated[Body[wire.DetectRequest], Depends(_json(wire.DetectRequest, images=1))]
-VerifyBody = Annotated[Body[wire.VerifyRequest], Depends(_json(wire.VerifyRequest, images=2))]
-IdentifyBody = Annotated[Body[wire.IdentifyRequest], Depends(_json(wire.IdentifyRequest, images=1))]
-ClaimBody = Annotated[Body[wire.ClaimRequest], Depends(_json(wire.ClaimRequest, images=0))]
-DecideBody = Annotated[Body[wire.DecideRequest], Depends(_json(wire.DecideRequest, images=0))]
-TogetherBody = Annotated[Body[wire.TogetherRequest], Depends(_json(wire.TogetherRequest, images=0))]
-BulkPreviewBody = Annotated[Body[wire.BulkPreviewRequest], Depends(_json(wire.BulkPreviewRequest, images=0))]
-BulkBody = Annotated[Body[wire.BulkRequest], Depends(_json(wire.BulkRequest, images=0))]
-UndoBody = Annotated[Body[wire.UndoRequest], Depends(_json(wire.UndoRequest, images=0))]
-ScanBody = Annotated[Body[wire.ScanRequest], Depends(_json(wire.ScanRequest, images=0))]
-SimulateBody = Annotated[Body[wire.SimulateRequest], Depends(_json(wire.SimulateRequest, images=0))]
-KeyChangeBody = Annotated[Body[wire.KeyChange], Depends(_json(wire.KeyChange, images=0))]
-KeyBody = Annotated[Body[wire.KeyRequest], Depends(_json(wire.KeyRequest, images=0))]
+EnrolBody = Annotated[Body[wire.EnrolRequest], Depends(_body(wire.EnrolRequest, images=None, forms=True))]
+BatchBody = Annotated[Body[wire.EnrolBatchRequest], Depends(_body(wire.EnrolBatchRequest, images=None))]
+SamplesBody = Annotated[Body[wire.AddSampleRequest], Depends(_body(wire.AddSampleRequest, images=None, forms=True))]
+PatchBody = Annotated[Body[wire.SubjectPatch], Depends(_body(wire.SubjectPatch, images=0))]
+DetectBody = Annotated[Body[wire.DetectRequest], Depends(_body(wire.DetectRequest, images=1, forms=True))]
+VerifyBody = Annotated[Body[wire.VerifyRequest], Depends(_body(wire.VerifyRequest, images=2, forms=True))]
+IdentifyBody = Annotated[Body[wire.IdentifyRequest], Depends(_body(wire.IdentifyRequest, images=1, forms=True))]
+ClaimBody = Annotated[Body[wire.ClaimRequest], Depends(_body(wire.ClaimRequest, images=0))]
+DecideBody = Annotated[Body[wire.DecideRequest], Depends(_body(wire.DecideRequest, images=0))]
+TogetherBody = Annotated[Body[wire.TogetherRequest], Depends(_body(wire.TogetherRequest, images=0))]
+BulkPreviewBody = Annotated[Body[wire.BulkPreviewRequest], Depends(_body(wire.BulkPreviewRequest, images=0))]
+BulkBody = Annotated[Body[wire.BulkRequest], Depends(_body(wire.BulkRequest, images=0))]
+UndoBody = Annotated[Body[wire.UndoRequest], Depends(_body(wire.UndoRequest, images=0))]
+ScanBody = Annotated[Body[wire.ScanRequest], Depends(_body(wire.ScanRequest, images=0))]
+SimulateBody = Annotated[Body[wire.SimulateRequest], Depends(_body(wire.SimulateRequest, images=0))]
+KeyChangeBody = Annotated[Body[wire.KeyChange], Depends(_body(wire.KeyChange, images=0))]
+KeyBody = Annotated[Body[wire.KeyRequest], Depends(_body(wire.KeyRequest, images=0))]
 
 IdempotencyKey = Annotated[
     str | None,

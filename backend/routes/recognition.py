@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1", tags=["recognition"])
 BAD_IMAGE = refuses(*OF_IMAGES)
 
 
-@router.post("/detect", response_model=wire.Detection, responses=BAD_IMAGE, openapi_extra=takes(wire.DetectRequest))
+@router.post("/detect", response_model=wire.Detection, responses=BAD_IMAGE, openapi_extra=takes(wire.DetectRequest, forms=True))
 async def detect(caller: MayRecognise, body: DetectBody, parts: TheParts) -> wire.Detection:
     """The faces of an image, largest first, with landmarks and quality; none is an answer too."""
     return await parts.intake.detect(body.content)
@@ -24,7 +24,7 @@ async def detect(caller: MayRecognise, body: DetectBody, parts: TheParts) -> wir
     "/verify",
     response_model=wire.Verification,
     responses=refuses(*OF_IMAGES, NoFace, InvalidThreshold, SubjectNotFound),
-    openapi_extra=takes(wire.VerifyRequest),
+    openapi_extra=takes(wire.VerifyRequest, forms=True),
 )
 async def verify(caller: MayRecognise, body: VerifyBody, parts: TheParts, decided: CountDecision) -> wire.Verification:
     """Whether an image shows a subject, or the person of another image; the largest face counts."""
@@ -37,7 +37,7 @@ async def verify(caller: MayRecognise, body: VerifyBody, parts: TheParts, decide
     "/identify",
     response_model=wire.Identification,
     responses=refuses(*OF_IMAGES, NoFace, InvalidThreshold, SeqUnknown, GalleryBehind),
-    openapi_extra=takes(wire.IdentifyRequest),
+    openapi_extra=takes(wire.IdentifyRequest, forms=True),
 )
 async def identify(caller: MayRecognise, body: IdentifyBody, parts: TheParts, decided: CountDecision) -> wire.Identification:
     """Who is in an image: candidates at or above the threshold, for each of its faces."""

@@ -18,6 +18,7 @@ from backend.errors import (
     LastSample,
     ModelMismatch,
     NoFace,
+    QualityTooLow,
     RetainUntilPast,
     SampleNotFound,
     SeveralFaces,
@@ -51,7 +52,7 @@ router = APIRouter(prefix="/v1/subjects", tags=["subjects"])
 TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": {"schema": {"type": "string"}, "description": "Its version, to be given as If-Match"}}}
 }
-TO_ENROL = (*OF_IMAGES, TooManyImages, NoFace, SeveralFaces, FaceTooSmall, ModelMismatch, GalleryBehind)
+TO_ENROL = (*OF_IMAGES, QualityTooLow, TooManyImages, NoFace, SeveralFaces, FaceTooSmall, ModelMismatch, GalleryBehind)
 
 
 def _rejected(*errors: type[FaceAuthError]) -> dict[int | str, dict[str, Any]]:
@@ -68,7 +69,7 @@ def _rejected(*errors: type[FaceAuthError]) -> dict[int | str, dict[str, Any]]:
     status_code=201,
     response_model=wire.Enrolment,
     responses=refuses(*TO_ENROL, RetainUntilPast) | _rejected(ExternalIdTaken),
-    openapi_extra=takes(wire.EnrolRequest),
+    openapi_extra=takes(wire.EnrolRequest, forms=True),
 )
 async def enrol(
     caller: MayEnrol, body: EnrolBody, parts: TheParts, decided: CountDecision, idempotency_key: IdempotencyKey = None
@@ -105,7 +106,7 @@ async def enrol_batch(
     status_code=201,
     response_model=wire.Enrolment,
     responses=refuses(*TO_ENROL, SubjectNotFound) | _rejected(),
-    openapi_extra=takes(wire.AddSampleRequest),
+    openapi_extra=takes(wire.AddSampleRequest, forms=True),
 )
 async def add_samples(
     subject_id: str,

@@ -64,7 +64,7 @@ def test_a_wrong_query_is_a_problem_that_repeats_nothing(service: Service) -> No
 def test_what_is_no_json_and_what_is_no_json_by_name_are_refused(service: Service) -> None:
     url, headers = f"{service.url}/v1/detect", {"Authorization": f"Bearer {service.site.key('client')}"}
     broken = httpx.post(url, content=b'{"image": ', headers=headers | {"Content-Type": "application/json"})
-    form = httpx.post(url, data={"image": PHOTO[:100]}, headers=headers)
+    form = httpx.post(url, data={"image": PHOTO[:100]}, headers=headers)  # urlencoded
     assert (broken.status_code, problem_of(broken)) == (400, "invalid_json")
     assert (form.status_code, problem_of(form)) == (415, "unsupported_media_type")
 

@@ -16,6 +16,7 @@ from tests.bench.health import health
 from tests.bench.ledger import ledger
 from tests.bench.measure import Benchmark, Setting, as_markdown
 from tests.bench.recognition import probes
+from tests.bench.stages import stages
 from tests.bench.start import start
 from tests.system.running_fleet import ROOT
 
@@ -23,6 +24,7 @@ MEASURES: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
     "search": search,
     "start": start,
     "probe": probes,
+    "stages": stages,
     "health": health,
     "end-to-end": end_to_end,
     "ledger": ledger,

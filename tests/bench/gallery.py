@@ -61,7 +61,7 @@ def _view_of(ours: FlatIndex) -> faiss.IndexFlatIP:
     return ours._index
 
 
-def _replica_of(index: FlatIndex) -> Replica:
+def replica_of(index: FlatIndex) -> Replica:
     """A replica that holds this index and follows nothing: the whole path of a search, without a ledger."""
     card = ModelCard("bench", "bench", "none", DIMENSION, Metric.cosine, "none", 0.5, 0.6, 0.9, None)
     replica = Replica(Store.open("sqlite:////nonexistent/bench.db", keyring=Keyring(bytes(32))), card)
@@ -70,7 +70,7 @@ def _replica_of(index: FlatIndex) -> Replica:
 
 
 def _alone(setting: Setting, ours: FlatIndex, plain: faiss.IndexFlatIP, n: int) -> Benchmark:
-    queries, replica = made(8 if n > SCANNED else 20, seed=7), _replica_of(ours)
+    queries, replica = made(8 if n > SCANNED else 20, seed=7), replica_of(ours)
 
     def mine() -> float:
         return seconds(lambda: [replica.within(query, THRESHOLD) for query in queries]) / len(queries) * 1000
@@ -87,7 +87,7 @@ def _alone(setting: Setting, ours: FlatIndex, plain: faiss.IndexFlatIP, n: int) 
 
 def _at_once(setting: Setting, ours: FlatIndex, plain: faiss.IndexFlatIP, n: int) -> Benchmark:
     """The peer is FAISS as a service would call it: each request searches for itself, in its own thread, with one thread each."""
-    replica = _replica_of(ours)
+    replica = replica_of(ours)
     queries, each = made(CLIENTS, seed=9), max(LEAST_EACH, min(MOST_EACH, SEARCHED // n))
 
     def by_itself(query: NDArray[np.float32]) -> None:

@@ -141,6 +141,20 @@ def test_a_face_that_fills_the_frame_is_found_and_its_score_can_be_repeated(engi
     assert score(engine.card.metric, captured.vector, whole.vector) >= engine.card.review_threshold
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_large_photograph_on_its_side_is_found_where_it_is(engine: Engine, portrait: bytes, turns: int) -> None:
+    """Of twelve megapixels, so that second looks are taken of a smaller copy: boxes and landmarks are the large one's."""
+    upright = opened(portrait).resize((3000, 3672))
+    (expected,) = engine.detect(np.array(upright))
+    on_its_side = np.ascontiguousarray(np.rot90(np.array(upright), turns))
+    found = engine.detect(on_its_side)[0]
+    x, y = expected.landmarks[:, 0], expected.landmarks[:, 1]
+    right, bottom = upright.width - 1, upright.height - 1
+    turned = [(x, y), (y, right - x), (right - x, bottom - y), (bottom - y, x)][turns]
+    away = np.linalg.norm(found.landmarks[:3] - np.stack(turned, axis=1)[:3], axis=1).max()
+    assert away < np.linalg.norm(expected.landmarks[1] - expected.landmarks[0]) / 6
+
+
 def test_the_crop_is_a_small_jpeg_with_the_face_in_its_middle(engine: Engine, portrait: bytes) -> None:
     captured = capture(engine, portrait, limits=LIMITS)
     crop = opened(captured.crop)

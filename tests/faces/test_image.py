@@ -23,10 +23,13 @@ from backend.errors import (
     EmptyImage,
     FaceAuthError,
     ImageTooLarge,
+    Overloaded,
     TooManyPixels,
     UnsupportedImage,
 )
-from backend.faces.image import ImageLimits, MemoryBudget, decode, read
+from backend.faces import apart
+from backend.faces.container import jpeg_scans
+from backend.faces.image import ImageLimits, MemoryBudget, as_image, decode, read
 from tests.faces.conftest import LIMITS
 from tests.faces.made import encoded, opened, scene
 
@@ -235,6 +238,70 @@ def test_a_39_megapixel_jpeg_is_decoded_at_half_its_size_and_known_at_its_own() 
 
 def test_a_large_png_is_reduced_as_well() -> None:
     assert decode(encoded(Image.new("RGB", (6400, 4800))), LIMITS).shape == (2400, 3200, 3)
+
+
+@pytest.mark.parametrize("size", [(1999, 1501), (1000, 1000), (3, 3)])
+def test_what_is_done_in_strips_is_what_would_be_done_at_once(size: tuple[int, int]) -> None:
+    image = scene(*size, seed=2)
+    clear = image.convert("RGBA")
+    clear.putalpha(scene(*size, seed=3).convert("L"))
+    ground = Image.new("RGBA", size, (255, 255, 255, 255))
+    expected = np.asarray(Image.alpha_composite(ground, clear).convert("RGB"))
+    np.testing.assert_array_equal(decode(encoded(clear), LIMITS), expected)
+    np.testing.assert_array_equal(decode(encoded(clear, "WEBP", lossless=True, exact=True), LIMITS), expected)
+    assert as_image(expected).tobytes() == expected.tobytes()
+
+
+def test_a_reduced_image_in_strips_is_the_one_reduced_at_once() -> None:
+    image = scene(6401, 3203, seed=4)
+    np.testing.assert_array_equal(decode(encoded(image), LIMITS), np.asarray(image.reduce(2)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_what_is_decoded_apart_is_what_is_decoded_here(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = scene(1203, 905, seed=5).convert("P" if kind == "PNG" else "RGB")
+    image.info |= {"transparency": 3} if kind == "PNG" else {}
+    data = encoded(image, kind)
+    found = []
+    for large in (0, 10**9):
+        monkeypatch.setattr(apart, "LARGE_PIXELS", dict.fromkeys(apart.LARGE_PIXELS, large))
+        found.append(decode(data, LIMITS))
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_large_webp_that_is_damaged_is_refused_and_leaves_no_process() -> None:
+    data = encoded(scene(1600, 1200), "WEBP")
+    before = psutil.Process().children()
+    with pytest.raises(CorruptImage):
+        decode(data[:-500], LIMITS)
+    assert psutil.Process().children() == before
+
+
+def test_a_process_that_is_ended_from_outside_is_no_fault_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(Overloaded):
+        decode(encoded(scene(1600, 1200), "WEBP"), LIMITS)
+
+
+def with_scans(data: bytes, times: int) -> bytes:
+    """A progressive JPEG whose last scan is there again and again."""
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * times + data[-2:]
+
+
+def test_scans_are_counted_along_the_markers_and_too_many_are_refused() -> None:
+    sequential, progressive = jpeg(640, 480), jpeg(640, 480, progressive=True)
+    assert (jpeg_scans(sequential), jpeg_scans(progressive)) == (1, 10)
+    assert jpeg_scans(with_scans(progressive, 25)) == 35
+    assert jpeg_scans(sequential + progressive) == 1  # what a phone appends
+    thumbnail = b"\xff\xe1" + struct.pack(">H", len(progressive) + 2) + progressive
+    assert jpeg_scans(sequential[:2] + thumbnail + sequential[2:]) == 1
+    assert jpeg_scans(progressive[:-2]) == 10
+    assert decode(with_scans(progressive, 25), LIMITS).shape == (480, 640, 3)
+    with pytest.raises(UnsupportedImage, match="510 scans"):
+        decode(with_scans(progressive, 500), LIMITS)
+    with pytest.raises(UnsupportedImage, match="35 scans"):
+        decode(with_scans(progressive, 25), ImageLimits(max_pixels=640 * 480))
 
 
 def test_decoding_waits_while_its_memory_is_in_use() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from backend.faces import insight, offline
+from backend.faces.fingerprint import model_id
 from backend.faces.load import EngineError, load_engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,3 +93,37 @@ def test_two_packs_are_two_models(testdata: Path) -> None:
     cards = [load_engine("insightface", model_pack=testdata / "models" / name).card for name in ("test_mbf", "test_mfn128")]
     assert cards[0].model_id != cards[1].model_id
     assert [card.dimension for card in cards] == [512, 128]
+
+
+def test_weights_preprocessing_and_engine_each_make_another_model() -> None:
+    files = {"det.onnx": "a" * 64, "rec.onnx": "b" * 64}
+    first = model_id("rec", files, preprocessing="align/1", engine="engine/1")
+    others = {
+        model_id("rec", files | {"det.onnx": "c" * 64}, preprocessing="align/1", engine="engine/1"),
+        model_id("rec", files | {"rec.onnx": "c" * 64}, preprocessing="align/1", engine="engine/1"),
+        model_id("rec", files, preprocessing="align/2", engine="engine/1"),
+        model_id("rec", files, preprocessing="align/1", engine="engine/2"),
+    }
+    assert len(others - {first}) == 4
+    renamed = {"detector.onnx": "a" * 64, "recogniser.onnx": "b" * 64}
+    assert model_id("rec", renamed, preprocessing="align/1", engine="engine/1") == first
+
+
+def test_the_engines_name_the_release_of_the_library_that_is_installed() -> None:
+    """Whoever bumps one to another release is told: it is another model, and galleries must be told so."""
+    installed = [
+        f"{name}/{version(package).split('.')[0]}" for name, package in (("insightface", "insightface"), ("dlib", "dlib-bin"))
+    ]
+    assert installed == [insight.ENGINE, offline.ENGINE]
+
+
+@pytest.mark.weights
+def test_what_the_model_id_is_made_of_is_what_the_engine_loads(testdata: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another constant in either place, or one byte more in a file, and the gallery's pin no longer fits."""
+    pack = testdata / "models" / "test_mfn128"
+    ids = {load_engine("insightface", model_pack=pack).card.model_id}
+    for name in ("PREPROCESSING", "ENGINE"):
+        with monkeypatch.context() as patch:
+            patch.setattr(insight, name, "another")
+            ids.add(load_engine("insightface", model_pack=pack).card.model_id)
+    assert len(ids) == 3

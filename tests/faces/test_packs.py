@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from backend.faces import packs
+from backend.faces.capture import ImageLimits, probe
 from backend.faces.load import load_engine
 from backend.faces.pack_error import PackError
 from backend.faces.packs import CATALOGUE, Consent, Listing, import_pack, install, installed, licence_of, problems, read_record
@@ -227,6 +228,39 @@ def test_an_imported_pack_loads_and_carries_its_licence(testdata: Path, tmp_path
     assert problems(folder) == []
 
 
+@pytest.mark.weights
+def test_two_packs_of_different_dimension_lie_side_by_side_and_load_each_as_itself(testdata: Path, tmp_path: Path) -> None:
+    for name in ("test_mbf", "test_mfn128"):
+        import_pack(testdata / "models" / name, tmp_path, name=name, consent=CONSENT)
+    assert [(pack.name, problems(pack)) for pack in installed(tmp_path)] == [("test_mbf", []), ("test_mfn128", [])]
+    engines = [load_engine("insightface", model_pack=pack) for pack in installed(tmp_path)]
+    assert [engine.card.dimension for engine in engines] == [512, 128]
+    assert len({engine.card.model_id for engine in engines}) == 2
+    photo = (testdata / "faces" / "obama" / "01.jpg").read_bytes()
+    found = [probe(engine, photo, limits=ImageLimits(), largest_only=True).faces[0].vector for engine in engines]
+    assert [vector.shape for vector in found] == [(512,), (128,)]
+
+
+def test_what_an_interrupted_download_left_is_the_only_thing_left_and_is_gone_once_installed(
+    server: Server, tmp_path: Path
+) -> None:
+    server.cut = 10_000
+    with pytest.raises(PackError):
+        install(listing(url=server.url), tmp_path, consent=CONSENT)
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == {".made.zip.part": 10_000}
+    install(listing(url=server.url), tmp_path, consent=CONSENT)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_beginning_of_another_file_is_found_out_by_its_hash_and_not_kept(server: Server, tmp_path: Path) -> None:
+    (tmp_path / ".made.zip.part").write_bytes(b"x" * 10_000)
+    with pytest.raises(PackError):
+        install(listing(url=server.url), tmp_path, consent=CONSENT)
+    assert server.asked == ["bytes=10000-"]
+    assert list(tmp_path.iterdir()) == []
+    assert problems(install(listing(url=server.url), tmp_path, consent=CONSENT)) == []
+
+
 def backend(*words: str, models_dir: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """`python -m backend …` with nothing of this environment's settings, and no terminal."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BACKEND_")}
@@ -240,7 +274,7 @@ def test_the_command_lists_what_can_be_installed_with_its_licence(tmp_path: Path
     done = backend("list", "--json", models_dir=tmp_path)
     assert done.returncode == 0, done.stderr
     items = {item["name"]: item for item in json.loads(done.stdout)["items"]}
-    assert set(items) == {"buffalo_l", "buffalo_s"}
+    assert set(items) == {"buffalo_l", "buffalo_s", "liveness"}
     assert "non-commercial" in items["buffalo_l"]["licence"]
     assert not items["buffalo_l"]["installed"]
 

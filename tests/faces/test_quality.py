@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from backend.errors import QualityTooLow
 from backend.faces import quality
 from backend.faces.engine import Engine, Face
+from backend.faces.gate import COMPONENTS, Gate, check_least, least_in
 from backend.faces.quality import POOR, Quality, assess
 
 OFIQ = {
@@ -58,7 +60,7 @@ def test_a_good_portrait_has_every_component_and_no_reason(seen: tuple[Image.Ima
 
 
 def test_every_reason_is_one_of_rekognitions_with_one_sentence_to_follow() -> None:
-    assert set(quality._REASONS) == OFIQ
+    assert set(quality._REASONS) == OFIQ == set(COMPONENTS)
     for reason in [*quality._REASONS.values(), quality._TOO_BRIGHT]:
         assert reason.code in REKOGNITION
         assert re.fullmatch(r"[A-Z][^.!?]*\.", reason.advice)
@@ -163,3 +165,37 @@ def test_a_box_outside_the_image_is_hopeless_and_not_an_error(seen: tuple[Image.
 def test_percentiles_from_counts_are_numpys(darkest: int, brightest: int) -> None:
     light = np.random.default_rng(darkest).integers(darkest, brightest + 1, (128, 128)).astype(np.float32)
     np.testing.assert_allclose(quality._percentiles(light, (2, 98)), np.percentile(light, (2, 98)), rtol=1e-6)
+
+
+def test_a_gate_refuses_what_falls_short_of_it_by_name_with_value_limit_and_advice(seen: tuple[Image.Image, Face]) -> None:
+    image, face = seen
+    found = judged(image.filter(ImageFilter.GaussianBlur(image.width / 200)), face)
+    sharp = found.components["Sharpness"]
+    found.require(Gate({"Sharpness": sharp, "overall": found.overall}))
+    with pytest.raises(QualityTooLow) as refused:
+        found.require(Gate({"Sharpness": sharp + 1, "HeadPoseYaw": 1}))
+    advice = "Hold still and let the camera focus on your face."
+    assert refused.value.errors == [
+        {"field": "Sharpness", "problem": advice, "type": "quality_too_low", "value": sharp, "least": sharp + 1}
+    ]
+    assert refused.value.detail == f"Sharpness is {sharp}, at least {sharp + 1} is asked. {advice}"
+
+
+def test_a_gate_for_all_has_the_advice_of_the_weakest(seen: tuple[Image.Image, Face]) -> None:
+    image, face = seen
+    for at, advice in ((0, "brighter place"), (215, "less light")):
+        found = judged(image.point(lambda value, at=at: at + value * 0.15), face)
+        assert min(found.components, key=found.components.__getitem__) == "LuminanceMean"
+        with pytest.raises(QualityTooLow, match=f"overall is {found.overall}, at least 100 is asked. .*{advice}"):
+            found.require(Gate({"overall": 100}))
+
+
+def test_a_gate_is_read_from_a_number_or_from_json() -> None:
+    assert least_in("40") == {"overall": 40}
+    assert least_in('{"Sharpness": 60}') == {"Sharpness": 60}
+    with pytest.raises(ValueError, match="write a number, or JSON"):
+        least_in("sharp")
+    with pytest.raises(ValueError, match="the components are overall, SingleFacePresent"):
+        check_least({"Beauty": 50})
+    with pytest.raises(ValueError, match="0 to 100"):
+        check_least({"overall": 101})

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from backend.errors import CorruptImage
-from backend.faces.image import to_rgb
+from backend.faces.decode_worker import to_rgb
 
 _GREY = (127, 127, 127)
 
