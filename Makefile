@@ -47,6 +47,9 @@ bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed 
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))
 
+reembed-test: install ## a change of model under load, one replica killed, rolled back: is anybody missed? (SECONDS=20 DB=sqlite|postgresql SEED=…)
+	$(VENV)/python -m tests.system.reembed --seconds $(or $(SECONDS),20) --db $(or $(DB),sqlite) $(if $(SEED),--seed $(SEED))
+
 test-guards: install ## take each guard of the program out in a copy: does the test of each notice? (ARGS="NAME …")
 	$(VENV)/python -m tests.guards $(ARGS)
 
