@@ -1,0 +1,38 @@
+"""What a detector suspects in one window, and the words for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    unfair_share = "unfair_share"
+    errors = "errors"
+    sinkhole = "sinkhole"
+    latency = "latency"
+    decision_mix = "decision_mix"
+    fleet_share = "fleet_share"
+    fleet_errors = "fleet_errors"
+    fleet_latency = "fleet_latency"
+    fleet_mix = "fleet_mix"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One suspicion. `overwhelming`: one window is enough; `backend` None: the fleet as a whole."""
+
+    kind: Kind
+    backend: str | None
+    sentence: str
+    overwhelming: bool = False
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
