@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say whether a fleet file is right")
     check.add_argument("--fleet", type=Path, required=True, metavar="FILE")
     simulated = commands.add_parser("simulate", help="measure the detectors of the load distribution over simulated fleets")
-    simulated.add_argument("--windows", type=int, default=10_000, help="healthy windows of 60 s; a tenth as many faults are planted")
+    simulated.add_argument("--windows", type=int, default=10_000, help="healthy windows of 60 s, and a tenth as many faults")
     simulated.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures")
     simulated.add_argument("--json", action="store_true", help="the figures as JSON")
     return parser

@@ -8,6 +8,7 @@ from monitor import fairness, sentences, wire
 from monitor.backend_watch import BackendWatch
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import SEVERITY, rotations
+from monitor.distribution.watch import DistributionWatch
 from monitor.fairness import Served
 from monitor.fleet import BalancerKind, Strategy
 from monitor.load import Member, loads
@@ -46,7 +47,7 @@ def backend_views(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) 
     return [_backend(watch, one, balancer, load, now) for one in watch.backends.values()]
 
 
-def load_view(watch: FleetWatch, *, window_s: float, now: datetime) -> wire.LoadView:
+def load_view(watch: FleetWatch, distribution: DistributionWatch, *, window_s: float, now: datetime) -> wire.LoadView:
     """`GET /v1/load`."""
     members = _members(watch, window_s, now)
     shares = loads(members, window_s=window_s)
@@ -61,6 +62,8 @@ def load_view(watch: FleetWatch, *, window_s: float, now: datetime) -> wire.Load
         shares=shares,
         fairness=fairness.judge(served, kind=watch.fleet.balancer.kind, strategy=watch.fleet.balancer.strategy),
         at=now,
+        findings=distribution.views(),
+        findings_at=distribution.judged_at,
     )
 
 

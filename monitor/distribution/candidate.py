@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from monitor.wire import FindingKind as Kind
 
-class Kind(StrEnum):
-    unfair_share = "unfair_share"
-    errors = "errors"
-    sinkhole = "sinkhole"
-    latency = "latency"
-    decision_mix = "decision_mix"
-    fleet_share = "fleet_share"
-    fleet_errors = "fleet_errors"
-    fleet_latency = "fleet_latency"
-    fleet_mix = "fleet_mix"
+__all__ = ["Candidate", "Kind", "listed", "milliseconds"]
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,9 @@ def _clearly(comparison: Comparison) -> bool:
 def _blind(window: Window, member: Member, comparison: Comparison) -> Candidate:
     share, usual = comparison.own.refused / comparison.own.requests, comparison.other.refused / comparison.own.requests
     sentence = (
-        f"{member.name} finds no usable face in {share:.0%} of its {comparison.own.requests:.0f} requests, the others in {usual:.0%} "
-        f"({window.length_s:.0f} s): its answers 422 are its own fault. Compare its engine, model and version with theirs."
+        f"{member.name} finds no usable face in {share:.0%} of its {comparison.own.requests:.0f} requests, the others in "
+        f"{usual:.0%} ({window.length_s:.0f} s): its answers 422 are its own fault. "
+        "Compare its engine, model and version with theirs."
     )
     return Candidate(Kind.decision_mix, member.name, sentence, figures={"share": share, "rest_share": usual})
 

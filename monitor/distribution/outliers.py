@@ -23,12 +23,12 @@ FLEET_ERROR_RATIO = 0.05
 FLEET_BASE_RATIO, FLEET_P = 0.02, 1e-4
 FLEET_GREAT_RATIO, FLEET_GREAT_REQUESTS = 0.2, 100
 
-LEAST_Z = 3.5
+LEAST_Z = 2.5
 MAD_FLOOR = 0.2  # of the logarithm: healthy machines of one kind differ by a fifth
 NORMAL_MAD = 1.4826
 LEAST_P95_RATIO, LEAST_MEAN_RATIO = 2.0, 1.6
 LEAST_SLOW_EXCESS, SLOW_P = 0.10, 1e-4
-GREAT_P95_RATIO, GREAT_MEAN_RATIO, GREAT_SLOW_EXCESS, GREAT_SLOW_P = 3.0, 2.5, 0.3, 1e-10
+GREAT_P95_RATIO, GREAT_MEAN_RATIO, GREAT_SLOW_EXCESS, GREAT_SLOW_P = 3.0, 2.5, 0.15, 1e-10
 
 
 def errors(window: Window) -> list[Candidate]:
@@ -143,8 +143,8 @@ def _slow(window: Window, member: Member) -> Candidate | None:
     if excess < LEAST_SLOW_EXCESS or p >= SLOW_P:
         return None
     sentence = (
-        f"{member.name} is {own / usual:.1f} times slower than the others: p95 {milliseconds(own)} against {milliseconds(usual)}, "
-        f"mean {milliseconds(mean)} against {milliseconds(rest_mean)} ({rest.own.requests:.0f} requests in "
+        f"{member.name} is {own / usual:.1f} times slower than the others: p95 {milliseconds(own)} against "
+        f"{milliseconds(usual)}, mean {milliseconds(mean)} against {milliseconds(rest_mean)} ({rest.own.requests:.0f} requests in "
         f"{window.length_s:.0f} s). Look at its CPU, its inference queue and whatever else runs on its host."
     )
     overwhelming = (
@@ -153,7 +153,13 @@ def _slow(window: Window, member: Member) -> Candidate | None:
         and excess >= GREAT_SLOW_EXCESS
         and p < GREAT_SLOW_P
     )
-    figures = {"p95_ms": own * 1000, "others_p95_ms": usual * 1000, "p95_ratio": own / usual, "mean_ratio": mean / rest_mean, "z": z}
+    figures = {
+        "p95_ms": own * 1000,
+        "others_p95_ms": usual * 1000,
+        "p95_ratio": own / usual,
+        "mean_ratio": mean / rest_mean,
+        "z": z,
+    }
     return Candidate(Kind.latency, member.name, sentence, overwhelming, figures)
 
 
@@ -171,9 +177,18 @@ def _p95s(member: Member, others: Sequence[Member]) -> tuple[float, float, float
 
 
 def _slow_excess(rest: Comparison, usual: float) -> tuple[float, float]:
-    """How many more of its requests than of the others' are slower than `usual` (rounded up to a bucket's bound), and Fisher's p."""
+    """How many more of its requests than of the others' are slower than about `usual`, and Fisher's p.
+
+    Buckets can be cut at their bounds alone: of the two next to `usual` the more telling one is taken, and pays for the choice.
+    """
     bounds = sorted(set(rest.own.latency.counts) | set(rest.other.latency.counts))
-    limit = next((bound for bound in bounds if bound >= usual * 0.999), math.inf)
+    above = next((bound for bound in bounds if bound >= usual * 0.999), math.inf)
+    below = max((bound for bound in bounds if bound < above), default=above)
+    excess, p = min((_beyond(rest, limit) for limit in (above, below)), key=lambda pair: pair[1])
+    return excess, min(1.0, 2 * p)
+
+
+def _beyond(rest: Comparison, limit: float) -> tuple[float, float]:
     own, other = (sum(count for bound, count in part.latency.counts.items() if bound > limit) for part in (rest.own, rest.other))
     of = round(rest.own.requests)
     p = fisher_greater(min(of, round(own)), of, rest.scaled_to_size(other), rest.other_size)

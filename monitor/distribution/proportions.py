@@ -14,17 +14,24 @@ def fisher_greater(hits: int, of: int, other_hits: int, other_of: int) -> float:
     The hypergeometric tail P(X >= hits), with all margins fixed.
     """
     drawn, whole = hits + other_hits, of + other_of
-    last = min(of, drawn)
+    if hits * whole > of * drawn:
+        return min(1.0, _hypergeometric_tail(hits, of, drawn, whole))
+    return 1.0 - min(1.0, _hypergeometric_tail(of - hits + 1, of, whole - drawn, whole))
+
+
+def _hypergeometric_tail(hits: int, of: int, drawn: int, whole: int) -> float:
+    """P(X >= hits), for `hits` beyond the mean, where the terms fall."""
+    last, others = min(of, drawn), whole - of
     if hits > last:
         return 0.0
-    term = exp(_log_choose(of, hits) + _log_choose(other_of, drawn - hits) - _log_choose(whole, drawn))
+    term = exp(_log_choose(of, hits) + _log_choose(others, drawn - hits) - _log_choose(whole, drawn))
     total = 0.0
     for x in range(hits, last + 1):
         total += term
-        if term < total * NEGLIGIBLE and x > of * drawn / whole:
+        if term <= total * NEGLIGIBLE:
             break
-        term *= (of - x) * (drawn - x) / ((x + 1) * (other_of - drawn + x + 1)) if x < last else 0.0
-    return min(1.0, total)
+        term *= (of - x) * (drawn - x) / ((x + 1) * (others - drawn + x + 1))
+    return total
 
 
 def binomial_at_least(hits: int, of: int, chance: float) -> float:

@@ -1,9 +1,10 @@
 """Who gets a share that the balancer's policy does not explain, and the sinkhole. Pure.
 
 Round robin promises requests by weight. Least connections promises requests in flight by weight while the fleet is busy; while it
-is idle all are tied at none, and HAProxy then takes them in turn, whatever their weight, nginx by weight. Between the two it promises
-a mixture. So there a share is unfair only where *both*, requests and requests in flight, are off in the same direction, and beyond
-both the weighted and the equal share: a slow backend has fewer requests, but as many in flight. IP hash promises nothing.
+is idle all are tied at none, and HAProxy then takes them in turn, whatever their weight, nginx by weight. Between the two it
+promises a mixture. So there a share is unfair only where *both*, requests and requests in flight, are off in the same direction,
+and beyond both the weighted and the equal share: a slow backend has fewer requests, but as many in flight. IP hash promises
+nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from monitor.distribution.window import LEAST_REQUESTS, Comparison, Member, Wind
 from monitor.fleet import Strategy
 from monitor.tally import Tally
 
-FLOORS = 4.0
+FLOORS = 3.0
 LEAST_DEVIATION = 0.2
 GREAT_FACTOR = 2.0
 IN_FLIGHT_FLOORS = 1.0
@@ -134,13 +135,11 @@ def _unfair(window: Window, one: Share, shares: Sequence[Share]) -> Candidate:
 
 
 def sinkholes(window: Window) -> list[Candidate]:
-    """Least connections: who fails fast is free soonest and draws more; its share *and* its errors (or 422s) are above the rest's."""
+    """Least connections: who fails fast is free soonest and draws more; share *and* errors (or 422s) are above the rest's."""
     if window.strategy is not Strategy.least_connections or not window.policy_promises:
         return []
     drawn = {
-        one.member.name: one
-        for one in shares_of(window)
-        if one.deviation > max(SINKHOLE_FLOORS * one.floor, SINKHOLE_DEVIATION)
+        one.member.name: one for one in shares_of(window) if one.deviation > max(SINKHOLE_FLOORS * one.floor, SINKHOLE_DEVIATION)
     }
     found = {}
     for what, count in (("fails", _errors), ("finds no usable face in", _refused)):

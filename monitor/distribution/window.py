@@ -80,7 +80,7 @@ class Comparison:
 
 
 def compare(one: Member, others: Iterable[Member]) -> Comparison:
-    """Without the mix of routes a backend that got the costly ones would look slow: addresses and clients are not spread evenly."""
+    """Without the mix of routes a backend that got the costly ones would look slow: a hash does not spread them evenly."""
     others = list(others)
     own, other, size = [], [], 0.0
     for route, tally in one.served.routes.items():

@@ -53,8 +53,8 @@ def _least_of_nginx(weights: Sequence[int], in_flight: Sequence[int], smooth: Sm
 
 
 def _least_of_haproxy(weights: Sequence[int], in_flight: Sequence[int]) -> Pick:
-    """The fewest in flight by weight, the new one counted, but idle ones first whatever their weight; who is tied, in the order of
-    their last turns."""
+    """The fewest in flight by weight, the new one counted, but idle ones first whatever their weight; who is tied, in the order
+    of their last turns."""
     turn = [0]
     last = [0] * len(weights)
 

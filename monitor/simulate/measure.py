@@ -30,8 +30,8 @@ TELLS = {
     Fault.sinkhole: {Kind.sinkhole, Kind.errors},
     Fault.blind_sinkhole: {Kind.sinkhole, Kind.decision_mix},
 }
-"""Which findings, naming the right backend, count as having found a fault. Where the fleet is idle, failing fast draws no traffic:
-such a backend is told by its errors, or its answers 422, alone."""
+"""Which findings, naming the right backend, count as having found a fault. Where the fleet is idle, failing fast draws no
+traffic: such a backend is told by its errors, or its answers 422, alone."""
 
 PLANTED = [
     *((fault, strategy) for fault in (Fault.latency, Fault.errors) for strategy in Strategy),
@@ -115,7 +115,9 @@ def _count_found(measured: Measured, scenario: Scenario, strategy: Strategy, dic
     ill, wanted = f"b{scenario.planted.backend + 1}", TELLS[scenario.planted.kind]
     findings = [one for window in list(judged(scenario, dice))[HEALTHY_BEFORE:] for one in window]
     measured.planted[label] += 1
-    measured.wrongly_named += any(one.backend not in (ill, None) for one in findings)
+    strangers = [one for one in findings if one.backend not in (ill, None)]
+    measured.wrongly_named += bool(strangers)
+    measured.examples += [f"wrongly named: {label}, ill is {ill}: {one.sentence}" for one in strangers]
     if any(one.backend == ill and one.kind in wanted for one in findings):
         measured.found[label] += 1
     else:

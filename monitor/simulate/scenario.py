@@ -157,7 +157,8 @@ def hottest(scenario: Scenario) -> float:
 def shares_by_policy(scenario: Scenario) -> Floats:
     """Of each backend: by weight, or by where the clients' addresses lead."""
     if scenario.strategy is Strategy.ip_hash:
-        return np.bincount(home_of(scenario)[:, 0], scenario.client_share, minlength=scenario.size)
+        homes = home_of(scenario)[:, 0]
+        return np.bincount(homes, scenario.client_share, minlength=scenario.size).astype(np.float64)
     return np.array(scenario.weights) / sum(scenario.weights)
 
 
