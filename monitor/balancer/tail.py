@@ -1,7 +1,8 @@
 """Whole lines that came into a file since the last look, over rotations by rename and by copy and truncate. For a thread.
 
 A file is known by its inode and the place in it. After a rename nginx writes into the old file until it is told to reopen, so
-that one is read on until it has been quiet for a look. A truncated file is seen by its size, or by other bytes before the place.
+that one is read on until it has been quiet for two looks. A truncated file is seen by its size, or by other bytes before the
+place.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ MOST_BYTES = 4 * 1024 * 1024
 """Per look and file: what is beyond comes with the next one."""
 MOST_LINE_BYTES = 64 * 1024
 MARK_BYTES = 64
+QUIET_LOOKS = 2
+"""after which a rotated file is let go"""
 
 
 @dataclass
@@ -27,6 +30,7 @@ class _Open:
     mark: bytes = b""
     skipping: bool = False
     """within a line that was too long"""
+    quiet: int = 0
 
     def end(self) -> None:
         self.file.close()
@@ -54,11 +58,12 @@ class Tail:
     def look(self) -> Lines:
         """Raises OSError where the file is there and may not be read; a missing one has no lines."""
         found = Lines()
+        self._follow()
         for old in list(self._rotated):
-            if not self._read(old, found):
+            old.quiet = 0 if self._read(old, found) else old.quiet + 1
+            if old.quiet >= QUIET_LOOKS:
                 old.end()
                 self._rotated.remove(old)
-        self._follow()
         if self._now is not None:
             self._read(self._now, found)
         self._looked = True

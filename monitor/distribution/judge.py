@@ -55,7 +55,8 @@ def candidates(window: Window) -> list[Candidate]:
     named = {one.backend for one in holes}
     failing = [one for one in failing if one.backend not in named]
     unfair = [one for one in shares.unfair(window) if not holes]
-    return [*holes, *failing, *outliers.latency(window), *unfair, *mix.drifted(window)]
+    drifting = [one for one in mix.drifted(window) if one.backend is None or one.backend not in named]
+    return [*holes, *failing, *outliers.latency(window), *unfair, *drifting]
 
 
 def judge(window: Window, memory: Memory) -> tuple[list[Finding], Memory]:

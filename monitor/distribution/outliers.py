@@ -32,12 +32,12 @@ GREAT_P95_RATIO, GREAT_MEAN_RATIO, GREAT_SLOW_EXCESS, GREAT_SLOW_P = 3.0, 2.5, 0
 
 
 def errors(window: Window) -> list[Candidate]:
-    """Outliers by ratio of 5xx; one candidate of the fleet instead where more than a third stand out, or the rest fails too."""
-    found = standing_out(window, lambda tally: tally.errors)
-    fleet = _fleet_errors(window, {member.name for member, _ in found})
+    """Outliers by ratio of 5xx; one candidate of the fleet instead where more than a third of it fails."""
+    fleet = _fleet_errors(window)
     if fleet is not None:
         return [fleet]
-    return [_error_candidate(window, member, comparison) for member, comparison in found]
+    found = standing_out(window, lambda tally: tally.errors)
+    return [_error_candidate(window, member, comparison) for member, comparison in found][: window.most_outliers]
 
 
 def standing_out(window: Window, count: Callable[[Tally], float]) -> list[tuple[Member, Comparison]]:
@@ -85,13 +85,13 @@ def _error_candidate(window: Window, member: Member, comparison: Comparison) -> 
     return Candidate(Kind.errors, member.name, sentence, overwhelming, figures)
 
 
-def _fleet_errors(window: Window, outliers: set[str]) -> Candidate | None:
-    """Where the rest fails too, or more than a third stand out, no single backend is to blame."""
-    rest = Tally.merged(member.all for member in window.judged if member.name not in outliers)
+def _fleet_errors(window: Window) -> Candidate | None:
+    """Where more than a third of the backends fail five percent each, no single one is to blame."""
+    failing = sum(_fails(member.all) for member in window.judged)
     whole = Tally.merged(member.all for member in window.judged)
-    if len(outliers) <= window.most_outliers and not _fails(rest):
+    if failing <= window.most_outliers:
         return None
-    if whole.requests < LEAST_REQUESTS:
+    if binomial_at_least(round(whole.errors), round(whole.requests), FLEET_BASE_RATIO) >= FLEET_P:
         return None
     ratio = whole.errors / whole.requests
     worst = sorted(window.judged, key=lambda member: -member.all.errors / max(1.0, member.all.requests))
@@ -105,9 +105,7 @@ def _fleet_errors(window: Window, outliers: set[str]) -> Candidate | None:
 
 
 def _fails(tally: Tally) -> bool:
-    if tally.requests < LEAST_REQUESTS or tally.errors / tally.requests < FLEET_ERROR_RATIO:
-        return False
-    return binomial_at_least(round(tally.errors), round(tally.requests), FLEET_BASE_RATIO) < FLEET_P
+    return tally.requests >= LEAST_REQUESTS and tally.errors / tally.requests >= FLEET_ERROR_RATIO
 
 
 def latency(window: Window) -> list[Candidate]:
@@ -144,8 +142,8 @@ def _slow(window: Window, member: Member) -> Candidate | None:
         return None
     sentence = (
         f"{member.name} is {own / usual:.1f} times slower than the others: p95 {milliseconds(own)} against "
-        f"{milliseconds(usual)}, mean {milliseconds(mean)} against {milliseconds(rest_mean)} ({rest.own.requests:.0f} requests in "
-        f"{window.length_s:.0f} s). Look at its CPU, its inference queue and whatever else runs on its host."
+        f"{milliseconds(usual)}, mean {milliseconds(mean)} against {milliseconds(rest_mean)} ({rest.own.requests:.0f} "
+        f"requests in {window.length_s:.0f} s). Look at its CPU, its inference queue and whatever else runs on its host."
     )
     overwhelming = (
         own / usual >= GREAT_P95_RATIO
