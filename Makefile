@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test traffic-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,3 +96,6 @@ schema-test: install ## every operation asked at random and along its links, by 
 
 input-test: install ## what is answered to bad images, that nothing is stored, and the memory after 500 of them
 	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py
+
+traffic-test: install ## the detectors of the load distribution over real nginx and HAProxy, three strategies, healthy and with faults (WINDOWS=20 FAULTS=3)
+	@$(VENV)/python -m tests.monitor.traffic --windows $(or $(WINDOWS),20) --faults $(or $(FAULTS),3) --seed $(or $(SEED),1)
