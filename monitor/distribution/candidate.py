@@ -12,13 +12,14 @@ __all__ = ["Candidate", "Kind", "listed", "milliseconds"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One suspicion. `overwhelming`: one window is enough; `backend` None: the fleet as a whole."""
+    """One suspicion. `overwhelming`: one window is enough, else `after` in a row are; `backend` None: the fleet as a whole."""
 
     kind: Kind
     backend: str | None
     sentence: str
     overwhelming: bool = False
     figures: Mapping[str, float] = field(default_factory=dict)
+    after: int = 2
 
 
 def milliseconds(seconds: float) -> str:

@@ -13,7 +13,6 @@ from monitor.distribution import mix, outliers, shares
 from monitor.distribution.candidate import Candidate, Kind
 from monitor.distribution.window import Window
 
-WINDOWS_IN_A_ROW = 2
 # A sinkhole whose share wavers is an error outlier in between: one suspicion, one count.
 FAMILY = {Kind.sinkhole: Kind.errors}
 
@@ -56,7 +55,9 @@ def candidates(window: Window) -> list[Candidate]:
     failing = [one for one in failing if one.backend not in named]
     unfair = [one for one in shares.unfair(window) if not holes]
     drifting = [one for one in mix.drifted(window) if one.backend is None or one.backend not in named]
-    return [*holes, *failing, *outliers.latency(window), *unfair, *drifting]
+    # Answers that failed may have come fast: who gives many of them is no measure of the others' times.
+    ill = {one.backend for one in [*holes, *failing, *drifting] if one.backend is not None}
+    return [*holes, *failing, *outliers.latency(window, without=ill), *unfair, *drifting]
 
 
 def judge(window: Window, memory: Memory) -> tuple[list[Finding], Memory]:
@@ -73,7 +74,7 @@ def _key(one: Candidate) -> Key:
 
 def _longer(before: Streak | None, one: Candidate, until: datetime) -> Streak:
     windows = before.windows + 1 if before else 1
-    found = one.overwhelming or windows >= WINDOWS_IN_A_ROW or (before is not None and before.found)
+    found = one.overwhelming or windows >= one.after or (before is not None and before.found)
     return Streak(before.since if before else until, windows, found)
 
 

@@ -6,7 +6,7 @@ A rule on the fleet's mean (Envoy's mean − 1.9σ) cannot fire with four or few
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from statistics import median
 
 from monitor.distribution.candidate import Candidate, Kind, listed, milliseconds
@@ -27,6 +27,10 @@ LEAST_Z = 2.5
 MAD_FLOOR = 0.2  # of the logarithm: healthy machines of one kind differ by a fifth
 NORMAL_MAD = 1.4826
 LEAST_P95_RATIO, LEAST_MEAN_RATIO = 2.0, 1.6
+LEAST_MEDIAN_RATIO = 1.5
+TAIL_AFTER = 4
+"""Windows in a row where the median is as the others': one long request before many short ones lasts for a window or two, and
+under IP hash the clients may be the cause."""
 LEAST_SLOW_EXCESS, SLOW_P = 0.10, 1e-4
 GREAT_P95_RATIO, GREAT_MEAN_RATIO, GREAT_SLOW_EXCESS, GREAT_SLOW_P = 3.0, 2.5, 0.15, 1e-10
 
@@ -108,10 +112,12 @@ def _fails(tally: Tally) -> bool:
     return tally.requests >= LEAST_REQUESTS and tally.errors / tally.requests >= FLEET_ERROR_RATIO
 
 
-def latency(window: Window) -> list[Candidate]:
+def latency(window: Window, *, without: Collection[str] = ()) -> list[Candidate]:
     """Outliers by p95 against the others' median (robust z of the logarithm, floored MAD), each confirmed by what buckets cannot
-    fake: the exact mean, and Fisher's test of how many requests are slower than the others' p95."""
-    found = [one for member in window.judged if (one := _slow(window, member)) is not None]
+    fake: the exact mean, and Fisher's test of how many requests are slower than the others' p95. Nobody is compared with those
+    in `without`."""
+    measures = [member for member in window.judged if member.name not in without]
+    found = [one for member in window.judged if (one := _slow(window, member, measures)) is not None]
     if len(found) <= window.most_outliers:
         return found
     names = [str(one.backend) for one in found]
@@ -120,11 +126,12 @@ def latency(window: Window) -> list[Candidate]:
         f"{listed(names)} are up to {worst:.1f} times slower than the others ({window.length_s:.0f} s): too many for single "
         "faults. Look at what they share: host, zone, database, the last deployment."
     )
-    return [Candidate(Kind.fleet_latency, None, sentence, any(one.overwhelming for one in found), {"backends": len(found)})]
+    overwhelming, after = any(one.overwhelming for one in found), min(one.after for one in found)
+    return [Candidate(Kind.fleet_latency, None, sentence, overwhelming, {"backends": len(found)}, after)]
 
 
-def _slow(window: Window, member: Member) -> Candidate | None:
-    others = [other for other in window.judged if other is not member]
+def _slow(window: Window, member: Member, measures: Sequence[Member]) -> Candidate | None:
+    others = [other for other in measures if other is not member]
     rest = compare(member, others)
     if not rest.enough:
         return None
@@ -145,8 +152,12 @@ def _slow(window: Window, member: Member) -> Candidate | None:
         f"{milliseconds(usual)}, mean {milliseconds(mean)} against {milliseconds(rest_mean)} ({rest.own.requests:.0f} "
         f"requests in {window.length_s:.0f} s). Look at its CPU, its inference queue and whatever else runs on its host."
     )
+    moved = _ratio(rest, 0.5) >= LEAST_MEDIAN_RATIO
+    if not moved and not window.policy_promises:
+        return None
     overwhelming = (
-        own / usual >= GREAT_P95_RATIO
+        moved
+        and own / usual >= GREAT_P95_RATIO
         and mean / rest_mean >= GREAT_MEAN_RATIO
         and excess >= GREAT_SLOW_EXCESS
         and p < GREAT_SLOW_P
@@ -158,7 +169,12 @@ def _slow(window: Window, member: Member) -> Candidate | None:
         "mean_ratio": mean / rest_mean,
         "z": z,
     }
-    return Candidate(Kind.latency, member.name, sentence, overwhelming, figures)
+    return Candidate(Kind.latency, member.name, sentence, overwhelming, figures, after=2 if moved else TAIL_AFTER)
+
+
+def _ratio(rest: Comparison, q: float) -> float:
+    own, other = rest.own.latency.quantile(q), rest.other.latency.quantile(q)
+    return own / other if own and other else 1.0
 
 
 def _p95s(member: Member, others: Sequence[Member]) -> tuple[float, float, float] | None:

@@ -21,6 +21,7 @@ from monitor.tally import Tally
 
 FLOORS = 3.0
 LEAST_DEVIATION = 0.2
+LEAST_OF_TWO = 0.15  # where two measures must agree
 GREAT_FACTOR = 2.0
 IN_FLIGHT_FLOORS = 1.0
 SINKHOLE_FLOORS, SINKHOLE_DEVIATION = 3.0, 0.15
@@ -35,13 +36,14 @@ class Share:
     share: float
     deviation: float
     floor: float
+    least: float
     in_flight: float
     in_flight_deviation: float
     in_flight_floor: float
 
     @property
     def limit(self) -> float:
-        return max(FLOORS * self.floor, LEAST_DEVIATION)
+        return max(FLOORS * self.floor, self.least)
 
 
 def shares_of(window: Window) -> list[Share]:
@@ -65,6 +67,7 @@ def _share(member: Member, expected: float, *, total: float, busy: float, spread
         share=own.requests / total,
         deviation=_deviation(own.requests / total, promised),
         floor=math.sqrt((1 - expected) / (total * expected)),
+        least=LEAST_DEVIATION if window.strategy is Strategy.round_robin else LEAST_OF_TWO,
         in_flight=own.latency_sum_s / window.length_s,
         in_flight_deviation=_deviation(own.latency_sum_s / busy, promised) if busy else 0.0,
         in_flight_floor=math.sqrt(spread / (total * expected)),
@@ -108,7 +111,7 @@ def unfair(window: Window) -> list[Candidate]:
 def _off(one: Share, strategy: Strategy, sign: int) -> bool:
     if sign * one.deviation <= one.limit:
         return False
-    in_flight = max(IN_FLIGHT_FLOORS * one.in_flight_floor, LEAST_DEVIATION)
+    in_flight = max(IN_FLIGHT_FLOORS * one.in_flight_floor, one.least)
     return strategy is Strategy.round_robin or sign * one.in_flight_deviation > in_flight
 
 

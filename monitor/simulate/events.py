@@ -13,6 +13,7 @@ from monitor.simulate.scenario import COST, ROUTES, Fault, Floats, Ints, Scenari
 FAULT_ERRORS, FAULT_SLOWER, FAULT_SHARE, FAULT_SINKS = 0.3, 4.0, 0.4, 0.8
 SINK_S = 0.005
 QUEUE = 64  # requests waiting beyond which a backend answers 503 at once
+READ_TIMEOUT_S = 15.0  # of the balancers that `deploy render` writes: nothing takes longer, queueing apart
 COLD_S, COLD_FACTOR = 25.0, 2.0
 STALL_EVERY_S, STALL_S = 240.0, (0.1, 1.5)
 BURST_EVERY_S, BURST_S, BURST_FACTOR = 90.0, (2.0, 12.0), (0.7, 1.15)  # of the scenario's own size
@@ -163,12 +164,12 @@ class _State:
 
     def treatment(self, backend: int, now: float, service: float, luck: list[float]) -> tuple[float, int | None]:
         """Seconds of work, and the status where it is not the usual one."""
-        needs = service * self._speeds[backend] * self._cold(backend, now)
+        needs = min(READ_TIMEOUT_S, service * self._speeds[backend] * self._cold(backend, now))
         planted = self._scenario.planted
         if planted is None or planted.backend != backend or now < planted.since_s:
             return needs, None
         if planted.kind is Fault.latency:
-            return needs * FAULT_SLOWER, None
+            return min(READ_TIMEOUT_S, needs * FAULT_SLOWER), None
         if planted.kind is Fault.errors and luck[2] < FAULT_ERRORS:
             return needs, 500
         if planted.kind is Fault.sinkhole and luck[2] < FAULT_SINKS:

@@ -24,14 +24,17 @@ HEALTHY_BEFORE = 2
 ONE_FAULT_PER_WINDOWS = 10
 
 TELLS = {
-    Fault.latency: {Kind.latency},
+    Fault.latency: {Kind.latency, Kind.errors},
     Fault.errors: {Kind.errors, Kind.sinkhole},
     Fault.share: {Kind.unfair_share},
     Fault.sinkhole: {Kind.sinkhole, Kind.errors},
     Fault.blind_sinkhole: {Kind.sinkhole, Kind.decision_mix},
 }
-"""Which findings, naming the right backend, count as having found a fault. Where the fleet is idle, failing fast draws no
-traffic: such a backend is told by its errors, or its answers 422, alone."""
+"""Which findings, naming the right backend, count as having found a fault.
+
+Who is too slow for its share answers 503 when its queue is full: its errors are told too. Where the fleet is idle, failing fast
+draws no traffic: such a backend is told by its errors, or its answers 422, alone.
+"""
 
 PLANTED = [
     *((fault, strategy) for fault in (Fault.latency, Fault.errors) for strategy in Strategy),

@@ -71,12 +71,16 @@ class Recorded:
         found_at_most = upper_limit(self.found, self.planted)
         return rate_at_least > 0.001 or found_at_most < 0.99 or self.windows == 0 or self.planted == 0
 
+    def _log_share(self) -> str:
+        """What nginx' log told of the requests that the backends counted."""
+        return f"{self.logged / self.answered:.4f}" if self.answered else "none"
+
     def line(self) -> str:
         return (
             f"windows={self.windows} false_alarms={self.false_alarms} "
             f"per_1000_upper={1000 * upper_limit(self.false_alarms, self.windows):.1f} planted={self.planted} found={self.found} "
             f"found_share={self.found / max(1, self.planted):.4f} found_share_lower={lower_limit(self.found, self.planted):.4f} "
-            f"requests={self.requests} log_share={self.logged / max(1, self.answered):.4f}"
+            f"requests={self.requests} log_share={self._log_share()}"
         )
 
 
