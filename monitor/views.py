@@ -21,6 +21,8 @@ WINDOW_S = 60.0
 FAILING_RATIO = 0.5
 # So many requests must be expected before their absence says anything.
 EXPECTED_AT_LEAST = 20
+# Backends are scraped one after another: none of them covers quite the same time.
+WHOLE = 0.8
 
 
 def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float, now: datetime) -> wire.FleetView:
@@ -54,7 +56,7 @@ def load_view(watch: FleetWatch, distribution: DistributionWatch, *, window_s: f
     served = [
         Served(member.name, member.weight, shares[member.name].requests, shares[member.name].in_flight or 0.0)
         for member in members
-        if member.eligible and member.sum is not None
+        if member.name in _through(watch, members, now)
     ]
     return wire.LoadView(
         window_s=window_s,
@@ -65,6 +67,18 @@ def load_view(watch: FleetWatch, distribution: DistributionWatch, *, window_s: f
         findings=distribution.views(),
         findings_at=distribution.judged_at,
     )
+
+
+def _through(watch: FleetWatch, members: list[Member], now: datetime) -> set[str]:
+    """Who could serve for the whole of what was seen: one that came in the middle has its share to come."""
+    seen_s = max((member.sum.covered_s for member in members if member.sum), default=0.0)
+    found = set()
+    for member in members:
+        running_s = watch.backends[member.name].running_s(now)
+        whole = member.sum is not None and member.sum.covered_s >= WHOLE * seen_s
+        if member.eligible and whole and (running_s is None or running_s >= seen_s):
+            found.add(member.name)
+    return found
 
 
 def certificates_view(watch: FleetWatch) -> list[wire.Certificate]:

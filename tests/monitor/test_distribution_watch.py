@@ -103,6 +103,24 @@ def test_who_just_came_back_is_not_judged_by_the_window_in_which_it_did() -> Non
     assert site.said() == []
 
 
+def test_the_fairness_of_the_page_leaves_out_who_came_within_the_window_too() -> None:
+    site = Site("b1", "b2", "b3")
+    site.go(130, serve=EVEN)
+    site.down = {"b3"}
+    site.go(40, serve={"b1": (15, 0), "b2": (15, 0)})
+    site.down = set()
+    site.counters["b3"] = RealCounters(started=site.clock.now.timestamp())
+    site.go(24, serve=EVEN)
+    view = views.load_view(site.watch, site.distribution, window_s=60, now=site.clock.now)
+    share = view.shares["b3"].share
+    assert share is not None
+    assert share < 0.2
+    assert not view.fairness.flagged, view.fairness.sentence
+    site.go(80, serve=EVEN)
+    later = views.load_view(site.watch, site.distribution, window_s=60, now=site.clock.now)
+    assert later.fairness.sentence.startswith("Even"), "all three are judged again"
+
+
 def test_a_window_waits_for_the_scrapes_beyond_its_end_and_is_judged_once() -> None:
     site = Site("b1", "b2")
     site.go(60, serve=EVEN)
