@@ -11,7 +11,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import app, settings
 from monitor.fleet_file import FleetFileError, read
-from monitor.simulate.command import simulate
 from monitor.store.database import StoreBusy
 
 
@@ -24,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{given.fleet}: {len(fleet.backends)} backends, balancer {fleet.balancer.kind}")
             return 0
         if given.command == "simulate":
+            from monitor.simulate.command import simulate  # numpy stays out of the monitor that watches
+
             return simulate(given.windows, seed=given.seed, as_json=given.json)
         app.run(settings.load(host=given.host, port=given.port), given.fleet)
     except (FleetFileError, StoreBusy, ValidationError, OSError, ValueError, SQLAlchemyError) as error:

@@ -150,7 +150,9 @@ class Monitor:
         await self.balancer.look(self.watch.fleet, self._trust, rule=self.watch.rule, now=self._clock)
 
     async def _look_at_distribution(self) -> None:
-        self.distribution.look(self.watch.fleet.balancer, self.watch.backends.values(), self._clock())
+        window = self.distribution.look(self.watch.fleet.balancer, self.watch.backends.values(), self._clock())
+        if window is not None:
+            await asyncio.to_thread(self.distribution.judge, window)
 
     async def _read_fleet_file(self) -> None:
         """A file that is wrong is refused whole; the old fleet stays watched and the API says why."""

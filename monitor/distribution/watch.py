@@ -1,6 +1,6 @@
 """The load's distribution over the running fleet: counters come in with each tick, a window is judged when all of it was scraped.
 
-Lives in the event loop's thread. It reads no network; the time comes with each look.
+Lives in the event loop's thread, but for `judge`. It reads no network; the time comes with each look.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class DistributionWatch:
         self._eligible_since: dict[str, datetime] = {}
         self._until: datetime | None = None
 
-    def look(self, balancer: fleet.Balancer, backends: Iterable[BackendWatch], now: datetime) -> None:
-        """Take in what was scraped since the last look; judge the window that is complete."""
+    def look(self, balancer: fleet.Balancer, backends: Iterable[BackendWatch], now: datetime) -> Window | None:
+        """Take in what was scraped since the last look; gives the window that became complete, to be judged."""
         backends = list(backends)
         for one in backends:
             self._hear(one, now)
@@ -44,12 +44,24 @@ class DistributionWatch:
         self._eligible_since = {name: since for name, since in self._eligible_since.items() if name in names}
         if self._until is None:
             self._until = now + timedelta(seconds=WINDOW_S)
-        if now < self._until or not self._complete(self._until, now):
-            return
-        self._judge(balancer, backends, self._until)
+        until = self._until
+        if now < until or not self._complete(until, now):
+            return None
         # After a standstill of the monitor itself, whole windows that nobody watched are left out.
-        missed = (now - self._until) // timedelta(seconds=WINDOW_S)
-        self._until += timedelta(seconds=WINDOW_S) * (missed + 1)
+        missed = (now - until) // timedelta(seconds=WINDOW_S)
+        self._until = until + timedelta(seconds=WINDOW_S) * (missed + 1)
+        start = until - timedelta(seconds=WINDOW_S)
+        members = [self._member(one.spec, start, until) for one in backends]
+        return Window(until, WINDOW_S, balancer.kind, balancer.strategy, members)
+
+    def judge(self, window: Window) -> None:
+        """A fifth of a second for a large fleet with many routes: for a thread."""
+        before = {(one.kind, one.backend) for one in self.findings}
+        found, self._memory = judge(window, self._memory)
+        self.findings, self.judged_at = found, window.until
+        for one in found:
+            if (one.kind, one.backend) not in before:
+                log.warning("load: %s", one.sentence)
 
     def views(self) -> list[wire.LoadFinding]:
         return [
@@ -77,17 +89,6 @@ class DistributionWatch:
             return True
         lasts = [self._histories[name][1].last for name in self._eligible_since]
         return all(last is not None and last.at >= until for last in lasts)
-
-    def _judge(self, balancer: fleet.Balancer, backends: Iterable[BackendWatch], until: datetime) -> None:
-        start = until - timedelta(seconds=WINDOW_S)
-        members = [self._member(one.spec, start, until) for one in backends]
-        window = Window(until, WINDOW_S, balancer.kind, balancer.strategy, members)
-        before = {(one.kind, one.backend) for one in self.findings}
-        self.findings, self._memory = judge(window, self._memory)
-        self.judged_at = until
-        for one in self.findings:
-            if (one.kind, one.backend) not in before:
-                log.warning("load: %s", one.sentence)
 
     def _member(self, spec: fleet.Backend, start: datetime, until: datetime) -> Member:
         history = self._histories[spec.name][1]

@@ -50,7 +50,9 @@ class Site:
                 counters.serve(good, seconds=0.1)
                 counters.serve(bad, seconds=0.1, status=500)
                 self._hear(name, counters)
-            self.distribution.look(self.watch.fleet.balancer, self.watch.backends.values(), self.clock.now)
+            window = self.distribution.look(self.watch.fleet.balancer, self.watch.backends.values(), self.clock.now)
+            if window is not None:
+                self.distribution.judge(window)
 
     def _hear(self, name: str, counters: RealCounters) -> None:
         reason: Reason | None = REFUSED if name in self.down else None
