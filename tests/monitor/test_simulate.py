@@ -96,10 +96,17 @@ def test_the_command_prints_its_figures_last_and_exits_by_them() -> None:
     assert done.returncode == 1, "a hundred windows cannot show fewer than one in a thousand"
     assert (last["windows"], last["planted"]) == ("100", "10")
     assert float(last["per_1000_upper"]) > 29
-    as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=250)
-    found = json.loads(as_json.stdout)
-    assert found["found_share"] == float(last["found_share"])
-    assert found["aims"]["reached"] is False
+
+
+def test_the_figures_as_json_are_those_of_the_line() -> None:
+    few = Measured(
+        windows=10_000, false_alarms=2, planted=Counter({"errors ip_hash": 1000}), found=Counter({"errors ip_hash": 996})
+    )
+    found = json.loads(json.dumps(figures(few)))
+    last = dict(pair.split("=") for pair in line(few).split())
+    assert {name: float(value) for name, value in last.items()}.items() <= found.items()
+    assert found["by_fault"] == {"errors ip_hash": {"planted": 1000, "found": 996}}
+    assert found["aims"]["reached"] is True
 
 
 def test_too_few_windows_are_refused_with_a_sentence() -> None:
