@@ -26,13 +26,12 @@ FLEET_GREAT_RATIO, FLEET_GREAT_REQUESTS = 0.2, 100
 LEAST_Z = 2.5
 MAD_FLOOR = 0.2  # of the logarithm: healthy machines of one kind differ by a fifth
 NORMAL_MAD = 1.4826
-LEAST_P95_RATIO, LEAST_MEAN_RATIO = 2.0, 1.6
-LEAST_MEDIAN_RATIO = 1.5
+LEAST_P95_RATIO, LEAST_MEAN_RATIO = 2.0, 1.8
+LEAST_MEDIAN_RATIO = 2.0
 TAIL_AFTER = 4
-"""Windows in a row where the median is as the others': one long request before many short ones lasts for a window or two, and
-under IP hash the clients may be the cause."""
+"""Windows in a row where the median did not move with the tail: one long request before many short ones lasts a window or two,
+and under IP hash the clients may be the cause. No window is enough alone: in it such a jam looks just like a slow machine."""
 LEAST_SLOW_EXCESS, SLOW_P = 0.10, 1e-4
-GREAT_P95_RATIO, GREAT_MEAN_RATIO, GREAT_SLOW_EXCESS, GREAT_SLOW_P = 3.0, 2.5, 0.15, 1e-10
 
 
 def errors(window: Window) -> list[Candidate]:
@@ -126,8 +125,8 @@ def latency(window: Window, *, without: Collection[str] = ()) -> list[Candidate]
         f"{listed(names)} are up to {worst:.1f} times slower than the others ({window.length_s:.0f} s): too many for single "
         "faults. Look at what they share: host, zone, database, the last deployment."
     )
-    overwhelming, after = any(one.overwhelming for one in found), min(one.after for one in found)
-    return [Candidate(Kind.fleet_latency, None, sentence, overwhelming, {"backends": len(found)}, after)]
+    after = min(one.after for one in found)
+    return [Candidate(Kind.fleet_latency, None, sentence, figures={"backends": len(found)}, after=after)]
 
 
 def _slow(window: Window, member: Member, measures: Sequence[Member]) -> Candidate | None:
@@ -155,13 +154,6 @@ def _slow(window: Window, member: Member, measures: Sequence[Member]) -> Candida
     moved = _ratio(rest, 0.5) >= LEAST_MEDIAN_RATIO
     if not moved and not window.policy_promises:
         return None
-    overwhelming = (
-        moved
-        and own / usual >= GREAT_P95_RATIO
-        and mean / rest_mean >= GREAT_MEAN_RATIO
-        and excess >= GREAT_SLOW_EXCESS
-        and p < GREAT_SLOW_P
-    )
     figures = {
         "p95_ms": own * 1000,
         "others_p95_ms": usual * 1000,
@@ -169,7 +161,7 @@ def _slow(window: Window, member: Member, measures: Sequence[Member]) -> Candida
         "mean_ratio": mean / rest_mean,
         "z": z,
     }
-    return Candidate(Kind.latency, member.name, sentence, overwhelming, figures, after=2 if moved else TAIL_AFTER)
+    return Candidate(Kind.latency, member.name, sentence, figures=figures, after=2 if moved else TAIL_AFTER)
 
 
 def _ratio(rest: Comparison, q: float) -> float:
