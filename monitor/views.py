@@ -66,6 +66,7 @@ def load_view(watch: FleetWatch, distribution: DistributionWatch, *, window_s: f
         at=now,
         findings=distribution.views(),
         findings_at=distribution.judged_at,
+        decisions=distribution.decisions,
     )
 
 

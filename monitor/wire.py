@@ -222,6 +222,9 @@ class LoadView(Answer):
     at: AwareDatetime
     findings: list[LoadFinding] = Field([], description="of the last whole window of 60 s, whatever `window_s` asks for")
     findings_at: AwareDatetime | None = Field(None, description="end of that window; null before the first one")
+    decisions: dict[str, dict[str, dict[str, int]]] = Field(
+        {}, description="of that window, by backend, operation and decision: on evenly spread traffic they should agree"
+    )
 
 
 class LoadPoint(Answer):

@@ -29,6 +29,8 @@ class DistributionWatch:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.judged_at: datetime | None = None
+        self.decisions: dict[str, dict[str, dict[str, int]]] = {}
+        """of the last judged window: backend, operation, decision"""
         self._memory = Memory()
         self._histories: dict[str, tuple[tuple[str, str], ServedHistory]] = {}
         self._eligible_since: dict[str, datetime] = {}
@@ -59,6 +61,7 @@ class DistributionWatch:
         before = {(one.kind, one.backend) for one in self.findings}
         found, self._memory = judge(window, self._memory)
         self.findings, self.judged_at = found, window.until
+        self.decisions = {member.name: _decisions(member) for member in window.members}
         for one in found:
             if (one.kind, one.backend) not in before:
                 log.warning("load: %s", one.sentence)
@@ -94,3 +97,11 @@ class DistributionWatch:
         history = self._histories[spec.name][1]
         settled = history.settled(start, until, eligible_since=self._eligible_since.get(spec.name))
         return Member(spec.name, spec.weight, settled, history.between(start, until))
+
+
+def _decisions(member: Member) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (operation, decision), count in member.served.decisions.items():
+        if round(count):
+            found.setdefault(operation, {})[decision] = round(count)
+    return found

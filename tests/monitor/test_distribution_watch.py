@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from prometheus_client import Counter
+
 from monitor import views
 from monitor.distribution.watch import DistributionWatch
 from monitor.fleet import Fleet
@@ -155,6 +157,17 @@ def test_a_backend_that_left_the_fleet_file_is_forgotten() -> None:
     site.go(130, serve=EVEN)
     assert site.said() == []
     assert site.distribution.judged_at is not None
+
+
+def test_the_decision_mix_of_the_last_window_is_shown_per_backend() -> None:
+    site = Site("b1", "b2")
+    made = Counter("face_auth_decisions", "n", ["operation", "decision"], registry=site.counters["b1"].registry)
+    for _ in range(40):
+        made.labels("verify", "match").inc(3)
+        made.labels("verify", "non_match").inc(1)
+        site.go(4, serve=EVEN)
+    view = views.load_view(site.watch, site.distribution, window_s=60, now=site.clock.now)
+    assert view.decisions == {"b1": {"verify": {"match": 45, "non_match": 15}}, "b2": {}}
 
 
 def test_demo_traffic_moves_no_finding() -> None:
