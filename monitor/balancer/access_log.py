@@ -18,7 +18,7 @@ from monitor.balancer.tail import Tail
 from monitor.histogram import of_values
 from monitor.tally import Served, Tally
 
-KEEP_S = 300
+KEEP_S = 120
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, float("inf"))
 """As the backends' own histogram has them, so that both can be laid side by side."""
 PROBES = frozenset({"/health", "/live", "/ready", "/metrics"})
@@ -98,7 +98,7 @@ class _Second:
 
 
 class AccessLog:
-    """What the log said in the last five minutes, by upstream address. `garbage`: lines that were no entries; `reason`: why it
+    """What the log said in the last two minutes, by upstream address. `garbage`: lines that were no entries; `reason`: why it
     cannot be read."""
 
     def __init__(self, path: Path) -> None:

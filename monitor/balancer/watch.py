@@ -76,8 +76,7 @@ class BalancerWatch:
             return of_haproxy(self.counted, self.stats, fleet.backends) if self.stats else []
         if self.log is None or not self._is_here():
             return []
-        await asyncio.to_thread(self.log.look)
-        return of_nginx(self.log, fleet.backends, now) if self.log.reason is None else []
+        return await asyncio.to_thread(_logged, self.log, fleet, now)
 
     async def _read_info(self, trust: TrustStore, *, deadline_s: float) -> ProcessInfo | None:
         """HAProxy's word on its own process, where its exporter is compiled in."""
@@ -148,6 +147,11 @@ class BalancerWatch:
         if self.balancer.kind is BalancerKind.nginx and self.log is None:
             return "the fleet file names no access_log of the balancer"
         return self.log.reason if self.log else None
+
+
+def _logged(log: AccessLog, fleet: Fleet, now: datetime) -> list[BalancerServer]:
+    log.look()
+    return of_nginx(log, fleet.backends, now) if log.reason is None else []
 
 
 def _outcome(result: Result) -> Outcome:
