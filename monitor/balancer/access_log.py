@@ -116,6 +116,9 @@ class AccessLog:
         except OSError as error:
             self.reason = f"{self._tail.path} cannot be read: {error.strerror or error}"
             return
+        except ValueError:  # closed meanwhile by the loop's thread: the fleet file names another balancer
+            self.reason = f"{self._tail.path} is no longer read"
+            return
         self.reason = None if self._tail.path.exists() else f"{self._tail.path} does not exist"
         self.behind_bytes = lines.behind_bytes
         self.garbage += lines.too_long
