@@ -106,3 +106,6 @@ input-test: install ## what is answered to bad images, and that nothing is store
 
 hostile-test: install ## files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
 	@$(VENV)/python -m tests.api.hostile --rounds $(or $(ROUNDS),10)
+
+traffic-test: install ## the detectors of the load distribution over real nginx and HAProxy, three strategies, healthy and with faults (WINDOWS=20 FAULTS=3)
+	@$(VENV)/python -m tests.monitor.traffic --windows $(or $(WINDOWS),20) --faults $(or $(FAULTS),3) --seed $(or $(SEED),1)

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from monitor.monitor import Monitor
-from monitor.wire import AlertState, State
+from monitor.wire import AlertState, FindingKind, State
 
 
 def registry_of(monitor: Monitor) -> CollectorRegistry:
@@ -31,6 +31,7 @@ class _Fleet(Collector):
         yield from self._backends()
         yield from self._certificates()
         yield from self._alerts()
+        yield from self._load()
         yield from self._self()
 
     def _backends(self) -> Iterator[Metric]:
@@ -72,6 +73,15 @@ class _Fleet(Collector):
         yield CounterMetricFamily(
             "face_auth_monitor_heartbeat_failures", "Heartbeats that did not arrive.", value=alerting.heartbeat_failures
         )
+
+    def _load(self) -> Iterator[Metric]:
+        found = GaugeMetricFamily(
+            "face_auth_monitor_load_findings", "Backends found at fault in the last window of 60 s.", labels=["kind"]
+        )
+        findings = self._monitor.distribution.findings
+        for kind in FindingKind:
+            found.add_metric([kind], float(sum(one.kind is kind for one in findings)))
+        yield found
 
     def _self(self) -> Iterator[Metric]:
         schedule = self._monitor.schedule

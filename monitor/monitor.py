@@ -16,6 +16,7 @@ from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import Limits
 from monitor.certificates.watch import Watched, look, remembered, watched
 from monitor.clock import Clock, utc_now
+from monitor.distribution.watch import DistributionWatch
 from monitor.fleet_file import FleetFile, FleetFileError, parse
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.own import loopback_works
@@ -57,6 +58,7 @@ class Monitor:
         self.history = history
         self.watch = FleetWatch(described, own_connectivity=loopback_works, clock=clock)
         self.balancer = BalancerWatch(described.balancer)
+        self.distribution = DistributionWatch()
         self.schedule = Schedule(tick_s=settings.tick_s)
         self.alerting = Alerting(
             database,
@@ -86,6 +88,7 @@ class Monitor:
     async def stop(self) -> None:
         """Finish the probes in flight, write what they gave."""
         await self.schedule.stop(drain_s=self._settings.drain_s)
+        self.balancer.close()
         await self._write()
         self._writer.shutdown(wait=True)
 
@@ -94,6 +97,7 @@ class Monitor:
     def _assign(self) -> None:
         described = self.watch.fleet
         if self.balancer.balancer != described.balancer:
+            self.balancer.close()
             self.balancer = BalancerWatch(described.balancer)
         certificates = watched(described)
         self.watch.keep_certificates({one.name for one in certificates})
@@ -103,6 +107,7 @@ class Monitor:
                 *(self._backend_duty(spec) for spec in described.backends),
                 *(self._certificate_duty(one) for one in certificates),
                 Duty("balancer", self._balancer_interval, self._look_at_balancer),
+                Duty("distribution", lambda: tick, self._look_at_distribution),
                 Duty("fleet-file", lambda: tick, self._read_fleet_file),
                 Duty("write", lambda: tick, self._write),
                 Duty("roll-up", lambda: ROLL_UP_S, self._roll_up),
@@ -162,6 +167,11 @@ class Monitor:
 
     async def _look_at_balancer(self) -> None:
         await self.balancer.look(self.watch.fleet, self._trust, rule=self.watch.rule, now=self._clock)
+
+    async def _look_at_distribution(self) -> None:
+        window = self.distribution.look(self.watch.fleet.balancer, self.watch.backends.values(), self._clock())
+        if window is not None:
+            await asyncio.to_thread(self.distribution.judge, window)
 
     async def _read_fleet_file(self) -> None:
         """A file that is wrong is refused whole; the old fleet stays watched and the API says why."""

@@ -8,6 +8,7 @@ from monitor import fairness, sentences, wire
 from monitor.backend_watch import BackendWatch
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import SEVERITY, rotations
+from monitor.distribution.watch import DistributionWatch
 from monitor.fairness import Served
 from monitor.fleet import BalancerKind, Strategy
 from monitor.load import Member, loads
@@ -20,6 +21,8 @@ WINDOW_S = 60.0
 FAILING_RATIO = 0.5
 # So many requests must be expected before their absence says anything.
 EXPECTED_AT_LEAST = 20
+# Backends are scraped one after another: none of them covers quite the same time.
+WHOLE = 0.8
 
 
 def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float, now: datetime) -> wire.FleetView:
@@ -46,14 +49,14 @@ def backend_views(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) 
     return [_backend(watch, one, balancer, load, now) for one in watch.backends.values()]
 
 
-def load_view(watch: FleetWatch, *, window_s: float, now: datetime) -> wire.LoadView:
+def load_view(watch: FleetWatch, distribution: DistributionWatch, *, window_s: float, now: datetime) -> wire.LoadView:
     """`GET /v1/load`."""
     members = _members(watch, window_s, now)
     shares = loads(members, window_s=window_s)
     served = [
         Served(member.name, member.weight, shares[member.name].requests, shares[member.name].in_flight or 0.0)
         for member in members
-        if member.eligible and member.sum is not None
+        if member.name in _through(watch, members, now)
     ]
     return wire.LoadView(
         window_s=window_s,
@@ -61,7 +64,22 @@ def load_view(watch: FleetWatch, *, window_s: float, now: datetime) -> wire.Load
         shares=shares,
         fairness=fairness.judge(served, kind=watch.fleet.balancer.kind, strategy=watch.fleet.balancer.strategy),
         at=now,
+        findings=distribution.views(),
+        findings_at=distribution.judged_at,
+        decisions=distribution.decisions,
     )
+
+
+def _through(watch: FleetWatch, members: list[Member], now: datetime) -> set[str]:
+    """Who could serve for the whole of what was seen: one that came in the middle has its share to come."""
+    seen_s = max((member.sum.covered_s for member in members if member.sum), default=0.0)
+    found = set()
+    for member in members:
+        running_s = watch.backends[member.name].running_s(now)
+        whole = member.sum is not None and member.sum.covered_s >= WHOLE * seen_s
+        if member.eligible and whole and (running_s is None or running_s >= seen_s):
+            found.add(member.name)
+    return found
 
 
 def certificates_view(watch: FleetWatch) -> list[wire.Certificate]:

@@ -128,6 +128,27 @@ class Backend(Answer):
     last_sample_at: AwareDatetime | None
 
 
+class BalancerServer(Answer):
+    """One backend as the balancer sees it: its opinion and the traffic that it really sent there; null = it does not say."""
+
+    name: str
+    source: Literal["nginx_log", "haproxy_csv"]
+    opinion: str | None = Field(None, description="up, down, drain, maint; open-source nginx has none to show")
+    connections: int | None = None
+    window_s: float = Field(description="how much time the counts cover; 0 before the second look")
+    requests: int | None = Field(None, description="attempts, so that a repeated request counts for each backend that it reached")
+    share: float | None = None
+    errors: int | None = Field(None, description="5xx, and attempts without an answer in nginx' log")
+    error_ratio: float | None = None
+    failed_attempts: int | None = Field(
+        None, description="nginx: repeated elsewhere; HAProxy: failed connections, broken answers"
+    )
+    mean_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
 class BalancerView(Answer):
     kind: str
     strategy: str
@@ -138,6 +159,8 @@ class BalancerView(Answer):
     cpu_percent: float | None = None
     memory_bytes: int | None = None
     at: AwareDatetime | None = None
+    servers: list[BalancerServer] = Field([], description="one per backend where the balancer's log or statistics can be read")
+    traffic_reason: str | None = Field(None, description="why its log or statistics say nothing of the backends")
 
 
 class Fairness(Answer):
@@ -166,6 +189,29 @@ class FleetView(Page[Backend]):
     lateness_ms: float | None = None
 
 
+class FindingKind(StrEnum):
+    unfair_share = "unfair_share"
+    errors = "errors"
+    sinkhole = "sinkhole"
+    latency = "latency"
+    decision_mix = "decision_mix"
+    fleet_share = "fleet_share"
+    fleet_errors = "fleet_errors"
+    fleet_latency = "fleet_latency"
+    fleet_mix = "fleet_mix"
+
+
+class LoadFinding(Answer):
+    """Something wrong with the load's distribution, held over two windows or overwhelming in one."""
+
+    kind: FindingKind
+    backend: str | None = Field(description="null: the fleet as a whole, no single backend is to blame")
+    sentence: str = Field(description="what, by which figures, and what to look at next")
+    figures: dict[str, float] = {}
+    since: AwareDatetime = Field(description="end of the window in which it was first suspected")
+    at: AwareDatetime = Field(description="end of the window that last showed it")
+
+
 class LoadView(Answer):
     """`GET /v1/load?window_s=60`."""
 
@@ -174,6 +220,11 @@ class LoadView(Answer):
     shares: dict[str, Load]
     fairness: Fairness
     at: AwareDatetime
+    findings: list[LoadFinding] = Field([], description="of the last whole window of 60 s, whatever `window_s` asks for")
+    findings_at: AwareDatetime | None = Field(None, description="end of that window; null before the first one")
+    decisions: dict[str, dict[str, dict[str, int]]] = Field(
+        {}, description="of that window, by backend, operation and decision: on evenly spread traffic they should agree"
+    )
 
 
 class LoadPoint(Answer):

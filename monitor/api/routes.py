@@ -78,7 +78,7 @@ def history(
 
 @routes.get("/load")
 async def load(monitor: Parts, window_s: Annotated[float, Query(ge=1, le=WIDEST_WINDOW_S)] = views.WINDOW_S) -> wire.LoadView:
-    return views.load_view(monitor.watch, window_s=window_s, now=monitor.watch.now())
+    return views.load_view(monitor.watch, monitor.distribution, window_s=window_s, now=monitor.watch.now())
 
 
 @routes.get("/load/series")

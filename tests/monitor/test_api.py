@@ -236,7 +236,7 @@ def test_its_own_metrics_are_prometheus_text(served: str) -> None:
     def values() -> dict[str, float]:
         families = text_string_to_metric_families(httpx.get(f"{served}/metrics").text)
         return {
-            f"{s.name}{s.labels.get('state', '')}": s.value
+            f"{s.name}{s.labels.get('state', '')}{s.labels.get('kind', '')}": s.value
             for f in families
             for s in f.samples
             if s.name.startswith("face_auth_monitor")
@@ -248,6 +248,8 @@ def test_its_own_metrics_are_prometheus_text(served: str) -> None:
     assert found["face_auth_monitor_duty_failures_total"] == 0
     assert found["face_auth_monitor_lateness_seconds"] >= 0
     assert found["face_auth_monitor_fleet_file_ok"] == 1
+    kinds = [wire.FindingKind.errors, wire.FindingKind.sinkhole, wire.FindingKind.unfair_share, wire.FindingKind.fleet_errors]
+    assert [found[f"face_auth_monitor_load_findings{kind}"] for kind in kinds] == [0, 0, 0, 0]
 
 
 def test_when_its_database_goes_the_present_state_is_still_served_and_health_says_so(tmp_path: Path) -> None:
