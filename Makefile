@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 .PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test hostile-test
@@ -28,7 +28,7 @@ clean: ## stop, and delete .run with its data, after asking (ARGS=--yes)
 install: ## make or update .venv from requirements.txt
 	@$(PYTHON) -m deploy install
 
-system: ## as root: install what Debian has of nginx, HAProxy, Chromium and PostgreSQL, with their services off
+system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL and Alertmanager, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
 
 check: install ## ruff, mypy --strict, the import contracts

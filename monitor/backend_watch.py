@@ -32,10 +32,14 @@ class BackendWatch:
     answering_since: datetime | None = None
     states: deque[str] = field(default_factory=lambda: deque(maxlen=STATES))
     flapping: bool = False
+    in_maintenance: bool = False
     seqs: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=2))
 
     @property
     def admin_state(self) -> AdminState:
+        """Maintenance is the monitor's own word, draining the backend's."""
+        if self.in_maintenance:
+            return AdminState.maintenance
         return AdminState.draining if self.verdict.reason == DRAINING else AdminState.active
 
     def standing(self, kind: ProbeKind) -> Standing:

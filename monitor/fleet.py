@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from monitor.fleet_alerts import Alerts
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}$", description="host:port")]
 
@@ -136,6 +138,7 @@ class Fleet(Part):
     dashboard: Dashboard | None = None
     probes: Probes = Probes()
     certificates: Certificates = Certificates()
+    alerts: Alerts = Alerts()
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

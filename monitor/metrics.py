@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from monitor.monitor import Monitor
-from monitor.wire import State
+from monitor.wire import AlertState, State
 
 
 def registry_of(monitor: Monitor) -> CollectorRegistry:
@@ -30,6 +30,7 @@ class _Fleet(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._backends()
         yield from self._certificates()
+        yield from self._alerts()
         yield from self._self()
 
     def _backends(self) -> Iterator[Metric]:
@@ -56,6 +57,21 @@ class _Fleet(Collector):
             if one.not_after is not None:
                 days.add_metric([name], (one.not_after - now).total_seconds() / 86_400)
         yield days
+
+    def _alerts(self) -> Iterator[Metric]:
+        alerting = self._monitor.alerting
+        alerts = GaugeMetricFamily("face_auth_monitor_alerts", "Open alerts.", labels=["state"])
+        for state in AlertState:
+            alerts.add_metric([state], float(alerting.counts.get(state, 0)))
+        waiting = GaugeMetricFamily(
+            "face_auth_monitor_delivery_attempts", "Failed attempts of what waits longest to be told.", labels=["route"]
+        )
+        for route in alerting.settings.routes:
+            waiting.add_metric([route.name], float(alerting.undelivered.get(route.name, 0)))
+        yield from (alerts, waiting)
+        yield CounterMetricFamily(
+            "face_auth_monitor_heartbeat_failures", "Heartbeats that did not arrive.", value=alerting.heartbeat_failures
+        )
 
     def _self(self) -> Iterator[Metric]:
         schedule = self._monitor.schedule

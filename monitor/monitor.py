@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import fleet, wire
+from monitor.alerting import Alerting
 from monitor.api.identity import Doorkeeper
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import Limits
@@ -21,6 +22,7 @@ from monitor.probe.own import loopback_works
 from monitor.probe.round import Plan, probe_round
 from monitor.schedule import Duty, Schedule
 from monitor.settings import Settings
+from monitor.store.database import Database
 from monitor.store.history import History
 from monitor.version import version
 from monitor.watch import FleetWatch
@@ -40,7 +42,14 @@ class Monitor:
     """All parts of one monitor; `start` and `stop` bracket its life, everything between runs in the event loop."""
 
     def __init__(
-        self, settings: Settings, *, file: FleetFile, described: fleet.Fleet, history: History, clock: Clock = utc_now
+        self,
+        settings: Settings,
+        *,
+        file: FleetFile,
+        described: fleet.Fleet,
+        history: History,
+        database: Database,
+        clock: Clock = utc_now,
     ) -> None:
         self._settings = settings
         self._file = file
@@ -49,6 +58,15 @@ class Monitor:
         self.watch = FleetWatch(described, own_connectivity=loopback_works, clock=clock)
         self.balancer = BalancerWatch(described.balancer)
         self.schedule = Schedule(tick_s=settings.tick_s)
+        self.alerting = Alerting(
+            database,
+            watch=self.watch,
+            balancer=lambda: self.balancer,
+            schedule=self.schedule,
+            is_ready=lambda: self.ready().status == "ready",
+            base=file.path.resolve().parent,
+            clock=clock,
+        )
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
         self._store_error: str | None = None
@@ -89,6 +107,7 @@ class Monitor:
                 Duty("write", lambda: tick, self._write),
                 Duty("roll-up", lambda: ROLL_UP_S, self._roll_up),
                 Duty("prune", lambda: PRUNE_S, self._prune),
+                *self.alerting.duties(),
             ]
         )
 
@@ -169,6 +188,7 @@ class Monitor:
             self._store_error = None
         except SQLAlchemyError as error:
             self.store_failures += 1
+            self.alerting.store_failed()
             self._store_error = type(error).__name__
             self.watch.give_back(batch)
             log.error("what was seen could not be written and is kept for the next tick: %s", error)

@@ -21,7 +21,7 @@ def state_row(backend: BackendWatch) -> BackendState:
         reason=backend.verdict.reason,
         detail=backend.verdict.detail,
         last_sample_at=backend.last_sample_at,
-        standings=standings | {"address": backend.spec.address},
+        standings=standings | {"address": backend.spec.address, "recent": list(backend.states), "flapping": backend.flapping},
     )
 
 
@@ -66,3 +66,6 @@ def take_up(backend: BackendWatch, row: BackendState, rule: Rule) -> None:
     backend.standings = Standings(*(adapted(_standing_from(row.standings.get(kind.value)), rule) for kind in ProbeKind))
     backend.verdict = Verdict(State(row.state), row.reason, row.detail)
     backend.since, backend.last_sample_at = row.since, row.last_sample_at
+    # A restart must not make one that flaps believable: what it does would be told at once, as often as it does it.
+    backend.states.extend(row.standings.get("recent", []))
+    backend.flapping = bool(row.standings.get("flapping"))

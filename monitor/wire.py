@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -272,3 +272,146 @@ class Ready(Answer):
     timestamp: AwareDatetime
     reason: str | None = None
     checks: dict[str, Check]
+
+
+# --- alerts -----------------------------------------------------------------------------------------------------------
+
+
+class AlertState(StrEnum):
+    pending = "pending"
+    firing = "firing"
+    resolved = "resolved"
+
+
+class Alert(Answer):
+    """Something that is, or was, wrong. `quiet` holds back what is told of it, never what it is."""
+
+    id: str
+    key: str = Field(description="the same as long as it is the same thing that is wrong")
+    rule: str = Field(description="its entry in docs/alerts.md")
+    severity: Literal["info", "warning", "critical"]
+    state: AlertState
+    sentence: str
+    reason: str = Field(description="owner-prefixed code, e.g. DEP.DATABASE")
+    owner: str = Field(description="whose fault: MON NET TLS APP DEP LB")
+    labels: dict[str, str]
+    since: AwareDatetime = Field(description="when it came into this state")
+    starts_at: AwareDatetime | None = Field(description="when it began to fire")
+    ends_at: AwareDatetime | None
+    stale: bool = Field(description="no evidence at the moment: the last state stands")
+    quiet: Literal["silenced", "maintenance", "flapping"] | None = Field(description="why nothing is told of it now")
+    told: str | None = Field(description="the severity last told; null when nothing was, or its end was")
+    told_at: AwareDatetime | None
+    acknowledged_by: str | None = None
+    acknowledged_at: AwareDatetime | None = None
+    runbook: str
+
+
+class AlertStep(Answer):
+    at: AwareDatetime
+    what: str
+    severity: str
+    reason: str
+    actor: str | None = None
+
+
+class Delivery(Answer):
+    """One notification through one route."""
+
+    id: int
+    alert_id: str
+    route: str
+    kind: Literal["firing", "reminder", "resolved"]
+    severity: str
+    idempotency_key: str
+    state: Literal["waiting", "sent", "given_up"]
+    created_at: AwareDatetime
+    due_at: AwareDatetime
+    sent_at: AwareDatetime | None
+    attempts: int
+    answer: str | None = Field(description="what came of the last attempt")
+
+
+class AlertDetail(Alert):
+    """`GET /v1/alerts/{id}`: with its history and what was told, oldest first."""
+
+    history: list[AlertStep]
+    deliveries: list[Delivery]
+
+
+class Asked(BaseModel):
+    """What a caller sends: an unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Comment = Annotated[str, Field(min_length=1, max_length=500, description="for people; not repeated in the audit trail")]
+
+
+class NewSilence(Asked):
+    """`matchers`: label → pattern (`*`, `?`); all must fit. Labels: the alert's own, and `rule`, `severity`, `owner`."""
+
+    matchers: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1, max_length=10)
+    ends_at: AwareDatetime
+    starts_at: AwareDatetime | None = Field(None, description="default: now")
+    comment: Comment
+
+
+class Silence(Answer):
+    id: str
+    matchers: dict[str, str]
+    author: str
+    comment: str
+    created_at: AwareDatetime
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    lifted_by: str | None = None
+
+
+class NewMaintenance(Asked):
+    """Of the named backends; with none named, of the whole fleet."""
+
+    backends: list[str] = Field([], max_length=100)
+    ends_at: AwareDatetime
+    starts_at: AwareDatetime | None = Field(None, description="default: now")
+    comment: Comment
+
+
+class Maintenance(Answer):
+    id: str
+    backends: list[str]
+    author: str
+    comment: str
+    created_at: AwareDatetime
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    lifted_by: str | None = None
+
+
+class AlertRoute(Answer):
+    """Where notifications of `min_severity` and worse go. Its URL is a secret and stands in no answer."""
+
+    name: str
+    kind: Literal["apprise", "alertmanager"]
+    min_severity: Literal["info", "warning", "critical"]
+
+
+class RouteTest(Answer):
+    """`POST /v1/alert-routes/{name}/test`: what the receiver made of a notification that says it is a test."""
+
+    route: str
+    delivered: bool
+    answer: str
+    took_ms: float
+    idempotency_key: str
+
+
+class Action(Answer):
+    """`GET /v1/audit`: what somebody did."""
+
+    id: int
+    at: AwareDatetime
+    actor: str
+    action: str
+    target: str
+    outcome: str

@@ -4,7 +4,8 @@ MonitorError
 ├── BadRequest 400            BadCursor
 ├── Unauthenticated 401
 ├── Forbidden 403
-├── NotFound 404              BackendNotFound
+├── NotFound 404              BackendNotFound, AlertNotFound, RouteNotFound
+├── Conflict 409
 └── Unavailable 503           StoreAway
 """
 
@@ -59,6 +60,18 @@ class NotFound(MonitorError):
 
 class BackendNotFound(NotFound):
     title = "No such backend in the fleet file"
+
+
+class AlertNotFound(NotFound):
+    title = "No such alert; one that never fired leaves nothing behind"
+
+
+class RouteNotFound(NotFound):
+    title = "No such alert route in the fleet file"
+
+
+class Conflict(MonitorError):
+    status, title = 409, "This is not possible as things are"
 
 
 class Unavailable(MonitorError):

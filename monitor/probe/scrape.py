@@ -32,6 +32,7 @@ class Scrape:
     gallery_size: int | None
     seq: int | None
     review_threshold: float | None
+    client_errors: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ def parse(text: str, *, at: datetime) -> Scrape:
         gallery_size=_whole(_gauge(samples, "face_auth_gallery_templates")),
         seq=_whole(_gauge(samples, "face_auth_gallery_seq")),
         review_threshold=_gauge(samples, "face_auth_threshold", kind="review"),
+        client_errors=sum(
+            s.value for s in samples if s.name == "http_requests_total" and s.labels.get("status", "").startswith("4")
+        ),
     )
 
 

@@ -280,8 +280,7 @@ def test_readers_go_on_while_a_writer_writes_and_a_writer_has_the_lock_from_its_
         session.add(event(1))
         session.flush()
         database.ping()
-        other = Database(database._readers, None)
-        connection = other._readers.raw_connection()
+        connection = database._readers.raw_connection()
         connection.execute("PRAGMA busy_timeout = 10")
         with pytest.raises(Exception, match="locked"):
             connection.execute("BEGIN IMMEDIATE")
