@@ -60,14 +60,26 @@ class Histogram:
         return lower
 
     def to_pairs(self) -> list[list[float | str]]:
-        """For JSON, which has no infinity; empty buckets are left out."""
-        return [["inf" if math.isinf(b) else b, c] for b, c in sorted(self.counts.items()) if c]
+        """For JSON, which has no infinity. Empty buckets are left out but for those just below a full one: they bound it."""
+        bounds = sorted(self.counts)
+        above = [*(self.counts[bound] for bound in bounds[1:]), 0.0]
+        return [
+            ["inf" if math.isinf(bound) else _short(bound), _short(self.counts[bound])]
+            for bound, next_count in zip(bounds, above, strict=False)
+            if self.counts[bound] or next_count
+        ]
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[float | str, float]]) -> Self:
         return cls({float(bound): float(count) for bound, count in pairs})
 
 
+def _short(number: float) -> float:
+    """`4` instead of `4.0`: millions of these are stored."""
+    return int(number) if number == int(number) else number
+
+
+IN_FLIGHT_BOUNDS = (0, 1, 2, 4, 8, 16, 32, 64, 128, math.inf)
 LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, math.inf)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -197,10 +199,19 @@ class Monitor:
             raise
 
     async def _roll_up(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.history.roll_up, self._clock())
+        await self._step_by_step(self.history.roll_up_some, "history could not be rolled up")
 
     async def _prune(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.history.prune, self._clock())
+        await self._step_by_step(self.history.prune_some, "old history could not be deleted")
+
+    async def _step_by_step(self, step: Callable[[datetime], int | None], what: str) -> None:
+        """Until nothing is left to do; between two short steps the tick's own batch gets its turn."""
+        try:
+            while await asyncio.get_running_loop().run_in_executor(self._writer, step, self._clock()) is not None:
+                pass
+        except SQLAlchemyError as error:
+            self.alerting.store_failed()
+            log.error("%s and stays as it is: %s", what, error)
 
     # --- what it says of itself -----------------------------------------------------------------------------------
 
