@@ -22,7 +22,7 @@ from monitor.fleet_file import FleetFile, FleetFileError, parse
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.own import loopback_works
 from monitor.probe.round import Plan, probe_round
-from monitor.schedule import Duty, Schedule
+from monitor.schedule import Duty, Lane, Schedule
 from monitor.settings import Settings
 from monitor.store.database import Database
 from monitor.store.history import History
@@ -36,6 +36,7 @@ ROLL_UP_S = 60.0
 PRUNE_S = 600.0
 FIRST_CERTIFICATE_S = 2.0
 CERTIFICATE_DEADLINE_S = 5.0
+CLOSING_S = 2.0
 # Silence of the tick after which the monitor no longer calls itself ready.
 SILENT_S = 10.0
 
@@ -60,6 +61,7 @@ class Monitor:
         self.watch = FleetWatch(described, own_connectivity=loopback_works, clock=clock)
         self.balancer = BalancerWatch(described.balancer)
         self.schedule = Schedule(tick_s=settings.tick_s)
+        self.probing = Lane(settings.probes_at_once)
         self.alerting = Alerting(
             database,
             watch=self.watch,
@@ -118,7 +120,11 @@ class Monitor:
             backend = self.watch.backends.get(spec.name)
             return backend.interval_s(self.watch.fleet.probes) if backend else self.watch.fleet.probes.interval_s
 
-        return Duty(f"backend:{spec.name}", interval, partial(self._probe, spec))
+        return Duty(f"backend:{spec.name}", interval, partial(self._probe, spec), self.probing, self._round_deadline_s)
+
+    def _round_deadline_s(self) -> float:
+        """Three probes and a scrape, each with a deadline of its own, and the closing of the connection."""
+        return (len(ProbeKind) + 2) * self.watch.fleet.probes.deadline_s + CLOSING_S
 
     def _certificate_duty(self, one: Watched) -> Duty:
         def interval() -> float:
