@@ -13,6 +13,8 @@ from monitor.store.history import History
 from monitor.store.retention import KEEP_DAYS
 from monitor.store.series import MOST_POINTS, step_for, watched_from
 
+PERCENTILES = (0.5, 0.95, 0.99)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -61,24 +63,27 @@ def load_series(history: History, *, window_s: float, now: datetime) -> list[wir
 
 
 def _point(one: Bucket, length: timedelta) -> wire.HistoryPoint:
+    probe_p50, probe_p95, probe_p99 = one.probe_ms.quantiles(PERCENTILES)
+    request_p50, request_p95, request_p99 = (_ms(seconds) for seconds in one.latency.quantiles(PERCENTILES))
+    in_flight_p50, in_flight_p95 = one.in_flight.quantiles(PERCENTILES[:2])
     return wire.HistoryPoint(
         at=one.at,
         state=wire.State(one.state),
         up_ratio=one.up / one.samples if one.samples else None,
-        latency_p95_ms=one.probe_ms.quantile(0.95),
+        latency_p95_ms=probe_p95,
         requests=_whole(one.requests),
         errors=_whole(one.errors),
         # A minute of before states were timed counts as a whole one, though it may be the one that still runs.
         coverage=min(1.0, round(one.watched_ms / 1000 / length.total_seconds(), 4)),
         availability=one.availability,
         seconds={wire.State(state): ms / 1000 for state, ms in one.held_ms.items()},
-        probe_p50_ms=one.probe_ms.quantile(0.5),
-        probe_p99_ms=one.probe_ms.quantile(0.99),
-        request_p50_ms=_ms(one.latency.quantile(0.5)),
-        request_p95_ms=_ms(one.latency.quantile(0.95)),
-        request_p99_ms=_ms(one.latency.quantile(0.99)),
-        in_flight_p50=one.in_flight.quantile(0.5),
-        in_flight_p95=one.in_flight.quantile(0.95),
+        probe_p50_ms=probe_p50,
+        probe_p99_ms=probe_p99,
+        request_p50_ms=request_p50,
+        request_p95_ms=request_p95,
+        request_p99_ms=request_p99,
+        in_flight_p50=in_flight_p50,
+        in_flight_p95=in_flight_p95,
     )
 
 

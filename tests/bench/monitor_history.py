@@ -104,12 +104,13 @@ def _copy(database: Database, count: int) -> None:
             {"backend": "'b' || substr(CAST(10000 + n AS text), 2)", "at": f"at - CAST(d AS bigint) * {DAY_MS}"}.get(c, c)
             for c in columns
         ]
-        copy = (
+        # S608: names of our own tables and columns
+        copy = (  # noqa: S608
             "WITH RECURSIVE backends(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM backends WHERE n + 1 < :count),"
             " days(d) AS (SELECT 0 UNION ALL SELECT d + 1 FROM days WHERE d + 1 < :days)"
             " INSERT INTO {table} ({columns})"
             " SELECT {values} FROM {table}, backends, days WHERE n + d > 0 ORDER BY {table}.at - CAST(d AS bigint) * {day}, n"
-        ).format(table=table, columns=", ".join(columns), values=", ".join(values), day=DAY_MS)  # noqa: S608 - names of ours
+        ).format(table=table, columns=", ".join(columns), values=", ".join(values), day=DAY_MS)
         with database.write() as session:
             if session.connection().dialect.name == "postgresql":
                 session.connection().execute(text("SET LOCAL statement_timeout = 0"))
