@@ -31,7 +31,7 @@ from tests.monitor.processes import ROOT, MonitorProcess, free_port, until
 EXPORTER = "prometheus-blackbox-exporter"
 BACKENDS, FEWER = 1000, 100
 INTERVAL_S, DEADLINE_S = 15.0, 2.0
-WINDOW_S, SHORTER_S = 90.0, 20.0
+WINDOW_S, SHORTER_S = 90.0, 30.0
 PATHS = ("live", "health", "ready")
 NAME = "targets.face-auth.internal"
 TICK_MS = 500.0
