@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench bench-monitor crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test hostile-test
+.PHONY: help run stop status clean install system check test bench bench-monitor crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test hostile-test alert-chaos
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ refusals-test: install ## stale versions, foreign leases, forged tokens, dead ke
 
 schema-test: install ## every operation asked at random and along its links, by schemathesis: a 2xx of each, nothing that is not described (SEED=1)
 	@$(VENV)/python -m tests.api.schema_check --seed $(or $(SEED),1)
+
+alert-chaos: install ## the monitor's alerting killed between transition, claim, send and mark: is every change told once? (ROUNDS=200 DB=sqlite|postgresql, default both, SEED=1)
+	@$(VENV)/python -m tests.monitor.alert_chaos --rounds $(or $(ROUNDS),200) --seed $(or $(SEED),1) $(if $(DB),--db $(DB))
 
 input-test: install ## what is answered to bad images, and that nothing is stored
 	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py

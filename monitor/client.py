@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -90,6 +90,54 @@ class MonitorClient:
         """Changes of state, newest first."""
         return self._get("/v1/events", wire.Page[wire.Event], {"backend": backend, "cursor": cursor, "limit": limit})
 
+    # --- alerts -------------------------------------------------------------------------------------------------------
+
+    def alerts(
+        self, *, state: wire.AlertState | None = None, cursor: str | None = None, limit: int = 50
+    ) -> wire.Page[wire.Alert]:
+        """Newest first; without `state` those that are over too."""
+        return self._get("/v1/alerts", wire.Page[wire.Alert], {"state": state, "cursor": cursor, "limit": limit})
+
+    def alert(self, alert_id: str) -> wire.AlertDetail:
+        """With its history and what was told of it."""
+        return self._get(f"/v1/alerts/{alert_id}", wire.AlertDetail)
+
+    def acknowledge(self, alert_id: str) -> wire.AlertDetail:
+        return self._ask("POST", f"/v1/alerts/{alert_id}/acknowledge", wire.AlertDetail)
+
+    def silences(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Silence]:
+        return self._get("/v1/silences", wire.Page[wire.Silence], {"cursor": cursor, "limit": limit})
+
+    def silence(self, asked: wire.NewSilence) -> wire.Silence:
+        return self._ask("POST", "/v1/silences", wire.Silence, asked, answers=(201,))
+
+    def lift_silence(self, silence_id: str) -> None:
+        self._ask("DELETE", f"/v1/silences/{silence_id}", None, answers=(204,))
+
+    def maintenance(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Maintenance]:
+        return self._get("/v1/maintenance", wire.Page[wire.Maintenance], {"cursor": cursor, "limit": limit})
+
+    def maintain(self, asked: wire.NewMaintenance) -> wire.Maintenance:
+        return self._ask("POST", "/v1/maintenance", wire.Maintenance, asked, answers=(201,))
+
+    def end_maintenance(self, maintenance_id: str) -> None:
+        self._ask("DELETE", f"/v1/maintenance/{maintenance_id}", None, answers=(204,))
+
+    def deliveries(self, *, route: str | None = None, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Delivery]:
+        """What was told to whom, and what waits: newest first."""
+        return self._get("/v1/deliveries", wire.Page[wire.Delivery], {"route": route, "cursor": cursor, "limit": limit})
+
+    def alert_routes(self) -> wire.Page[wire.AlertRoute]:
+        return self._get("/v1/alert-routes", wire.Page[wire.AlertRoute])
+
+    def test_route(self, name: str) -> wire.RouteTest:
+        """Takes as long as the receiver takes, which may be longer than this client waits."""
+        return self._ask("POST", f"/v1/alert-routes/{name}/test", wire.RouteTest)
+
+    def audit(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Action]:
+        """What operators did, newest first: for supervisors and admins."""
+        return self._get("/v1/audit", wire.Page[wire.Action], {"cursor": cursor, "limit": limit})
+
     def live(self) -> wire.Live:
         return self._get("/live", wire.Live)
 
@@ -118,12 +166,42 @@ class MonitorClient:
         answers: tuple[int, ...] = (200,),
     ) -> Model:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        return self._read(path, self._sent("GET", path, answers, params=params), model)
+
+    @overload
+    def _ask(
+        self, method: str, path: str, model: type[Model], body: wire.Asked | None = None, *, answers: tuple[int, ...] = (200,)
+    ) -> Model: ...
+
+    @overload
+    def _ask(
+        self, method: str, path: str, model: None, body: wire.Asked | None = None, *, answers: tuple[int, ...] = (200,)
+    ) -> None: ...
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        model: type[Model] | None,
+        body: wire.Asked | None = None,
+        *,
+        answers: tuple[int, ...] = (200,),
+    ) -> Model | None:
+        """What changes something. It is never repeated by itself."""
+        json = body.model_dump(mode="json", exclude_none=True) if body is not None else None
+        response = self._sent(method, path, answers, json=json)
+        return None if model is None else self._read(path, response, model)
+
+    def _sent(self, method: str, path: str, answers: tuple[int, ...], **options: Any) -> httpx.Response:
         try:
-            response = self._http.get(path, params=params, headers=self._credentials())
+            response = self._http.request(method, path, headers=self._credentials(), **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(self._url, str(error) or type(error).__name__) from error
         if response.status_code not in answers:
             raise _problem(self._url, response)
+        return response
+
+    def _read(self, path: str, response: httpx.Response, model: type[Model]) -> Model:
         try:
             return TypeAdapter(model).validate_json(response.content)
         except ValidationError as error:

@@ -74,6 +74,7 @@ class Monitor:
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
         self._store_error: str | None = None
+        self._watched_certificates: set[str] = set()
         self._trust = TrustStore()
         # One thread writes: batches stay in order, and the loop never waits for a disk.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -100,7 +101,8 @@ class Monitor:
         if self.balancer.balancer != described.balancer:
             self.balancer = BalancerWatch(described.balancer)
         certificates = watched(described)
-        self.watch.keep_certificates({one.name for one in certificates})
+        self._watched_certificates = {one.name for one in certificates}
+        self.watch.keep_certificates(self._watched_certificates)
         tick = self._settings.tick_s
         self.schedule.assign(
             [
@@ -165,7 +167,7 @@ class Monitor:
         settings = self.watch.fleet.certificates
         limits = Limits(settings.warn_days, settings.critical_days)
         found = await look(one, self._trust, limits=limits, deadline_s=CERTIFICATE_DEADLINE_S, now=self._clock)
-        if any(one.name == wanted.name for wanted in watched(self.watch.fleet)):
+        if one.name in self._watched_certificates:
             self.watch.note_certificate(remembered(self.watch.certificates.get(one.name), found))
 
     async def _look_at_balancer(self) -> None:

@@ -28,7 +28,7 @@ BURN_WINDOWS_S = sorted({seconds for row in BURN_ROWS for seconds in row[1:3]})
 def evaluate(sheet: Sheet, facts: Facts) -> None:
     counting = [one for one in facts.backends if one.counts]
     _certificates_explain(sheet, facts)
-    _fault(sheet, counting)
+    _fault(sheet, counting, [one for one in facts.backends if not one.counts])
     _down(sheet, counting)
     _capacity(sheet, counting)
     _blind(sheet, counting)
@@ -53,8 +53,10 @@ def _certificates_explain(sheet: Sheet, facts: Facts) -> None:
     )
 
 
-def _fault(sheet: Sheet, counting: list[BackendFacts]) -> None:
+def _fault(sheet: Sheet, counting: list[BackendFacts], aside: list[BackendFacts]) -> None:
+    """`aside`: in maintenance. They make no alert of the fleet; but that somebody began a window does not mend them."""
     need, total = most_of(sheet, len(counting)), len(counting)
+    still = Counter(one.reason for one in aside if one.failing)
     unknown = sum(not one.known for one in counting)
     failing: dict[str, list[str]] = {}
     for one in counting:
@@ -62,22 +64,23 @@ def _fault(sheet: Sheet, counting: list[BackendFacts]) -> None:
             failing.setdefault(one.reason, []).append(one.name)
     if unknown >= need:
         sheet.hold("fleet-fault:*")
+    sheet.hold(*(f"fleet-fault:{code}" for code, number in still.items() if number + unknown >= need))
     for code, names in failing.items():
         scope = f"fleet-fault:{code}"
         if len(names) >= need:
             sentence = f"{len(names)} of {total} backends fail {code}: {named(names)}"
             if sheet.add("FleetFault", scope, sentence, code, code=code):
                 sheet.suppress(*(f"backend:{name}" for name in names))
-        elif len(names) + unknown >= need:
+        elif len(names) + unknown + still[code] >= need:
             sheet.hold(scope)
 
 
 def _down(sheet: Sheet, counting: list[BackendFacts]) -> None:
     serving = [one for one in counting if one.known and one.state is State.up]
     unknown = [one for one in counting if not one.known]
-    if not counting or serving:
+    if serving:
         return
-    if unknown:
+    if unknown or not counting:
         sheet.hold("fleet:down")
         return
     reasons = Counter(one.reason for one in counting if one.reason)
@@ -149,7 +152,9 @@ def _traffic_gone(sheet: Sheet, backends: Iterable[BackendFacts]) -> None:
     if sum(now) > 0:
         return
     before = sum(one.requests_before or 0 for one in seen)
-    if len(now) == len(seen) and before >= sheet.settings.thresholds.gone_after_requests:
+    # One that is down serves nobody, whatever its counters would say.
+    silent = [one for one in seen if one.traffic is not None or (one.known and one.state is State.down)]
+    if now and len(silent) == len(seen) and before >= sheet.settings.thresholds.gone_after_requests:
         sentence = f"No request has come for 5 minutes, after {before} in the hour before"
         sheet.add("FleetTrafficGone", "fleet:traffic", sentence, "NET.NO_TRAFFIC")
     else:

@@ -36,15 +36,21 @@ class Sender:
     def send_due(self, route: Route) -> int:
         """All that is due on one route; gives how many arrived. Raises SQLAlchemy's errors: what was claimed comes again."""
         notifier, arrived = self._make(route, base=self._base, clock=self._clock), 0
-        for claimed in self._outbox.claim(route.name):
-            outcome = _sent(notifier, claimed)
-            if outcome.delivered:
-                self._outbox.sent(claimed.id, outcome.said)
-                arrived += 1
-            else:
-                log.warning("notification %s did not arrive: %s", claimed.idempotency_key, outcome.said)
-                self._outbox.failed(claimed.id, outcome.said)
+        while claimed := self._outbox.claim(route.name):
+            taken = sum([self._send(notifier, one) for one in claimed])
+            arrived += taken
+            if taken < len(claimed):  # a receiver in trouble is not asked for more at once
+                break
         return arrived
+
+    def _send(self, notifier: Notifier, claimed: Claimed) -> bool:
+        outcome = _sent(notifier, claimed)
+        if outcome.delivered:
+            self._outbox.sent(claimed.id, outcome.said)
+        else:
+            log.warning("notification %s did not arrive: %s", claimed.idempotency_key, outcome.said)
+            self._outbox.failed(claimed.id, outcome.said)
+        return outcome.delivered
 
     def stand(self, route: Route, alerts: list[Alert], settings: Alerts) -> Outcome | None:
         """To an Alertmanager only: everything that was told and is not over yet. None where there is nothing to say."""

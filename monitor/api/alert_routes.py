@@ -12,28 +12,25 @@ from monitor.api.problems import AlertNotFound, BackendNotFound, BadCursor, Conf
 from monitor.api.routes import Parts, reader
 from monitor.store.operators import Actor, NoSuchThing, NotPossible
 
-ACTORS = frozenset({"operator", "admin"})
-AUDITORS = frozenset({"supervisor", "admin"})
-
 alert_routes = APIRouter(prefix="/v1", dependencies=[Depends(reader)])
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 Known = Annotated[Caller, Depends(reader)]
 
 
-def _actor(caller: Known) -> Actor:
-    if not caller.roles & ACTORS:
-        raise Forbidden("This needs the role operator or admin")
-    return Actor(caller.id)
+class Needs:
+    """Of people a role, of keys a scope: one of `roles`."""
+
+    def __init__(self, *roles: str) -> None:
+        self.roles = frozenset(roles)
+
+    def __call__(self, caller: Known) -> Actor:
+        if not caller.roles & self.roles:
+            raise Forbidden(f"This needs one of the roles {', '.join(sorted(self.roles))}")
+        return Actor(caller.id)
 
 
-def _auditor(caller: Known) -> Caller:
-    if not caller.roles & AUDITORS:
-        raise Forbidden("This needs the role supervisor or admin")
-    return caller
-
-
-Acting = Annotated[Actor, Depends(_actor)]
+Acting = Annotated[Actor, Depends(Needs("operator", "admin"))]
 
 
 @alert_routes.get("/alerts")
@@ -143,7 +140,7 @@ def test_route(name: str, monitor: Parts, actor: Acting) -> wire.RouteTest:
     return tested
 
 
-@alert_routes.get("/audit", dependencies=[Depends(_auditor)])
+@alert_routes.get("/audit", dependencies=[Depends(Needs("supervisor", "admin"))])
 def audit(monitor: Parts, cursor: str | None = None, limit: Limit = 50) -> wire.Page[wire.Action]:
     """What operators did: who, what, when, newest first."""
     return monitor.alerting.views.actions(before=_number(cursor), limit=limit)

@@ -64,17 +64,22 @@ class AlertEvent(Table, table=True):
 
 
 class Delivery(Table, table=True):
-    """The outbox: one notification through one route, written in the transaction that settles what it tells."""
+    """The outbox: one notification through one route, written in the transaction that settles what it tells.
+
+    `alert_key` is what orders them: the next alert of one key must not overtake the end of the one before.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
         Index("ix_delivery_due", "route", "sent_at", "due_at"),
-        Index("ix_delivery_alert", "alert_id", "route", "id"),
+        Index("ix_delivery_key", "alert_key", "route", "id"),
+        Index("ix_delivery_alert", "alert_id"),
         {"sqlite_autoincrement": True},
     )
 
     id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True, autoincrement=True))
     alert_id: str
+    alert_key: str
     route: str
     kind: str
     severity: str

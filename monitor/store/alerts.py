@@ -163,6 +163,7 @@ def _tell(session: Session, alert: Alert, notice: Notice, settings: Alerts, due_
         session.add(
             Delivery(
                 alert_id=alert.id,
+                alert_key=alert.key,
                 route=route.name,
                 kind=notice.kind,
                 severity=notice.severity,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import select
 
 from monitor import wire
@@ -19,10 +20,11 @@ from monitor.store.database import Database, StoreBusy
 from monitor.store.deliveries import GIVE_UP_AFTER, Outbox, retry_after
 from monitor.store.history import Batch, History
 from monitor.store.operators import Actor, NoSuchThing, NotPossible, Operators
-from monitor.store.tables import Event
+from monitor.store.tables import BackendState, Event
 from monitor.store.traffic import burn
 from tests.monitor.rolling import roll_up
 from tests.monitor.test_watch import sample
+from tests.postgres import PostgresServer
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TWO_ROUTES = Alerts.model_validate(
@@ -120,6 +122,7 @@ def test_a_transition_that_cannot_be_told_is_not_stored_either(database: Databas
     (alert,) = evaluating.book.open_alerts()
     taken = Delivery(
         alert_id=alert.id,
+        alert_key=alert.key,
         route="all",
         kind="firing",
         severity="critical",
@@ -186,6 +189,19 @@ def test_the_end_of_an_alert_waits_for_its_beginning_and_is_retried_like_it(data
     assert "all" not in outbox.undelivered()
     told = AlertReader(database).deliveries(route="all", before=None, limit=9).items
     assert [(one.kind, one.state, one.attempts) for one in told] == [("resolved", "sent", 5), ("firing", "sent", 2)]
+
+
+def test_the_next_alert_of_a_key_does_not_overtake_the_end_of_the_one_before(database: Database, evaluating: Evaluating) -> None:
+    """Else a receiver would take for over what has begun again."""
+    outbox = Outbox(database)
+    fire(evaluating, "b1")
+    outbox.sent(outbox.claim("all")[0].id, "ok")
+    evaluating.see()
+    fire(evaluating, "b1")
+    (end,) = outbox.claim("all")
+    assert end.kind == "resolved"
+    outbox.failed(end.id, "answered 500")
+    assert outbox.claim("all") == []
 
 
 def test_a_failed_one_waits_longer_each_time_and_is_given_up_after_a_week(database: Database, evaluating: Evaluating) -> None:
@@ -323,6 +339,11 @@ def test_old_alerts_go_with_their_history_and_open_ones_stay(database: Database,
 def test_states_events_and_minutes_are_the_same_in_both_databases(database: Database) -> None:
     history = History(database)
     many = [sample(START + timedelta(seconds=10 * n), state="DOWN" if n == 3 else "UP") for n in range(18)]
+    state = BackendState(name="b1", state="UP", since=START, reason=None, detail=None, last_sample_at=START, standings={"a": 1})
+    history.write(Batch(states={"b1": state}))
+    state.state = "DOWN"
+    history.write(Batch(states={"b1": state}, certificate_names={"b1"}))
+    assert (history.states()["b1"].state, history.states()["b1"].since) == ("DOWN", START)
     history.write(Batch(samples=many, events=[Event(at=START, backend="b1", old="UP", new="DOWN", reason="X", detail=None)]))
     roll_up(history, START + timedelta(minutes=2, seconds=30))
     assert history.events(backend="b1", before_id=None, limit=1).total == 1
@@ -337,6 +358,37 @@ def test_a_second_monitor_is_refused_and_the_lock_ends_with_the_first(database_u
         Database.open(database_url)
     first.close()
     Database.open(database_url).close()
+
+
+def end_sessions(server: PostgresServer, url: str) -> None:
+    """What a restart of the server does to the monitor: its sessions end, and their locks with them."""
+    statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(statement, (url.rsplit("/", 1)[1],))
+
+
+def test_postgresql_that_forgot_our_lock_gives_it_back_and_where_another_monitor_has_it_nothing_is_written(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.new_database()
+    first = Database.open(url)
+    event = {"backend": "b1", "old": "UP", "new": "DOWN", "reason": None, "detail": None}
+    try:
+        end_sessions(postgres, url)
+        History(first).write(Batch(events=[Event(at=START, **event)]))
+        with pytest.raises(StoreBusy):
+            Database.open(url)
+        end_sessions(postgres, url)
+        second = Database.open(url)
+        with pytest.raises(OperationalError, match="another monitor"):
+            History(first).write(Batch(events=[Event(at=START, **event)]))
+        assert History(second).events(backend=None, before_id=None, limit=5).total == 1
+        second.close()
+        History(first).write(Batch(events=[Event(at=START, **event)]))
+        assert History(first).events(backend=None, before_id=None, limit=5).total == 2
+    finally:
+        first.close()
+        postgres.drop(url)
 
 
 def test_a_database_of_another_kind_is_refused() -> None:

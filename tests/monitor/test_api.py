@@ -77,11 +77,11 @@ def keys_file(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, **settings: Any) -> Iterator[str]:
-    """The monitor over a fleet whose one backend does not exist, behind real uvicorn in a thread."""
+def serving(folder: Path, *, alerts: dict[str, Any] | None = None, **settings: Any) -> Iterator[str]:
+    """The monitor over a fleet whose one backend does not exist, behind real uvicorn in a thread. `alerts`: that section."""
     backend = {"name": "b1", "url": "http://127.0.0.1:1", "address": "127.0.0.1:1", "server_name": "b1"}
     (folder / "fleet.yaml").write_text(
-        yaml.safe_dump({"backends": [backend], "probes": {"interval_s": 1, "fast_interval_s": 0.5}})
+        yaml.safe_dump({"backends": [backend], "probes": {"interval_s": 1, "fast_interval_s": 0.5}, "alerts": alerts or {}})
     )
     database = Database.open(f"sqlite:///{folder}/monitor.db")
     app = build(Settings(_env_file=None, tick_s=0.1, **settings), FleetFile(folder / "fleet.yaml"), database)

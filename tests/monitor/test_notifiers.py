@@ -110,7 +110,7 @@ def test_a_url_from_the_environment_or_a_file_is_read_at_each_use(
     ],
 )
 def test_a_literal_credential_in_a_url_is_refused(kind: str, url: str) -> None:
-    with pytest.raises(ValueError, match="env:NAME or file:PATH|http"):
+    with pytest.raises(ValueError, match=r"env:NAME or file:PATH|http"):
         route(url, kind=kind)
 
 

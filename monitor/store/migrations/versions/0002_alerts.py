@@ -58,6 +58,7 @@ def upgrade() -> None:
         "delivery",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
         sa.Column("alert_id", sa.String(), nullable=False),
+        sa.Column("alert_key", sa.String(), nullable=False),
         sa.Column("route", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("severity", sa.String(), nullable=False),
@@ -73,7 +74,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_delivery_due", "delivery", ["route", "sent_at", "due_at"])
-    op.create_index("ix_delivery_alert", "delivery", ["alert_id", "route", "id"])
+    op.create_index("ix_delivery_key", "delivery", ["alert_key", "route", "id"])
+    op.create_index("ix_delivery_alert", "delivery", ["alert_id"])
     for table, what in (("silence", "matchers"), ("maintenance", "backends")):
         op.create_table(
             table,
