@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager curl
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 # Every target that has a description.
@@ -43,6 +43,9 @@ test: install ## every test; a part with ARGS="tests/ledger -k merge"
 
 bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)
+
+bench-monitor: install ## the same for the monitor: 1,000 backends beside blackbox_exporter, 90 days of history (ARGS="--quick")
+	$(VENV)/python -m tests.bench --monitor $(ARGS)
 
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))

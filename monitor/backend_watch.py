@@ -10,7 +10,20 @@ from monitor import fleet
 from monitor.flapping import STATES, is_flapping
 from monitor.load import Increment, LoadHistory
 from monitor.probe.outcome import Reason, Result, Round
-from monitor.verdict import DRAINING, Readiness, Rule, Speed, Standing, Standings, Verdict, heard, is_stale, judge, speed
+from monitor.verdict import (
+    DRAINING,
+    Readiness,
+    Rule,
+    Speed,
+    Standing,
+    Standings,
+    Verdict,
+    heard,
+    is_stale,
+    judge,
+    speed,
+    stale_after_s,
+)
 from monitor.wire import AdminState, ProbeKind, State
 
 
@@ -57,6 +70,10 @@ class BackendWatch:
 
     def stale(self, probes: fleet.Probes, now: datetime) -> bool:
         return is_stale(self.last_sample_at, now, interval_s=self.interval_s(probes), deadline_s=probes.deadline_s)
+
+    def valid_s(self, probes: fleet.Probes) -> float:
+        """How long its last sample speaks for it: until it would be stale."""
+        return stale_after_s(interval_s=self.interval_s(probes), deadline_s=probes.deadline_s)
 
     def running_s(self, now: datetime) -> float | None:
         """How long its process runs: by its own metrics, else since it answers."""

@@ -68,10 +68,12 @@ class MonitorClient:
     def backend(self, name: str) -> wire.Backend:
         return self._get(f"/v1/backends/{name}", wire.Backend)
 
-    def history(self, name: str, *, since: datetime | None = None, step_s: int | None = None) -> wire.Page[wire.HistoryPoint]:
-        """Buckets of `step_s` seconds from `since` (default: the last hour) to now, oldest first."""
-        query = {"since": since.isoformat() if since else None, "step": step_s}
-        return self._get(f"/v1/backends/{name}/history", wire.Page[wire.HistoryPoint], query)
+    def history(
+        self, name: str, *, since: datetime | None = None, until: datetime | None = None, step_s: int | None = None
+    ) -> wire.HistoryView:
+        """From `since` (default: an hour before) to `until` (default: now); without `step_s` as finely as a chart shows it."""
+        query = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None, "step": step_s}
+        return self._get(f"/v1/backends/{name}/history", wire.HistoryView, query)
 
     def load(self, *, window_s: float = 60) -> wire.LoadView:
         return self._get("/v1/load", wire.LoadView, {"window_s": window_s})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor.monitor import Monitor
+from monitor.schedule import Lane
 from monitor.wire import AlertState, FindingKind, State
 
 
@@ -88,6 +91,13 @@ class _Fleet(Collector):
         yield GaugeMetricFamily(
             "face_auth_monitor_lateness_seconds", "How late the latest start of any duty was.", value=schedule.worst_lateness_s
         )
+        yield _lateness(self._monitor.probing)
+        yield GaugeMetricFamily(
+            "face_auth_monitor_probes_in_flight", "Backends being probed.", value=self._monitor.probing.running
+        )
+        yield CounterMetricFamily(
+            "face_auth_monitor_duty_overruns", "Duties given up at their deadline.", value=schedule.overruns
+        )
         yield GaugeMetricFamily("face_auth_monitor_duties_in_flight", "Duties under way.", value=schedule.in_flight)
         yield CounterMetricFamily("face_auth_monitor_duty_failures", "Duties that raised: defects.", value=schedule.failures)
         yield CounterMetricFamily(
@@ -98,3 +108,13 @@ class _Fleet(Collector):
             "0 while the present fleet file is refused.",
             value=float(not self._monitor.watch.fleet_error),
         )
+
+
+def _lateness(lane: Lane) -> Metric:
+    cumulative = itertools.accumulate(lane.late.values())
+    found = HistogramMetricFamily(
+        "face_auth_monitor_probe_lateness_seconds", "How late each backend's round began, its wait for a free place included."
+    )
+    buckets = [("+Inf" if math.isinf(bound) else str(bound), count) for bound, count in zip(lane.late, cumulative, strict=True)]
+    found.add_metric([], buckets, sum_value=lane.late_sum_s)
+    return found

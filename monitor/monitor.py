@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +23,7 @@ from monitor.fleet_file import FleetFile, FleetFileError, parse
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.own import loopback_works
 from monitor.probe.round import Plan, probe_round
-from monitor.schedule import Duty, Schedule
+from monitor.schedule import Duty, Lane, Schedule
 from monitor.settings import Settings
 from monitor.store.database import Database
 from monitor.store.history import History
@@ -35,6 +37,7 @@ ROLL_UP_S = 60.0
 PRUNE_S = 600.0
 FIRST_CERTIFICATE_S = 2.0
 CERTIFICATE_DEADLINE_S = 5.0
+CLOSING_S = 2.0
 # Silence of the tick after which the monitor no longer calls itself ready.
 SILENT_S = 10.0
 
@@ -60,6 +63,7 @@ class Monitor:
         self.balancer = BalancerWatch(described.balancer)
         self.distribution = DistributionWatch()
         self.schedule = Schedule(tick_s=settings.tick_s)
+        self.probing = Lane(settings.probes_at_once)
         self.alerting = Alerting(
             database,
             watch=self.watch,
@@ -72,6 +76,7 @@ class Monitor:
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
         self._store_error: str | None = None
+        self._watched_certificates: set[str] = set()
         self._trust = TrustStore()
         # One thread writes: batches stay in order, and the loop never waits for a disk.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -100,7 +105,8 @@ class Monitor:
             self.balancer.close()
             self.balancer = BalancerWatch(described.balancer)
         certificates = watched(described)
-        self.watch.keep_certificates({one.name for one in certificates})
+        self._watched_certificates = {one.name for one in certificates}
+        self.watch.keep_certificates(self._watched_certificates)
         tick = self._settings.tick_s
         self.schedule.assign(
             [
@@ -121,7 +127,11 @@ class Monitor:
             backend = self.watch.backends.get(spec.name)
             return backend.interval_s(self.watch.fleet.probes) if backend else self.watch.fleet.probes.interval_s
 
-        return Duty(f"backend:{spec.name}", interval, partial(self._probe, spec))
+        return Duty(f"backend:{spec.name}", interval, partial(self._probe, spec), self.probing, self._round_deadline_s)
+
+    def _round_deadline_s(self) -> float:
+        """Three probes and a scrape, each with a deadline of its own, and the closing of the connection."""
+        return (len(ProbeKind) + 2) * self.watch.fleet.probes.deadline_s + CLOSING_S
 
     def _certificate_duty(self, one: Watched) -> Duty:
         def interval() -> float:
@@ -162,7 +172,7 @@ class Monitor:
         settings = self.watch.fleet.certificates
         limits = Limits(settings.warn_days, settings.critical_days)
         found = await look(one, self._trust, limits=limits, deadline_s=CERTIFICATE_DEADLINE_S, now=self._clock)
-        if any(one.name == wanted.name for wanted in watched(self.watch.fleet)):
+        if one.name in self._watched_certificates:
             self.watch.note_certificate(remembered(self.watch.certificates.get(one.name), found))
 
     async def _look_at_balancer(self) -> None:
@@ -207,10 +217,19 @@ class Monitor:
             raise
 
     async def _roll_up(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.history.roll_up, self._clock())
+        await self._step_by_step(self.history.roll_up_some, "history could not be rolled up")
 
     async def _prune(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.history.prune, self._clock())
+        await self._step_by_step(self.history.prune_some, "old history could not be deleted")
+
+    async def _step_by_step(self, step: Callable[[datetime], int | None], what: str) -> None:
+        """Until nothing is left to do; between two short steps the tick's own batch gets its turn."""
+        try:
+            while await asyncio.get_running_loop().run_in_executor(self._writer, step, self._clock()) is not None:
+                pass
+        except SQLAlchemyError as error:
+            self.alerting.store_failed()
+            log.error("%s and stays as it is: %s", what, error)
 
     # --- what it says of itself -----------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def state_row(backend: BackendWatch) -> BackendState:
     )
 
 
-def sample_row(backend: BackendWatch, heard_now: Round, increment: Increment | None) -> Sample:
+def sample_row(backend: BackendWatch, heard_now: Round, increment: Increment | None, *, valid_s: float) -> Sample:
     live = heard_now.results[ProbeKind.live]
     return Sample(
         at=heard_now.at,
@@ -36,6 +36,8 @@ def sample_row(backend: BackendWatch, heard_now: Round, increment: Increment | N
         requests=increment.requests if increment else None,
         errors=increment.errors if increment else None,
         latency=increment.latency.to_pairs() if increment else None,
+        valid_s=valid_s,
+        in_flight=heard_now.scrape.in_flight if heard_now.scrape else None,
     )
 
 

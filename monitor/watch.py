@@ -99,7 +99,8 @@ class FleetWatch:
                 Event(at=now, backend=name, old=old.state, new=new.state, reason=new.reason, detail=new.detail)
             )
         self._batch.states[name] = state_row(backend)
-        self._batch.samples.append(sample_row(backend, heard_now, increment))
+        valid_s = backend.valid_s(self.fleet.probes)
+        self._batch.samples.append(sample_row(backend, heard_now, increment, valid_s=valid_s))
 
     def note_certificate(self, found: wire.Certificate) -> None:
         self.certificates[found.name] = found

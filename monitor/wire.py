@@ -286,14 +286,33 @@ class Event(Answer):
 
 
 class HistoryPoint(Answer):
-    """`GET /v1/backends/{name}/history`: one bucket."""
+    """One bucket of a backend's history. Percentiles are read off merged histograms; null where nothing was measured."""
 
     at: AwareDatetime
-    state: State
-    up_ratio: float | None
-    latency_p95_ms: float | None
+    state: State = Field(description="the worst in it")
+    up_ratio: float | None = Field(description="of the probes")
+    latency_p95_ms: float | None = Field(description="of /live, as probed")
     requests: int | None
     errors: int | None
+    coverage: float | None = Field(None, description="the part of its time that was watched")
+    availability: float | None = Field(None, description="the part of the watched time in which it was UP")
+    seconds: dict[State, float] = Field({}, description="how long each state stood")
+    probe_p50_ms: float | None = None
+    probe_p99_ms: float | None = None
+    request_p50_ms: float | None = None
+    request_p95_ms: float | None = None
+    request_p99_ms: float | None = None
+    in_flight_p50: float | None = None
+    in_flight_p95: float | None = None
+
+
+class HistoryView(Page[HistoryPoint]):
+    """`GET /v1/backends/{name}/history`: oldest first. A bucket that was never watched is left out: a gap, not a zero."""
+
+    since: AwareDatetime | None = Field(None, description="where the first bucket begins")
+    until: AwareDatetime | None = None
+    step_s: int | None = Field(None, description="seconds per point: no finer than what is kept of that age")
+    whole: HistoryPoint | None = Field(None, description="the span as one point; null when nothing of it was watched")
 
 
 class Health(Answer):

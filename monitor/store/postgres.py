@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -30,7 +31,7 @@ class PostgresServer:
             "tcp_user_timeout": 5000,
         }
         url = url.set(drivername="postgresql+psycopg")
-        self.engine: Engine = create_engine(url, connect_args=arguments, pool_pre_ping=True)
+        self.engine: Engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, json_deserializer=from_json)
         self._holders = create_engine(url, connect_args=arguments, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self._holder: Connection | None = None
         self._checking = threading.Lock()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
 
@@ -25,7 +26,9 @@ class SqliteFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(path.with_name(path.name + ".lock"))
         path.touch()
-        self.engine: Engine = create_engine("sqlite://", creator=partial(_connect, path), poolclass=QueuePool)
+        self.engine: Engine = create_engine(
+            "sqlite://", creator=partial(_connect, path), poolclass=QueuePool, json_deserializer=from_json
+        )
         event.listen(self.engine, "connect", partial(_prepare, path))
         event.listen(self.engine, "checkout", partial(_still_there, path))
         event.listen(self.engine, "begin", _begin)
