@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql
+PACKAGES := nginx haproxy chromium openssl postgresql iproute2 nftables
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 .PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test hostile-test
@@ -99,3 +99,6 @@ input-test: install ## what is answered to bad images, and that nothing is store
 
 hostile-test: install ## 120 files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
 	@$(VENV)/python -m tests.api.hostile --rounds $(or $(ROUNDS),10)
+
+hostile-targets-test: install ## a monitor that watches servers made to do harm: fault, expected and given code, lateness, memory (SECONDS=60)
+	@$(VENV)/python -m tests.monitor.hostile_targets --seconds $(or $(SECONDS),60)

@@ -52,7 +52,7 @@ class Monitor:
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
         self._store_error: str | None = None
-        self._trust = TrustStore()
+        self._trust = TrustStore(allowed=described.allow_addresses)
         # One thread writes: batches stay in order, and the loop never waits for a disk.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -77,6 +77,7 @@ class Monitor:
         described = self.watch.fleet
         if self.balancer.balancer != described.balancer:
             self.balancer = BalancerWatch(described.balancer)
+        self._trust.allowed = described.allow_addresses
         certificates = watched(described)
         self.watch.keep_certificates({one.name for one in certificates})
         tick = self._settings.tick_s
