@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from monitor.api import problems
+from monitor.api.operator_routes import operator_routes
 from monitor.api.routes import open_routes, routes
 from monitor.fleet_file import FleetFile, parse
 from monitor.metrics import registry_of
@@ -54,6 +55,7 @@ def build(settings: Settings, file: FleetFile, database: Database) -> FastAPI:
     app.state.monitor = monitor
     app.state.registry = registry_of(monitor)
     app.include_router(routes)
+    app.include_router(operator_routes)
     app.include_router(open_routes)
     problems.install(app)
     return app

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from monitor import wire
 
@@ -88,6 +88,11 @@ class MonitorClient:
         """Changes of state, newest first."""
         return self._get("/v1/events", wire.Page[wire.Event], {"backend": backend, "cursor": cursor, "limit": limit})
 
+    def diagnose(self, *, target: str | None = None, url: str | None = None, server_name: str | None = None) -> wire.Diagnosis:
+        """Try a target of the fleet file (a backend's name, `balancer`) or a URL step by step. For operators; takes a while."""
+        asked = wire.DiagnosisRequest(target=target, url=url, server_name=server_name)
+        return self._post("/v1/diagnoses", asked, wire.Diagnosis, timeout_s=60)
+
     def live(self) -> wire.Live:
         return self._get("/live", wire.Live)
 
@@ -121,6 +126,19 @@ class MonitorClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(self._url, str(error) or type(error).__name__) from error
         if response.status_code not in answers:
+            raise _problem(self._url, response)
+        try:
+            return TypeAdapter(model).validate_json(response.content)
+        except ValidationError as error:
+            raise Unreachable(self._url, f"{path} gave something that is not the monitor's answer") from error
+
+    def _post(self, path: str, asked: BaseModel | None, model: type[Model], *, timeout_s: float) -> Model:
+        body = None if asked is None else asked.model_dump(mode="json", exclude_none=True)
+        try:
+            response = self._http.post(path, json=body, headers=self._credentials(), timeout=timeout_s)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(self._url, str(error) or type(error).__name__) from error
+        if response.status_code != 200:
             raise _problem(self._url, response)
         try:
             return TypeAdapter(model).validate_json(response.content)

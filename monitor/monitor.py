@@ -15,6 +15,7 @@ from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import Limits
 from monitor.certificates.watch import Watched, look, remembered, watched
 from monitor.clock import Clock, utc_now
+from monitor.diagnosis.diagnose import Subject, diagnose
 from monitor.fleet_file import FleetFile, FleetFileError, parse
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.own import loopback_works
@@ -32,6 +33,8 @@ ROLL_UP_S = 60.0
 PRUNE_S = 600.0
 FIRST_CERTIFICATE_S = 2.0
 CERTIFICATE_DEADLINE_S = 5.0
+DIAGNOSIS_DEADLINE_S = 3.0
+DIAGNOSES_AT_ONCE = 4
 # Silence of the tick after which the monitor no longer calls itself ready.
 SILENT_S = 10.0
 
@@ -51,6 +54,7 @@ class Monitor:
         self.schedule = Schedule(tick_s=settings.tick_s)
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
+        self._diagnoses = asyncio.Semaphore(DIAGNOSES_AT_ONCE)
         self._store_error: str | None = None
         self._trust = TrustStore(allowed=described.allow_addresses)
         # One thread writes: batches stay in order, and the loop never waits for a disk.
@@ -182,6 +186,13 @@ class Monitor:
 
     async def _prune(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._writer, self.history.prune, self._clock())
+
+    # --- what operators ask for -----------------------------------------------------------------------------------
+
+    async def diagnose(self, subject: Subject) -> wire.Diagnosis:
+        """Step by step, now, from here; at most a few at once, as each holds sockets and a thread."""
+        async with self._diagnoses:
+            return await diagnose(subject, self._trust, deadline_s=DIAGNOSIS_DEADLINE_S, now=self._clock)
 
     # --- what it says of itself -----------------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Item = TypeVar("Item")
 
@@ -201,6 +201,15 @@ class ChainLink(Answer):
     not_after: AwareDatetime
 
 
+class Ocsp(Answer):
+    """An OCSP answer that a server sent along (stapled)."""
+
+    status: Literal["good", "revoked", "unknown", "unreadable"]
+    produced_at: AwareDatetime | None = None
+    next_update: AwareDatetime | None = None
+    stale: bool = Field(False, description="whether its time is over: clients that insist on it refuse")
+
+
 class Certificate(Answer):
     """`GET /v1/certificates`: one served (or lying) somewhere."""
 
@@ -218,6 +227,11 @@ class Certificate(Answer):
     not_before: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
     days_left: float | None = None
+    lifetime_left: float | None = Field(None, description="what is left of its lifetime: 1 new, 0 expired, below 0 since")
+    self_signed: bool | None = None
+    chain_complete: bool | None = Field(None, description="whether every intermediate is sent; null where it cannot be told")
+    ocsp: Ocsp | None = Field(None, description="the stapled answer, where one is sent")
+    notes: list[str] = Field([], description="what else is wrong with the chain, a sentence each")
     chain: list[ChainLink] = []
     at: AwareDatetime
 
@@ -243,6 +257,64 @@ class HistoryPoint(Answer):
     latency_p95_ms: float | None
     requests: int | None
     errors: int | None
+
+
+class DiagnosisRequest(BaseModel):
+    """`POST /v1/diagnoses`: either a `target` of the fleet file (a backend's name, `balancer`) or a `url`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str | None = Field(None, max_length=80)
+    url: str | None = Field(
+        None, max_length=2000, description="scheme, host and port are used; no path is asked but the health paths"
+    )
+    server_name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._:-]{1,253}$", description="the name to verify, where it is not the URL's host"
+    )
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.target is None) == (self.url is None):
+            raise ValueError("give either target or url")
+        if self.target is not None and self.server_name is not None:
+            raise ValueError("server_name goes with url: a target's stands in the fleet file")
+        return self
+
+
+StepName = Literal["name", "tcp", "tls", "certificate", "http", "live", "health", "ready", "metrics", "clock"]
+
+
+class DiagnosisStep(Answer):
+    """One thing that was tried. `look`: what to do next where it failed, with the target's own host, port and name."""
+
+    name: StepName
+    status: Literal["ok", "warn", "fail", "skipped"]
+    code: str | None = None
+    detail: str
+    look: str | None = None
+    took_ms: float | None = None
+    timings_ms: dict[str, float] = {}
+
+
+class Diagnosis(Answer):
+    """What stands between the monitor and one target, from the name to the last probe."""
+
+    url: str
+    address: str
+    server_name: str
+    sentence: str
+    steps: list[DiagnosisStep]
+    addresses: list[str] = Field([], description="what the name resolved to")
+    tls_version: str | None = None
+    cipher: str | None = None
+    certificate: Certificate | None = None
+    clock_skew_s: float | None = Field(None, description="its clock less the monitor's")
+    took_ms: float
+    at: AwareDatetime
+
+    @property
+    def passed(self) -> bool:
+        return all(step.status != "fail" for step in self.steps)
 
 
 class Health(Answer):

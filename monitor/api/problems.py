@@ -4,7 +4,8 @@ MonitorError
 ├── BadRequest 400            BadCursor
 ├── Unauthenticated 401
 ├── Forbidden 403
-├── NotFound 404              BackendNotFound
+├── NotFound 404              BackendNotFound, TargetNotFound
+├── TargetRefused 422
 └── Unavailable 503           StoreAway
 """
 
@@ -59,6 +60,14 @@ class NotFound(MonitorError):
 
 class BackendNotFound(NotFound):
     title = "No such backend in the fleet file"
+
+
+class TargetNotFound(NotFound):
+    title = "Nothing in the fleet file has this name"
+
+
+class TargetRefused(MonitorError):
+    status, title = 422, "The monitor does not connect there"
 
 
 class Unavailable(MonitorError):

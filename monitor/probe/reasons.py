@@ -85,7 +85,7 @@ def _of_one(error: BaseException, stage: Stage) -> Reason | None:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Reason("NET.CLOSED", f"the peer closed the connection: {DOING[stage]}")
     if isinstance(error, ssl.SSLError):
-        return Reason("TLS.HANDSHAKE", f"the TLS handshake failed: {error.reason or 'no reason given'}")
+        return Reason("TLS.HANDSHAKE", f"the TLS handshake failed: {getattr(error, 'reason', None) or 'no reason given'}")
     if isinstance(error, AddressRefused):
         return Reason("MON.ADDRESS", str(error))
     if isinstance(error, socket.gaierror):
