@@ -8,7 +8,7 @@ VENV := .venv/bin
 PACKAGES := nginx haproxy chromium openssl postgresql iproute2 nftables
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test hostile-test
+.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test hostile-test hostile-targets-test monitor-input-test
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,3 +102,6 @@ hostile-test: install ## 120 files made to do harm, as JSON and as forms: status
 
 hostile-targets-test: install ## a monitor that watches servers made to do harm: fault, expected and given code, lateness, memory (SECONDS=60)
 	@$(VENV)/python -m tests.monitor.hostile_targets --seconds $(or $(SECONDS),60)
+
+monitor-input-test: install ## every field of the fleet file and of the monitor's API, given wrongly: refused with line, field and reason
+	@$(VENV)/python -m tests.monitor.input_check

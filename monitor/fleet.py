@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from monitor.addresses import refuse
 
+LONGEST_PATH = 1000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
@@ -45,8 +46,8 @@ def _is_web(url: str) -> str:
 
 
 def _has_characters(path: Path) -> Path:
-    if not str(path).isprintable() or str(path) == ".":
-        raise ValueError("give the path of a file")
+    if not str(path).isprintable() or str(path) == "." or len(str(path)) > LONGEST_PATH:
+        raise ValueError(f"give the path of a file, of at most {LONGEST_PATH} characters")
     return path
 
 

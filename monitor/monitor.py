@@ -90,7 +90,7 @@ class Monitor:
                 *(self._backend_duty(spec) for spec in described.backends),
                 *(self._certificate_duty(one) for one in certificates),
                 Duty("balancer", self._balancer_interval, self._look_at_balancer),
-                Duty("fleet-file", lambda: tick, self._read_fleet_file),
+                Duty("fleet-file", lambda: tick, self.read_fleet_file),
                 Duty("write", lambda: tick, self._write),
                 Duty("roll-up", lambda: ROLL_UP_S, self._roll_up),
                 Duty("prune", lambda: PRUNE_S, self._prune),
@@ -149,7 +149,7 @@ class Monitor:
     async def _look_at_balancer(self) -> None:
         await self.balancer.look(self.watch.fleet, self._trust, rule=self.watch.rule, now=self._clock)
 
-    async def _read_fleet_file(self) -> None:
+    async def read_fleet_file(self) -> None:
         """A file that is wrong is refused whole; the old fleet stays watched and the API says why."""
         try:
             text = await asyncio.to_thread(self._file.changed)
