@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from monitor import fleet
+from monitor.drift import Said
 from monitor.flapping import STATES, is_flapping
 from monitor.load import Increment, LoadHistory
 from monitor.probe.outcome import Reason, Result, Round
@@ -32,6 +33,7 @@ class BackendWatch:
     answering_since: datetime | None = None
     states: deque[str] = field(default_factory=lambda: deque(maxlen=STATES))
     flapping: bool = False
+    scores: dict[str, float] = field(default_factory=dict)
     seqs: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=2))
 
     @property
@@ -78,6 +80,15 @@ class BackendWatch:
         self.states.append(self.verdict.state)
         self.flapping = is_flapping(self.states, was=self.flapping)
         return new
+
+    def said(self) -> Said:
+        """What it says it is, for the comparison with the others."""
+        last = self.history.last
+        if last is None:
+            return Said(self.spec.name, scores=self.scores)
+        return Said(
+            self.spec.name, last.version, last.model_id, last.review_threshold, last.gallery_size, list(self.seqs), self.scores
+        )
 
     def _note_answering(self, heard_now: Round) -> None:
         if heard_now.results[ProbeKind.live].reason is not None:

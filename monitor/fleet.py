@@ -147,6 +147,12 @@ class Probes(Part):
         return self
 
 
+class Drift(Part):
+    """In what the backends should be the same."""
+
+    roll_grace_s: Seconds = Field(900.0, description="how long versions may differ, as they do during a roll")
+
+
 class WatchedCertificate(Part):
     """A certificate to watch beside those of the backends and the balancer: served somewhere, or a file on disk."""
 
@@ -180,6 +186,7 @@ class Fleet(Part):
     dashboard: Dashboard | None = None
     probes: Probes = Probes()
     certificates: Certificates = Certificates()
+    drift: Drift = Drift()
     allow_addresses: list[Host] = Field(
         [],
         max_length=100,

@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from monitor.monitor import Monitor
-from monitor.wire import State
+from monitor.wire import DriftKind, State
 
 
 def registry_of(monitor: Monitor) -> CollectorRegistry:
@@ -30,6 +30,7 @@ class _Fleet(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._backends()
         yield from self._certificates()
+        yield from self._drift()
         yield from self._self()
 
     def _backends(self) -> Iterator[Metric]:
@@ -56,6 +57,16 @@ class _Fleet(Collector):
             if one.not_after is not None:
                 days.add_metric([name], (one.not_after - now).total_seconds() / 86_400)
         yield days
+
+    def _drift(self) -> Iterator[Metric]:
+        found = GaugeMetricFamily(
+            "face_auth_monitor_drift", "Findings on what differs across the fleet, by kind; 0 while none does.", labels=["kind"]
+        )
+        watch = self._monitor.watch
+        kinds = [one.kind for one in watch.compare(watch.now())]
+        for kind in DriftKind:
+            found.add_metric([kind], kinds.count(kind))
+        yield found
 
     def _self(self) -> Iterator[Metric]:
         schedule = self._monitor.schedule

@@ -77,7 +77,7 @@ def drift(backends: Sequence[Identified]) -> list[str]:
             ("review threshold", "review_threshold"),
         )
     ]
-    return [sentence for sentence in (*found, *(_behind(one, backends) for one in backends)) if sentence]
+    return [sentence for sentence in (*found, *(behind(one, backends) for one in backends)) if sentence]
 
 
 def _differs(what: str, values: Mapping[str, object]) -> str | None:
@@ -90,7 +90,7 @@ def _differs(what: str, values: Mapping[str, object]) -> str | None:
     return f"The {what} differs: " + "; ".join(f"{_and(names)} {_has(names)} {value}" for value, names in ordered) + "."
 
 
-def _behind(one: Identified, backends: Sequence[Identified]) -> str | None:
+def behind(one: Identified, backends: Sequence[Identified]) -> str | None:
     """A gallery is behind only if it lacks what another one had well before: scrapes are not taken at the same moment."""
     if not one.seqs:
         return None

@@ -12,13 +12,14 @@ from datetime import datetime
 from monitor import fleet, wire
 from monitor.backend_watch import BackendWatch, rule_of
 from monitor.clock import Clock, utc_now
+from monitor.drift import DriftWatch
 from monitor.load import Increment
 from monitor.probe.outcome import Reason, Round
 from monitor.rows import sample_row, state_row, take_up
 from monitor.store.history import Batch
 from monitor.store.tables import BackendState, Event
 from monitor.verdict import Rule, Standings, Verdict, adapted
-from monitor.wire import ProbeKind
+from monitor.wire import ProbeKind, State
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class FleetWatch:
         self._own_connectivity = own_connectivity
         self._clock = clock
         self._batch = Batch()
+        self._drift = DriftWatch()
 
     @property
     def rule(self) -> Rule:
@@ -79,6 +81,7 @@ class FleetWatch:
             return
         old = backend.verdict
         increment = backend.hear(heard_now, self.fleet.probes)
+        self.compare(self._clock())
         self._note(backend, old, heard_now, increment)
 
     async def _fault_behind(self, heard_now: Round) -> Reason | None:
@@ -100,6 +103,15 @@ class FleetWatch:
             )
         self._batch.states[name] = state_row(backend)
         self._batch.samples.append(sample_row(backend, heard_now, increment))
+
+    def compare(self, now: datetime) -> list[wire.DriftFinding]:
+        """Drift among those that are alive: what a dead one last said is none."""
+        alive = (
+            one
+            for one in self.backends.values()
+            if one.verdict.state not in (State.down, State.unknown) and not one.stale(self.fleet.probes, now)
+        )
+        return self._drift.look([one.said() for one in alive], now, roll_grace_s=self.fleet.drift.roll_grace_s)
 
     def note_certificate(self, found: wire.Certificate) -> None:
         self.certificates[found.name] = found

@@ -71,6 +71,25 @@ class Probe(Answer):
     at: AwareDatetime | None = None
 
 
+class DriftKind(StrEnum):
+    model = "model"
+    version = "version"
+    threshold = "threshold"
+    gallery_size = "gallery_size"
+    gallery_seq = "gallery_seq"
+    scores = "scores"
+
+
+class DriftFinding(Answer):
+    """One thing in which the backends should be the same, and are not."""
+
+    kind: DriftKind
+    code: str = Field(description="APP.DRIFT.* code")
+    sentence: str
+    backends: list[str] = Field(description="who is not with the majority; everybody where there is none")
+    since: AwareDatetime
+
+
 class Load(Answer):
     """Of the last window; null where there is no figure, with `reason` saying why."""
 
@@ -158,6 +177,7 @@ class FleetView(Page[Backend]):
     sentence: str = Field(description="the whole in one sentence")
     balancer: BalancerView | None
     drift: list[str] = Field([], description="sentences on what differs across the fleet: model, version, gallery")
+    drift_findings: list[DriftFinding] = Field([], description="the same as values, with who and since when")
     fleet_error: str | None = Field(None, description="why the present fleet.yaml was refused; the old fleet stays watched")
     interval_s: float
     fall: int
