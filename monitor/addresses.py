@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from collections.abc import Collection
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -26,7 +25,7 @@ METADATA = {
 METADATA_NAMES = ("metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal")
 # Prefixes that carry an IPv4 address in their last 32 bits: compatible, NAT64 (well known, local use), ISATAP aside.
 EMBEDDING = tuple(ipaddress.IPv6Network(text) for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/96", "::ffff:0:0:0/96"))
-_NUMERIC = re.compile(r"^(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+)){0,3}$", re.IGNORECASE)
+_NUMERIC = re.compile(r"^(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}$", re.IGNORECASE)
 
 
 class AddressRefused(ValueError):
@@ -65,12 +64,26 @@ def number_of(host: str) -> IpAddress | None:
         return ipaddress.ip_address(text)
     except ValueError:
         pass
+    return _as_c_reads_it(text)
+
+
+def _as_c_reads_it(text: str) -> IpAddress | None:
+    """`inet_aton`'s forms: one to four numbers, decimal, octal or hexadecimal, the last of which fills what is left."""
     if not _NUMERIC.match(text):
         return None
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(text))
-    except OSError:
+        *first, last = [int(p, 16) if p[:2] == "0x" else int(p, 8) if p[0] == "0" else int(p) for p in text.split(".")]
+    except ValueError:
         return None
+    if any(part > 255 for part in first) or last >= 256 ** (4 - len(first)):
+        return None
+    return ipaddress.IPv4Address(sum(part << (24 - 8 * place) for place, part in enumerate(first)) + last)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is this machine, by its address or as `localhost`."""
+    number = number_of(host)
+    return number.is_loopback if number is not None else _bare(host) == "localhost"
 
 
 def _refusal(address: IpAddress) -> str | None:

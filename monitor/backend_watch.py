@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from monitor import fleet
+from monitor.drain import Intent
 from monitor.drift import Said
 from monitor.flapping import STATES, is_flapping
 from monitor.load import Increment, LoadHistory
@@ -33,12 +34,13 @@ class BackendWatch:
     answering_since: datetime | None = None
     states: deque[str] = field(default_factory=lambda: deque(maxlen=STATES))
     flapping: bool = False
+    drain: Intent | None = None
     scores: dict[str, float] = field(default_factory=dict)
     seqs: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=2))
 
     @property
     def admin_state(self) -> AdminState:
-        return AdminState.draining if self.verdict.reason == DRAINING else AdminState.active
+        return AdminState.draining if self.drain is not None or self.verdict.reason == DRAINING else AdminState.active
 
     def standing(self, kind: ProbeKind) -> Standing:
         standing: Standing = getattr(self.standings, kind.value)
@@ -90,6 +92,11 @@ class BackendWatch:
             self.spec.name, last.version, last.model_id, last.review_threshold, last.gallery_size, list(self.seqs), self.scores
         )
 
+    def must_be_told(self) -> bool:
+        """Whether it shall be out of service, and its last answer says that it is not: it was restarted, or never told."""
+        ready = self.results.get(ProbeKind.ready)
+        return self.drain is not None and ready is not None and ready.status is not None and _code(ready) != DRAINING
+
     def _note_answering(self, heard_now: Round) -> None:
         if heard_now.results[ProbeKind.live].reason is not None:
             self.answering_since = None
@@ -103,6 +110,10 @@ class BackendWatch:
         if heard_now.scrape.seq is not None:
             self.seqs.append((heard_now.scrape.at, heard_now.scrape.seq))
         return self.history.add(heard_now.scrape)
+
+
+def _code(result: Result) -> str | None:
+    return result.reason.code if result.reason else None
 
 
 def rule_of(probes: fleet.Probes) -> Rule:

@@ -93,6 +93,16 @@ class MonitorClient:
         asked = wire.DiagnosisRequest(target=target, url=url, server_name=server_name)
         return self._post("/v1/diagnoses", asked, wire.Diagnosis, timeout_s=60)
 
+    def drain(self, name: str, *, accept_left: int | None = None) -> wire.Drained:
+        """Take a backend out of service; `ProblemError` with `drain_refused` where fewer than `accept_left` would be left."""
+        return self._post(f"/v1/backends/{name}/drain", wire.DrainRequest(accept_left=accept_left), wire.Drained, timeout_s=15)
+
+    def put_back(self, name: str) -> wire.Drained:
+        return self._post(f"/v1/backends/{name}/return", None, wire.Drained, timeout_s=15)
+
+    def synthetic(self) -> wire.Page[wire.SyntheticResult]:
+        return self._get("/v1/synthetic", wire.Page[wire.SyntheticResult])
+
     def live(self) -> wire.Live:
         return self._get("/live", wire.Live)
 

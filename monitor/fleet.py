@@ -65,6 +65,7 @@ Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,253}$")]
 # A word of a site's own: a region, a zone.
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 File = Annotated[Path, AfterValidator(_has_characters)]
+Credential = Annotated[str, Field(pattern=r"^(file:[^\x00-\x1f]{1,1000}|env:[A-Za-z_][A-Za-z0-9_]{0,99})$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -138,6 +139,9 @@ class Probes(Part):
     deadline_s: Seconds = Field(2.0, description="for a whole probe: connect, handshake, answer")
     fall: int = Field(3, ge=1, le=20)
     rise: int = Field(2, ge=1, le=20)
+    reference_url: Url | None = Field(
+        None, description="asked when most of the fleet seems gone: if it does not answer either, the fault is the monitor's"
+    )
     start_budget_s: Seconds = Field(120.0, description="how long a backend that was never ready counts as STARTING")
 
     @model_validator(mode="after")
@@ -151,6 +155,20 @@ class Drift(Part):
     """In what the backends should be the same."""
 
     roll_grace_s: Seconds = Field(900.0, description="how long versions may differ, as they do during a roll")
+
+
+class Synthetic(Part):
+    """Verifications with photographs that are known, through each backend and the balancer; marked, so they count nowhere."""
+
+    key: Credential | None = Field(None, description="an API key that may recognise: file:PATH or env:NAME")
+    genuine: tuple[File, File] = Field(description="two different photographs of one person")
+    impostor: tuple[File, File] = Field(description="photographs of two people")
+    interval_s: Seconds = 60.0
+    deadline_s: Seconds = 15.0
+
+
+class Drain(Part):
+    key: Credential | None = Field(None, description="an API key that may drain: file:PATH or env:NAME")
 
 
 class WatchedCertificate(Part):
@@ -187,6 +205,8 @@ class Fleet(Part):
     probes: Probes = Probes()
     certificates: Certificates = Certificates()
     drift: Drift = Drift()
+    synthetic: Synthetic | None = None
+    drain: Drain = Drain()
     allow_addresses: list[Host] = Field(
         [],
         max_length=100,
@@ -221,8 +241,8 @@ class Fleet(Part):
 def _anchored(part: Any, base: Path) -> Any:
     if isinstance(part, Path):
         return part if part.is_absolute() else base / part
-    if isinstance(part, list):
-        return [_anchored(item, base) for item in part]
+    if isinstance(part, list | tuple):
+        return type(part)(_anchored(item, base) for item in part)
     if isinstance(part, Part):
         return part.model_copy(update={name: _anchored(getattr(part, name), base) for name in type(part).model_fields})
     return part

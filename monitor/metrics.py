@@ -31,6 +31,7 @@ class _Fleet(Collector):
         yield from self._backends()
         yield from self._certificates()
         yield from self._drift()
+        yield from self._synthetic()
         yield from self._self()
 
     def _backends(self) -> Iterator[Metric]:
@@ -67,6 +68,21 @@ class _Fleet(Collector):
         for kind in DriftKind:
             found.add_metric([kind], kinds.count(kind))
         yield found
+
+    def _synthetic(self) -> Iterator[Metric]:
+        labels = ["through", "pair"]
+        passed = GaugeMetricFamily(
+            "face_auth_monitor_synthetic_passed", "1 while a known pair is decided rightly.", labels=labels
+        )
+        score = GaugeMetricFamily(
+            "face_auth_monitor_synthetic_score", "Score of a known pair, on the engine's scale.", labels=labels
+        )
+        for one in self._monitor.synthetic.results():
+            if one.passed is not None:
+                passed.add_metric([one.through, one.pair], float(one.passed))
+            if one.score is not None:
+                score.add_metric([one.through, one.pair], one.score)
+        yield from (passed, score)
 
     def _self(self) -> Iterator[Metric]:
         schedule = self._monitor.schedule

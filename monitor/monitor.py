@@ -10,19 +10,26 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import fleet, wire
+from monitor.addresses import is_loopback
 from monitor.api.identity import Doorkeeper
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import Limits
 from monitor.certificates.watch import Watched, look, remembered, watched
 from monitor.clock import Clock, utc_now
+from monitor.control import Control
 from monitor.diagnosis.diagnose import Subject, diagnose
+from monitor.diagnosis.subjects import of_url
 from monitor.fleet_file import FleetFile, FleetFileError, parse
 from monitor.probe.connection import Target, TrustStore
+from monitor.probe.outcome import Reason
 from monitor.probe.own import loopback_works
 from monitor.probe.round import Plan, probe_round
+from monitor.probe.way_out import WayOut
 from monitor.schedule import Duty, Schedule
 from monitor.settings import Settings
 from monitor.store.history import History
+from monitor.synthetic.verify import Through
+from monitor.synthetic.watch import SyntheticWatch, ways
 from monitor.version import version
 from monitor.watch import FleetWatch
 from monitor.wire import ProbeKind
@@ -33,6 +40,7 @@ ROLL_UP_S = 60.0
 PRUNE_S = 600.0
 FIRST_CERTIFICATE_S = 2.0
 CERTIFICATE_DEADLINE_S = 5.0
+SYNTHETIC_S = 60.0
 DIAGNOSIS_DEADLINE_S = 3.0
 DIAGNOSES_AT_ONCE = 4
 # Silence of the tick after which the monitor no longer calls itself ready.
@@ -49,14 +57,17 @@ class Monitor:
         self._file = file
         self._clock = clock
         self.history = history
-        self.watch = FleetWatch(described, own_connectivity=loopback_works, clock=clock)
+        self._trust = TrustStore(allowed=described.allow_addresses)
+        self._way_out = WayOut(self._trust)
+        self.watch = FleetWatch(described, own_connectivity=loopback_works, way_out=self._fault_on_the_way, clock=clock)
         self.balancer = BalancerWatch(described.balancer)
+        self.synthetic = SyntheticWatch(base=file.path.resolve().parent)
         self.schedule = Schedule(tick_s=settings.tick_s)
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
         self._diagnoses = asyncio.Semaphore(DIAGNOSES_AT_ONCE)
         self._store_error: str | None = None
-        self._trust = TrustStore(allowed=described.allow_addresses)
+        self.control = Control(self.watch, self._trust, base=file.path.resolve().parent, clock=clock)
         # One thread writes: batches stay in order, and the loop never waits for a disk.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -82,13 +93,15 @@ class Monitor:
         if self.balancer.balancer != described.balancer:
             self.balancer = BalancerWatch(described.balancer)
         self._trust.allowed = described.allow_addresses
-        certificates = watched(described)
+        certificates, through = watched(described), ways(described)
+        self.synthetic.keep({one.name for one in through})
         self.watch.keep_certificates({one.name for one in certificates})
         tick = self._settings.tick_s
         self.schedule.assign(
             [
                 *(self._backend_duty(spec) for spec in described.backends),
                 *(self._certificate_duty(one) for one in certificates),
+                *(self._synthetic_duty(one) for one in through),
                 Duty("balancer", self._balancer_interval, self._look_at_balancer),
                 Duty("fleet-file", lambda: tick, self.read_fleet_file),
                 Duty("write", lambda: tick, self._write),
@@ -112,6 +125,13 @@ class Monitor:
 
         return Duty(f"certificate:{one.name}", interval, partial(self._look_at_certificate, one))
 
+    def _synthetic_duty(self, through: Through) -> Duty:
+        def interval() -> float:
+            settings = self.watch.fleet.synthetic
+            return settings.interval_s if settings else SYNTHETIC_S
+
+        return Duty(f"synthetic:{through.name}", interval, partial(self._verify, through))
+
     def _balancer_interval(self) -> float:
         return self.balancer.interval_s(self.watch.fleet, self.watch.rule)
 
@@ -122,9 +142,18 @@ class Monitor:
         )
         found = await probe_round(plan, self._trust, now=self._clock)
         await self.watch.hear(found, spec)
+        await self.control.tell_again(spec.name)
         reason = found.results[ProbeKind.live].reason
         if reason is not None and reason.code.startswith("TLS."):
             self._urge_certificate(spec.name, reason.code)
+
+    async def _fault_on_the_way(self) -> Reason | None:
+        """A fleet on this machine's loopback needs no gateway and no way out."""
+        described = self.watch.fleet
+        if all(is_loopback(backend.address.rpartition(":")[0]) for backend in described.backends):
+            return None
+        url = described.probes.reference_url
+        return await self._way_out.fault(of_url(url, described=described).target if url else None)
 
     def _scrape_due(self, name: str) -> bool:
         backend = self.watch.backends.get(name)
@@ -145,6 +174,12 @@ class Monitor:
         found = await look(one, self._trust, limits=limits, deadline_s=CERTIFICATE_DEADLINE_S, now=self._clock)
         if any(one.name == wanted.name for wanted in watched(self.watch.fleet)):
             self.watch.note_certificate(remembered(self.watch.certificates.get(one.name), found))
+
+    async def _verify(self, through: Through) -> None:
+        await self.synthetic.look(through, self.watch.fleet, self._trust, now=self._clock)
+        backend = self.watch.backends.get(through.name)
+        if backend is not None:
+            backend.scores = self.synthetic.scores(through.name)
 
     async def _look_at_balancer(self) -> None:
         await self.balancer.look(self.watch.fleet, self._trust, rule=self.watch.rule, now=self._clock)

@@ -12,6 +12,7 @@ from datetime import datetime
 from monitor import fleet, wire
 from monitor.backend_watch import BackendWatch, rule_of
 from monitor.clock import Clock, utc_now
+from monitor.drain import Intent, Left, left_without
 from monitor.drift import DriftWatch
 from monitor.load import Increment
 from monitor.probe.outcome import Reason, Round
@@ -30,13 +31,20 @@ class FleetWatch:
     """All backends of the present fleet file, and what is still to be written."""
 
     def __init__(
-        self, described: fleet.Fleet, *, own_connectivity: Callable[[], Awaitable[bool]], clock: Clock = utc_now
+        self,
+        described: fleet.Fleet,
+        *,
+        own_connectivity: Callable[[], Awaitable[bool]],
+        way_out: Callable[[], Awaitable[Reason | None]] | None = None,
+        clock: Clock = utc_now,
     ) -> None:
+        """`own_connectivity`: does the monitor's loopback work? `way_out`: what is wrong with its way to the others?"""
         self.fleet = described
         self.fleet_error: str | None = None
         self.backends = {spec.name: BackendWatch(spec) for spec in described.backends}
         self.certificates: dict[str, wire.Certificate] = {}
         self._own_connectivity = own_connectivity
+        self._way_out = way_out
         self._clock = clock
         self._batch = Batch()
         self._drift = DriftWatch()
@@ -89,7 +97,9 @@ class FleetWatch:
         gone = sum(backend.unreached for backend in self.backends.values())
         if not heard_now.failed_without_answer or gone * 2 <= len(self.backends):
             return None
-        return None if await self._own_connectivity() else LOOPBACK_BROKEN
+        if not await self._own_connectivity():
+            return LOOPBACK_BROKEN
+        return await self._way_out() if self._way_out is not None else None
 
     def _note(self, backend: BackendWatch, old: Verdict, heard_now: Round, increment: Increment | None) -> None:
         new, name = backend.verdict, backend.spec.name
@@ -103,6 +113,18 @@ class FleetWatch:
             )
         self._batch.states[name] = state_row(backend)
         self._batch.samples.append(sample_row(backend, heard_now, increment))
+
+    def left_without(self, name: str) -> Left:
+        """Who would serve without this one: fresh, in service, and meant to get requests."""
+        now = self._clock()
+        serving = [n for n, one in self.backends.items() if one.eligible() and not one.stale(self.fleet.probes, now)]
+        return left_without(name, serving, total=len(self.backends))
+
+    def set_drain(self, name: str, intent: Intent | None) -> None:
+        """Remember that it shall be out of service, or no longer; stored with the next batch."""
+        backend = self.backends[name]
+        backend.drain = intent
+        self._batch.states[name] = state_row(backend)
 
     def compare(self, now: datetime) -> list[wire.DriftFinding]:
         """Drift among those that are alive: what a dead one last said is none."""

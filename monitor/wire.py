@@ -279,6 +279,51 @@ class HistoryPoint(Answer):
     errors: int | None
 
 
+class SyntheticPair(StrEnum):
+    genuine = "genuine"
+    impostor = "impostor"
+
+
+class SyntheticResult(Answer):
+    """`GET /v1/synthetic`: the last verification of a known pair through a backend or the balancer."""
+
+    through: str = Field(description="a backend's name, or `balancer`")
+    pair: SyntheticPair
+    passed: bool | None = Field(description="null where the fault is the monitor's own")
+    reason: str | None = Field(None, description="APP.FALSE_MATCH, APP.FALSE_NON_MATCH, or why there was no decision")
+    detail: str | None = None
+    decision: Literal["match", "non_match"] | None = None
+    score: float | None = None
+    threshold: float | None = None
+    model_id: str | None = None
+    served_by: str | None = Field(None, description="which replica answered (X-Served-By)")
+    took_ms: float | None = None
+    at: AwareDatetime
+
+
+class DrainRequest(BaseModel):
+    """`POST /v1/backends/{name}/drain`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accept_left: int | None = Field(
+        None, ge=0, le=10_000, strict=True, description="the fewest that may be left; where it is not given, half of the fleet"
+    )
+
+
+class Drained(Answer):
+    """What came of a drain or a return."""
+
+    backend: str
+    admin_state: AdminState
+    told: bool = Field(description="whether the backend itself was told; else it is as soon as it answers")
+    left: list[str] = Field(description="who serves now, without it")
+    total: int
+    sentence: str = Field(description='e.g. "2 of 3 would be left: b2, b3."')
+    next: str = Field(description="what else there is to do, by the kind of balancer")
+    since: AwareDatetime | None = None
+
+
 class DiagnosisRequest(BaseModel):
     """`POST /v1/diagnoses`: either a `target` of the fleet file (a backend's name, `balancer`) or a `url`."""
 

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends
 from monitor import wire
 from monitor.addresses import AddressRefused
 from monitor.api.identity import Caller
-from monitor.api.problems import Forbidden, TargetNotFound, TargetRefused
+from monitor.api.problems import BackendNotFound, DrainImpossible, DrainRefused, Forbidden, TargetNotFound, TargetRefused
 from monitor.api.routes import Parts, reader
+from monitor.control import CannotTell, TooFewLeft
 from monitor.diagnosis.subjects import NoSuchTarget, in_fleet, of_url
 
 OPERATORS = frozenset({"operator", "admin"})
@@ -44,3 +45,31 @@ async def diagnose(asked: wire.DiagnosisRequest, monitor: Parts, caller: Operato
     except ValueError as error:
         raise TargetRefused(f"url: {error}") from None
     return await monitor.diagnose(subject)
+
+
+@operator_routes.post("/backends/{name}/drain")
+async def drain(name: str, monitor: Parts, caller: Operator, asked: wire.DrainRequest | None = None) -> wire.Drained:
+    """Take it out of service: it says not ready and goes on serving. Refused where too few would be left."""
+    if name not in monitor.watch.backends:
+        raise BackendNotFound(f"No backend {name[:80]!r} in the fleet file")
+    try:
+        return await monitor.control.drain(name, by=caller.id, accept_left=asked.accept_left if asked else None)
+    except TooFewLeft as error:
+        raise DrainRefused(str(error)) from None
+    except CannotTell as error:
+        raise DrainImpossible(str(error)) from None
+
+
+@operator_routes.post("/backends/{name}/return")
+async def put_back(name: str, monitor: Parts, caller: Operator) -> wire.Drained:
+    """No longer tell it to drain. One that drains already serves again once it is restarted."""
+    if name not in monitor.watch.backends:
+        raise BackendNotFound(f"No backend {name[:80]!r} in the fleet file")
+    return monitor.control.put_back(name, by=caller.id)
+
+
+@operator_routes.get("/synthetic")
+async def synthetic(monitor: Parts, caller: Annotated[Caller, Depends(reader)]) -> wire.Page[wire.SyntheticResult]:
+    """The last verification of each known pair, through each backend and the balancer."""
+    found = monitor.synthetic.results()
+    return wire.Page(items=found, total=len(found))

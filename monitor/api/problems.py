@@ -5,6 +5,7 @@ MonitorError
 ├── Unauthenticated 401
 ├── Forbidden 403
 ├── NotFound 404              BackendNotFound, TargetNotFound
+├── DrainRefused, DrainImpossible 409
 ├── TargetRefused 422
 └── Unavailable 503           StoreAway
 """
@@ -64,6 +65,14 @@ class BackendNotFound(NotFound):
 
 class TargetNotFound(NotFound):
     title = "Nothing in the fleet file has this name"
+
+
+class DrainRefused(MonitorError):
+    status, title = 409, "Too few backends would be left"
+
+
+class DrainImpossible(MonitorError):
+    status, title = 409, "The backend cannot be asked to drain"
 
 
 class TargetRefused(MonitorError):

@@ -69,6 +69,9 @@ FULL: dict[str, Any] = {
         },
         {"name": "b2", "url": "http://127.0.0.1:8002", "address": "127.0.0.1:8002", "server_name": "b2.internal"},
     ],
+    "synthetic": {"key": "file:key", "genuine": ["a1.jpg", "a2.jpg"], "impostor": ["a1.jpg", "b.jpg"]},
+    "drain": {"key": "env:DRAIN_KEY"},
+    "probes": {"reference_url": "https://reference.example.com"},
     "dashboard": {"url": "https://dashboard.example.com", "address": "127.0.0.1:8501"},
     "certificates": {"watch": [{"name": "x", "address": "127.0.0.1:443", "server_name": "x.internal", "ca_file": "ca.pem"}]},
 }
@@ -265,7 +268,10 @@ def _with(data: dict[str, Any], place: Path_, value: Any) -> dict[str, Any]:
 # --- the API --------------------------------------------------------------------------------------------------------------
 
 # A right body of each call that takes one, so that only the field in question is wrong.
-BODIES: dict[str, dict[str, Any]] = {"/v1/diagnoses": {"url": "http://127.0.0.1:1"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/diagnoses": {"url": "http://127.0.0.1:1"},
+    "/v1/backends/{name}/drain": {"accept_left": 0},
+}
 NOT_BODIES: dict[str, bytes] = {
     "no JSON": b"{",
     "a list": b"[]",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
-from monitor.addresses import AddressRefused, refusal, refuse
+from monitor.addresses import AddressRefused, number_of, refusal, refuse
 from monitor.certificates.judgement import Limits
 from monitor.certificates.watch import Watched, look
 from monitor.fleet_file import FleetFileError, parse
@@ -79,6 +80,17 @@ def test_where_no_backend_can_be_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", LET_PASS)
 def test_where_a_backend_may_be_is_not_refused(host: str) -> None:
     assert refusal(host) is None
+
+
+def test_numbers_are_read_as_the_c_library_reads_them() -> None:
+    spelled = ["127.1", "0x7f.1", "017700000001", "1.2.3.4", "1.2.772", "256", "0x100", "1.2.3.256", "1.2.3.4.5", "08.1", "0"]
+    for text in spelled:
+        try:
+            known: str | None = socket.inet_ntoa(socket.inet_aton(text))
+        except OSError:
+            known = None
+        number = number_of(text)
+        assert (None if number is None else str(number)) == known, text
 
 
 def test_what_is_listed_is_allowed_in_any_spelling_and_nothing_beside_it() -> None:
