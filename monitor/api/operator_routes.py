@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from monitor import wire
 from monitor.addresses import AddressRefused
@@ -19,8 +19,10 @@ OPERATORS = frozenset({"operator", "admin"})
 operator_routes = APIRouter(prefix="/v1")
 
 
-def operator(caller: Annotated[Caller, Depends(reader)]) -> Caller:
-    """People with the role, keys with the scope; where the API is open to this machine, everybody on it."""
+def operator(request: Request, monitor: Parts, caller: Annotated[Caller, Depends(reader)]) -> Caller:
+    """People with the role, keys with the scope; where the API is open to this machine, every program on it, but no web page."""
+    if monitor.doorkeeper.open_to_all and "Origin" in request.headers:
+        raise Forbidden("Without keys and signers no web page may do this: it could be anybody's")
     if not caller.roles & OPERATORS:
         raise Forbidden(f"This needs one of the roles {', '.join(sorted(OPERATORS))}")
     return caller

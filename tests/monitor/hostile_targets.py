@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--most-lateness-ms", type=float, default=1000.0)
     parser.add_argument("--most-growth", type=float, default=1.1)
     given = parser.parse_args()
-    missing = _no_namespace()
+    missing = namespace_missing()
     if missing is None and INSIDE not in os.environ:
         command = ["unshare", "--net", "--mount", sys.executable, "-m", "tests.monitor.hostile_targets", *sys.argv[1:]]
         return subprocess.run(command, cwd=ROOT, env=os.environ | {INSIDE: "1"}, check=False).returncode
@@ -82,7 +82,7 @@ def main() -> int:
     return int(bool(wrong) or late > given.most_lateness_ms or growth > given.most_growth or lacking)
 
 
-def _no_namespace() -> str | None:
+def namespace_missing() -> str | None:
     """Why none can be made here; None where one can."""
     if os.geteuid() != 0:
         return "needs root"

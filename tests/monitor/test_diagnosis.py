@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from monitor import wire
@@ -191,6 +192,15 @@ def test_the_command_refuses_a_metadata_address_in_one_sentence() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("monitor: 2852039166 is refused")
     assert "Traceback" not in done.stderr
+
+
+def test_a_web_page_makes_an_open_monitor_do_nothing(tmp_path: Path) -> None:
+    """Without keys everybody on this machine may; a page in a browser of this machine is not meant."""
+    with serving(tmp_path) as url:
+        for path in ("/v1/diagnoses", "/v1/backends/b1/drain", "/v1/backends/b1/return"):
+            body = {"target": "b1"} if path == "/v1/diagnoses" else None
+            assert httpx.post(url + path, json=body, headers={"Origin": "https://evil.example"}).status_code == 403
+        assert httpx.post(f"{url}/v1/diagnoses", json={"target": "b1"}, timeout=30).status_code == 200
 
 
 def test_operators_diagnose_over_the_api_and_readers_do_not(tmp_path: Path) -> None:
