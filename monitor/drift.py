@@ -7,12 +7,14 @@ whether it is still the same one. No network, no database, no clock.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from monitor import wire
-from monitor.sentences import Identified, behind
+from monitor.sentences import FOLLOW_TIME, Identified, behind
 from monitor.wire import DriftKind
 
 CODES = {
@@ -101,11 +103,7 @@ def _differences(said: Sequence[Said]) -> Iterator[_Difference]:
     yield from _differs(DriftKind.version, "version", {one.name: one.version for one in said})
     yield from _thresholds(said)
     yield from _sizes(said)
-    identified = [Identified(one.name, one.version, one.model_id, one.review_threshold, one.seqs) for one in said]
-    for one in identified:
-        sentence = behind(one, identified)
-        if sentence is not None:
-            yield _Difference(DriftKind.gallery_seq, (one.name,), sentence)
+    yield from _lagging([Identified(one.name, one.version, one.model_id, one.review_threshold, one.seqs) for one in said])
     yield from _scores(said)
 
 
@@ -141,6 +139,22 @@ def _sizes(said: Sequence[Said]) -> Iterator[_Difference]:
             at_seq.setdefault(one.seqs[-1][1], {})[one.name] = one.gallery_size
     for seq, sizes in sorted(at_seq.items()):
         yield from _differs(DriftKind.gallery_size, f"gallery's size at change {seq}", sizes)
+
+
+def _lagging(said: Sequence[Identified]) -> Iterator[_Difference]:
+    """Whose gallery lacks what another one had well before. By a sweep: comparing each with each takes long in a large fleet."""
+    told = sorted((t, s) for one in said for t, s in one.seqs)
+    times = [t for t, _ in told]
+    furthest = list(accumulate((s for _, s in told), max))
+    for one in said:
+        if not one.seqs:
+            continue
+        at, seq = one.seqs[-1]
+        before = bisect_right(times, at - FOLLOW_TIME)
+        if before and furthest[before - 1] > seq:
+            sentence = behind(one, said)
+            if sentence is not None:
+                yield _Difference(DriftKind.gallery_seq, (one.name,), sentence)
 
 
 def _scores(said: Sequence[Said]) -> Iterator[_Difference]:

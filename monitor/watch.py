@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor import fleet, wire
 from monitor.backend_watch import BackendWatch, rule_of
@@ -24,6 +24,8 @@ from monitor.wire import ProbeKind, State
 
 log = logging.getLogger(__name__)
 
+# Each round may change what the fleet says; a look at all of it takes longer the larger it is.
+COMPARE_EVERY = timedelta(seconds=1)
 LOOPBACK_BROKEN = Reason("MON.LOOPBACK", "the monitor's own loopback does not work: what it sees says nothing about the fleet")
 
 
@@ -48,6 +50,8 @@ class FleetWatch:
         self._clock = clock
         self._batch = Batch()
         self._drift = DriftWatch()
+        self._drifted: list[wire.DriftFinding] = []
+        self._compared_at: datetime | None = None
 
     @property
     def rule(self) -> Rule:
@@ -127,13 +131,17 @@ class FleetWatch:
         self._batch.states[name] = state_row(backend)
 
     def compare(self, now: datetime) -> list[wire.DriftFinding]:
-        """Drift among those that are alive: what a dead one last said is none."""
+        """Drift among those that are alive: what a dead one last said is none. Looked at anew at most once a second."""
+        if self._compared_at is not None and timedelta(0) <= now - self._compared_at < COMPARE_EVERY:
+            return self._drifted
+        self._compared_at = now
         alive = (
             one
             for one in self.backends.values()
             if one.verdict.state not in (State.down, State.unknown) and not one.stale(self.fleet.probes, now)
         )
-        return self._drift.look([one.said() for one in alive], now, roll_grace_s=self.fleet.drift.roll_grace_s)
+        self._drifted = self._drift.look([one.said() for one in alive], now, roll_grace_s=self.fleet.drift.roll_grace_s)
+        return self._drifted
 
     def note_certificate(self, found: wire.Certificate) -> None:
         self.certificates[found.name] = found
