@@ -19,7 +19,7 @@ from monitor.diagnosis.handshake import Agreed, shake_hands
 from monitor.probe.connection import BodyTooLarge, StageClock, Target, TrustFileUnreadable, TrustStore, connection
 from monitor.probe.outcome import Reason, Result, Round
 from monitor.probe.reasons import of_exception, of_timeout
-from monitor.probe.round import MAX_ANSWER_BYTES, Plan, probe_round
+from monitor.probe.round import MAX_ANSWER_BYTES, Plan, probe_once, probe_round
 from monitor.wire import CertificateState, ProbeKind
 
 LATER: tuple[wire.StepName, ...] = ("tcp", "tls", "certificate", "http", "live", "health", "ready", "metrics", "clock")
@@ -34,6 +34,8 @@ class Subject:
     target: Target
     service: str = "face-auth-system"
     limits: Limits = field(default_factory=Limits)
+    balancer: bool = False
+    """A balancer lets its clients ask /health alone: the other answers are each backend's own."""
 
 
 @dataclass
@@ -71,7 +73,9 @@ async def diagnose(subject: Subject, trust: TrustStore, *, deadline_s: float = 5
 
 def _not_tried(subject: Subject, steps: list[wire.DiagnosisStep]) -> list[wire.StepName]:
     tried = {step.name for step in steps}
-    return [name for name in LATER if name not in tried and (subject.target.tls or name not in ("tls", "certificate"))]
+    never = set() if subject.target.tls else {"tls", "certificate"}
+    never |= {"live", "ready", "metrics"} if subject.balancer else set()
+    return [name for name in LATER if name not in tried | never]
 
 
 async def _try_all(subject: Subject, trust: TrustStore, found: _Found, deadline_s: float, now: Clock) -> None:
@@ -88,8 +92,11 @@ async def _try_all(subject: Subject, trust: TrustStore, found: _Found, deadline_
         return
     if not await _ask(subject, trust, found, deadline_s, now):
         return
-    plan = Plan(target.address, target, subject.service, deadline_s, scrape=True)
-    found.steps += _probed(subject, await probe_round(plan, trust, now=now))
+    plan = Plan(target.address, target, subject.service, deadline_s, scrape=not subject.balancer)
+    if subject.balancer:
+        found.steps.append(_probe(subject, await probe_once(ProbeKind.health, plan, trust, now=now)))
+    else:
+        found.steps += _probed(subject, await probe_round(plan, trust, now=now))
 
 
 async def _try_tls(subject: Subject, trust: TrustStore, found: _Found, address: str, deadline_s: float, now: Clock) -> bool:
@@ -113,12 +120,13 @@ async def _try_tls(subject: Subject, trust: TrustStore, found: _Found, address: 
 
 
 async def _ask(subject: Subject, trust: TrustStore, found: _Found, deadline_s: float, now: Clock) -> bool:
-    """One request to /live: does anything answer that is HTTP, and what does its clock say?"""
+    """One request: does anything answer that is HTTP, and what does its clock say?"""
+    path = "/health" if subject.balancer else "/live"
     stages, start = StageClock(), time.monotonic()
     asked_at = now()
     try:
         async with connection(subject.target, trust) as opened, asyncio.timeout(deadline_s):
-            answer = await opened.ask("GET", "/live", clock=stages, max_bytes=MAX_ANSWER_BYTES)
+            answer = await opened.ask("GET", path, clock=stages, max_bytes=MAX_ANSWER_BYTES)
     except TimeoutError:
         tried = reach.Tried(of_timeout(stages.stage, deadline_s), _ms(start))
     except BodyTooLarge as error:

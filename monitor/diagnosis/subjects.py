@@ -35,7 +35,8 @@ def in_fleet(name: str, described: Fleet) -> Subject:
     if balancer is None:
         raise NoSuchTarget(name)
     scheme = "https" if balancer.tls else "http"
-    return Subject(described.balancer.url or f"{scheme}://{balancer.address}", balancer, described.service, limits)
+    url = described.balancer.url or f"{scheme}://{balancer.address}"
+    return Subject(url, balancer, described.service, limits, balancer=True)
 
 
 def of_url(
@@ -57,6 +58,8 @@ def of_url(
     plain = url.rstrip("/")
     if described is not None and address is None and server_name is None:
         known = next((backend.name for backend in described.backends if backend.url == plain), None)
+        if known is None and described.balancer.url == plain and balancer_target(described.balancer) is not None:
+            known = BALANCER
         if known is not None:
             return in_fleet(known, described)
     parts = urlsplit(url)

@@ -95,6 +95,23 @@ def test_a_right_server_passes_every_step_with_its_timings(authority: Authority)
     assert (metrics.status, metrics.code) == ("warn", "APP.STATUS.404"), "a server without /metrics is right for a balancer"
 
 
+def test_a_balancer_is_asked_for_its_health_alone() -> None:
+    """What it does not pass on to clients is no fault of it; what it passes on wrongly is."""
+
+    async def run(paths: dict[str, tuple[int, object]]) -> wire.Diagnosis:
+        async with bad.serving(bad.answers(paths)) as port:
+            balancer = {"kind": "nginx", "listen": f"127.0.0.1:{port}", "url": f"http://127.0.0.1:{port}"}
+            backend = {"name": "b1", "url": "http://127.0.0.1:1", "address": "127.0.0.1:1", "server_name": "b1"}
+            described = Fleet.model_validate({"balancer": balancer, "backends": [backend]})
+            assert of_url(f"http://127.0.0.1:{port}/", described=described).balancer
+            return await diagnose(in_fleet("balancer", described), TrustStore())
+
+    right = asyncio.run(run({"/health": bad.GOOD["/health"]}))
+    assert [step.name for step in right.steps] == ["name", "tcp", "http", "clock", "health"]
+    assert "health" not in failing(right)
+    assert failing(asyncio.run(run({})))["health"] == "APP.STATUS.404"
+
+
 @pytest.mark.parametrize(
     ("off_s", "status", "word"),
     [(0, "ok", "agrees"), (10, "warn", "ahead of"), (-10, "warn", "behind"), (90, "fail", "ahead of")],
