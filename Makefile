@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 # Every target that has a description.
@@ -112,3 +112,9 @@ hostile-test: install ## files made to do harm, as JSON and as forms: status and
 
 traffic-test: install ## the detectors of the load distribution over real nginx and HAProxy, three strategies, healthy and with faults (WINDOWS=20 FAULTS=3)
 	@$(VENV)/python -m tests.monitor.traffic --windows $(or $(WINDOWS),20) --faults $(or $(FAULTS),3) --seed $(or $(SEED),1)
+
+hostile-targets-test: install ## a monitor that watches servers made to do harm: fault, expected and given code, lateness, memory (SECONDS=60)
+	@$(VENV)/python -m tests.monitor.hostile_targets --seconds $(or $(SECONDS),60)
+
+monitor-input-test: install ## every field of the fleet file and of the monitor's API, given wrongly: refused with line, field and reason
+	@$(VENV)/python -m tests.monitor.input_check

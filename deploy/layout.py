@@ -105,6 +105,11 @@ class RunFolder:
         return self.path / "secrets"
 
     @property
+    def drain_key(self) -> Path:
+        """The key with which the monitor asks a backend to drain."""
+        return self.secrets / "drain.key"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

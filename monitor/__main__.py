@@ -1,4 +1,4 @@
-"""`python -m monitor run --fleet FILE`."""
+"""`python -m monitor run --fleet FILE`, `check` a target or a fleet file, `codes`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from monitor import app, settings
-from monitor.fleet_file import FleetFileError, read
+from monitor import app, reason_codes, settings
+from monitor.commands import check
+from monitor.fleet_file import FleetFileError
 from monitor.store.database import StoreBusy
 
 
@@ -19,8 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         if given.command == "check":
-            fleet = read(given.fleet)
-            print(f"{given.fleet}: {len(fleet.backends)} backends, balancer {fleet.balancer.kind}")
+            return check.run(given)
+        if given.command == "codes":
+            print(reason_codes.document(), end="")
             return 0
         if given.command == "simulate":
             from monitor.simulate.command import simulate  # numpy stays out of the monitor that watches
@@ -42,8 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--fleet", type=Path, required=True, metavar="FILE", help="fleet.yaml; watched for changes")
     run.add_argument("--host", help="address to listen on (MONITOR_HOST)")
     run.add_argument("--port", type=int, help="port to listen on (MONITOR_PORT)")
-    check = commands.add_parser("check", help="say whether a fleet file is right")
-    check.add_argument("--fleet", type=Path, required=True, metavar="FILE")
+    check.add_parser(commands)
+    commands.add_parser("codes", help="print every reason code with what to look at next (docs/reason-codes.md)")
     simulated = commands.add_parser("simulate", help="measure the detectors of the load distribution over simulated fleets")
     simulated.add_argument("--windows", type=int, default=10_000, help="healthy windows of 60 s, and a tenth as many faults")
     simulated.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures")

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from monitor.api import problems
 from monitor.api.alert_routes import alert_routes
+from monitor.api.operator_routes import operator_routes
 from monitor.api.routes import open_routes, routes
 from monitor.fleet_file import FleetFile, parse
 from monitor.metrics import registry_of
@@ -56,6 +57,7 @@ def build(settings: Settings, file: FleetFile, database: Database) -> FastAPI:
     app.state.registry = registry_of(monitor)
     app.include_router(routes)
     app.include_router(alert_routes)
+    app.include_router(operator_routes)
     app.include_router(open_routes)
     problems.install(app)
     return app

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from monitor import fleet
+from monitor.drain import Intent
+from monitor.drift import Said
 from monitor.flapping import STATES, is_flapping
 from monitor.load import Increment, LoadHistory
 from monitor.probe.outcome import Reason, Result, Round
@@ -46,14 +48,16 @@ class BackendWatch:
     states: deque[str] = field(default_factory=lambda: deque(maxlen=STATES))
     flapping: bool = False
     in_maintenance: bool = False
+    drain: Intent | None = None
+    scores: dict[str, float] = field(default_factory=dict)
     seqs: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=2))
 
     @property
     def admin_state(self) -> AdminState:
-        """Maintenance is the monitor's own word, draining the backend's."""
+        """Maintenance is the monitor's own word, draining the backend's, or what it is about to be told."""
         if self.in_maintenance:
             return AdminState.maintenance
-        return AdminState.draining if self.verdict.reason == DRAINING else AdminState.active
+        return AdminState.draining if self.drain is not None or self.verdict.reason == DRAINING else AdminState.active
 
     def standing(self, kind: ProbeKind) -> Standing:
         standing: Standing = getattr(self.standings, kind.value)
@@ -100,6 +104,20 @@ class BackendWatch:
         self.flapping = is_flapping(self.states, was=self.flapping)
         return new
 
+    def said(self) -> Said:
+        """What it says it is, for the comparison with the others."""
+        last = self.history.last
+        if last is None:
+            return Said(self.spec.name, scores=self.scores)
+        return Said(
+            self.spec.name, last.version, last.model_id, last.review_threshold, last.gallery_size, list(self.seqs), self.scores
+        )
+
+    def must_be_told(self) -> bool:
+        """Whether it shall be out of service, and its last answer says that it is not: it was restarted, or never told."""
+        ready = self.results.get(ProbeKind.ready)
+        return self.drain is not None and ready is not None and ready.status is not None and _code(ready) != DRAINING
+
     def _note_answering(self, heard_now: Round) -> None:
         if heard_now.results[ProbeKind.live].reason is not None:
             self.answering_since = None
@@ -113,6 +131,10 @@ class BackendWatch:
         if heard_now.scrape.seq is not None:
             self.seqs.append((heard_now.scrape.at, heard_now.scrape.seq))
         return self.history.add(heard_now.scrape)
+
+
+def _code(result: Result) -> str | None:
+    return result.reason.code if result.reason else None
 
 
 def rule_of(probes: fleet.Probes) -> Rule:

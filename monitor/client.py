@@ -138,6 +138,22 @@ class MonitorClient:
         """What operators did, newest first: for supervisors and admins."""
         return self._get("/v1/audit", wire.Page[wire.Action], {"cursor": cursor, "limit": limit})
 
+    def diagnose(self, *, target: str | None = None, url: str | None = None, server_name: str | None = None) -> wire.Diagnosis:
+        """Try a target of the fleet file (a backend's name, `balancer`) or a URL step by step. For operators; takes a while."""
+        asked = wire.DiagnosisRequest(target=target, url=url, server_name=server_name)
+        return self._ask("POST", "/v1/diagnoses", wire.Diagnosis, asked, timeout_s=60)
+
+    def drain(self, name: str, *, accept_left: int | None = None) -> wire.Drained:
+        """Take a backend out of service; `ProblemError` with `drain_refused` where fewer than `accept_left` would be left."""
+        asked = wire.DrainRequest(accept_left=accept_left)
+        return self._ask("POST", f"/v1/backends/{name}/drain", wire.Drained, asked, timeout_s=15)
+
+    def put_back(self, name: str) -> wire.Drained:
+        return self._ask("POST", f"/v1/backends/{name}/return", wire.Drained, timeout_s=15)
+
+    def synthetic(self) -> wire.Page[wire.SyntheticResult]:
+        return self._get("/v1/synthetic", wire.Page[wire.SyntheticResult])
+
     def live(self) -> wire.Live:
         return self._get("/live", wire.Live)
 
@@ -170,7 +186,14 @@ class MonitorClient:
 
     @overload
     def _ask(
-        self, method: str, path: str, model: type[Model], body: wire.Asked | None = None, *, answers: tuple[int, ...] = (200,)
+        self,
+        method: str,
+        path: str,
+        model: type[Model],
+        body: wire.Asked | None = None,
+        *,
+        answers: tuple[int, ...] = (200,),
+        timeout_s: float | None = None,
     ) -> Model: ...
 
     @overload
@@ -186,10 +209,13 @@ class MonitorClient:
         body: wire.Asked | None = None,
         *,
         answers: tuple[int, ...] = (200,),
+        timeout_s: float | None = None,
     ) -> Model | None:
-        """What changes something. It is never repeated by itself."""
-        json = body.model_dump(mode="json", exclude_none=True) if body is not None else None
-        response = self._sent(method, path, answers, json=json)
+        """What changes something, or takes its time (`timeout_s`). It is never repeated by itself."""
+        options: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
+        if body is not None:
+            options["json"] = body.model_dump(mode="json", exclude_none=True)
+        response = self._sent(method, path, answers, **options)
         return None if model is None else self._read(path, response, model)
 
     def _sent(self, method: str, path: str, answers: tuple[int, ...], **options: Any) -> httpx.Response:

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from monitor.monitor import Monitor
 from monitor.schedule import Lane
-from monitor.wire import AlertState, FindingKind, State
+from monitor.wire import AlertState, DriftKind, FindingKind, State
 
 
 def registry_of(monitor: Monitor) -> CollectorRegistry:
@@ -35,6 +35,8 @@ class _Fleet(Collector):
         yield from self._certificates()
         yield from self._alerts()
         yield from self._load()
+        yield from self._drift()
+        yield from self._synthetic()
         yield from self._self()
 
     def _backends(self) -> Iterator[Metric]:
@@ -85,6 +87,31 @@ class _Fleet(Collector):
         for kind in FindingKind:
             found.add_metric([kind], float(sum(one.kind is kind for one in findings)))
         yield found
+
+    def _drift(self) -> Iterator[Metric]:
+        found = GaugeMetricFamily(
+            "face_auth_monitor_drift", "Findings on what differs across the fleet, by kind; 0 while none does.", labels=["kind"]
+        )
+        watch = self._monitor.watch
+        kinds = [one.kind for one in watch.compare(watch.now())]
+        for kind in DriftKind:
+            found.add_metric([kind], kinds.count(kind))
+        yield found
+
+    def _synthetic(self) -> Iterator[Metric]:
+        labels = ["through", "pair"]
+        passed = GaugeMetricFamily(
+            "face_auth_monitor_synthetic_passed", "1 while a known pair is decided rightly.", labels=labels
+        )
+        score = GaugeMetricFamily(
+            "face_auth_monitor_synthetic_score", "Score of a known pair, on the engine's scale.", labels=labels
+        )
+        for one in self._monitor.synthetic.results():
+            if one.passed is not None:
+                passed.add_metric([one.through, one.pair], float(one.passed))
+            if one.score is not None:
+                score.add_metric([one.through, one.pair], one.score)
+        yield from (passed, score)
 
     def _self(self) -> Iterator[Metric]:
         schedule = self._monitor.schedule

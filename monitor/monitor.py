@@ -12,21 +12,29 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import fleet, wire
+from monitor.addresses import is_loopback
 from monitor.alerting import Alerting
 from monitor.api.identity import Doorkeeper
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import Limits
 from monitor.certificates.watch import Watched, look, remembered, watched
 from monitor.clock import Clock, utc_now
+from monitor.control import Control
+from monitor.diagnosis.diagnose import Subject, diagnose
+from monitor.diagnosis.subjects import of_url
 from monitor.distribution.watch import DistributionWatch
 from monitor.fleet_file import FleetFile, FleetFileError, parse
 from monitor.probe.connection import Target, TrustStore
+from monitor.probe.outcome import Reason
 from monitor.probe.own import loopback_works
 from monitor.probe.round import Plan, probe_round
+from monitor.probe.way_out import WayOut
 from monitor.schedule import Duty, Lane, Schedule
 from monitor.settings import Settings
 from monitor.store.database import Database
 from monitor.store.history import History
+from monitor.synthetic.verify import Through
+from monitor.synthetic.watch import SyntheticWatch, ways
 from monitor.version import version
 from monitor.watch import FleetWatch
 from monitor.wire import ProbeKind
@@ -38,6 +46,9 @@ PRUNE_S = 600.0
 FIRST_CERTIFICATE_S = 2.0
 CERTIFICATE_DEADLINE_S = 5.0
 CLOSING_S = 2.0
+SYNTHETIC_S = 60.0
+DIAGNOSIS_DEADLINE_S = 3.0
+DIAGNOSES_AT_ONCE = 4
 # Silence of the tick after which the monitor no longer calls itself ready.
 SILENT_S = 10.0
 
@@ -59,9 +70,12 @@ class Monitor:
         self._file = file
         self._clock = clock
         self.history = history
-        self.watch = FleetWatch(described, own_connectivity=loopback_works, clock=clock)
+        self._trust = TrustStore(allowed=described.allow_addresses)
+        self._way_out = WayOut(self._trust)
+        self.watch = FleetWatch(described, own_connectivity=loopback_works, way_out=self._fault_on_the_way, clock=clock)
         self.balancer = BalancerWatch(described.balancer)
         self.distribution = DistributionWatch()
+        self.synthetic = SyntheticWatch(base=file.path.resolve().parent)
         self.schedule = Schedule(tick_s=settings.tick_s)
         self.probing = Lane(settings.probes_at_once)
         self.alerting = Alerting(
@@ -75,9 +89,10 @@ class Monitor:
         )
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
+        self._diagnoses = asyncio.Semaphore(DIAGNOSES_AT_ONCE)
         self._store_error: str | None = None
         self._watched_certificates: set[str] = set()
-        self._trust = TrustStore()
+        self.control = Control(self.watch, self._trust, base=file.path.resolve().parent, clock=clock)
         # One thread writes: batches stay in order, and the loop never waits for a disk.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -104,7 +119,9 @@ class Monitor:
         if self.balancer.balancer != described.balancer:
             self.balancer.close()
             self.balancer = BalancerWatch(described.balancer)
-        certificates = watched(described)
+        self._trust.allowed = described.allow_addresses
+        certificates, through = watched(described), ways(described)
+        self.synthetic.keep({one.name for one in through})
         self._watched_certificates = {one.name for one in certificates}
         self.watch.keep_certificates(self._watched_certificates)
         tick = self._settings.tick_s
@@ -112,9 +129,10 @@ class Monitor:
             [
                 *(self._backend_duty(spec) for spec in described.backends),
                 *(self._certificate_duty(one) for one in certificates),
+                *(self._synthetic_duty(one) for one in through),
                 Duty("balancer", self._balancer_interval, self._look_at_balancer),
                 Duty("distribution", lambda: tick, self._look_at_distribution),
-                Duty("fleet-file", lambda: tick, self._read_fleet_file),
+                Duty("fleet-file", lambda: tick, self.read_fleet_file),
                 Duty("write", lambda: tick, self._write),
                 Duty("roll-up", lambda: ROLL_UP_S, self._roll_up),
                 Duty("prune", lambda: PRUNE_S, self._prune),
@@ -141,6 +159,13 @@ class Monitor:
 
         return Duty(f"certificate:{one.name}", interval, partial(self._look_at_certificate, one))
 
+    def _synthetic_duty(self, through: Through) -> Duty:
+        def interval() -> float:
+            settings = self.watch.fleet.synthetic
+            return settings.interval_s if settings else SYNTHETIC_S
+
+        return Duty(f"synthetic:{through.name}", interval, partial(self._verify, through))
+
     def _balancer_interval(self) -> float:
         return self.balancer.interval_s(self.watch.fleet, self.watch.rule)
 
@@ -151,9 +176,18 @@ class Monitor:
         )
         found = await probe_round(plan, self._trust, now=self._clock)
         await self.watch.hear(found, spec)
+        await self.control.tell_again(spec.name)
         reason = found.results[ProbeKind.live].reason
         if reason is not None and reason.code.startswith("TLS."):
             self._urge_certificate(spec.name, reason.code)
+
+    async def _fault_on_the_way(self) -> Reason | None:
+        """A fleet on this machine's loopback needs no gateway and no way out."""
+        described = self.watch.fleet
+        if all(is_loopback(backend.address.rpartition(":")[0]) for backend in described.backends):
+            return None
+        url = described.probes.reference_url
+        return await self._way_out.fault(of_url(url, described=described).target if url else None)
 
     def _scrape_due(self, name: str) -> bool:
         backend = self.watch.backends.get(name)
@@ -175,6 +209,12 @@ class Monitor:
         if one.name in self._watched_certificates:
             self.watch.note_certificate(remembered(self.watch.certificates.get(one.name), found))
 
+    async def _verify(self, through: Through) -> None:
+        await self.synthetic.look(through, self.watch.fleet, self._trust, now=self._clock)
+        backend = self.watch.backends.get(through.name)
+        if backend is not None:
+            backend.scores = self.synthetic.scores(through.name)
+
     async def _look_at_balancer(self) -> None:
         await self.balancer.look(self.watch.fleet, self._trust, rule=self.watch.rule, now=self._clock)
 
@@ -183,7 +223,7 @@ class Monitor:
         if window is not None:
             await asyncio.to_thread(self.distribution.judge, window)
 
-    async def _read_fleet_file(self) -> None:
+    async def read_fleet_file(self) -> None:
         """A file that is wrong is refused whole; the old fleet stays watched and the API says why."""
         try:
             text = await asyncio.to_thread(self._file.changed)
@@ -230,6 +270,13 @@ class Monitor:
         except SQLAlchemyError as error:
             self.alerting.store_failed()
             log.error("%s and stays as it is: %s", what, error)
+
+    # --- what operators ask for -----------------------------------------------------------------------------------
+
+    async def diagnose(self, subject: Subject) -> wire.Diagnosis:
+        """Step by step, now, from here; at most a few at once, as each holds sockets and a thread."""
+        async with self._diagnoses:
+            return await diagnose(subject, self._trust, deadline_s=DIAGNOSIS_DEADLINE_S, now=self._clock)
 
     # --- what it says of itself -----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.backend_watch import BackendWatch
+from monitor.drain import Intent
 from monitor.load import Increment
 from monitor.probe.outcome import Round
 from monitor.store.tables import BackendState, Sample
@@ -21,7 +22,9 @@ def state_row(backend: BackendWatch) -> BackendState:
         reason=backend.verdict.reason,
         detail=backend.verdict.detail,
         last_sample_at=backend.last_sample_at,
-        standings=standings | {"address": backend.spec.address, "recent": list(backend.states), "flapping": backend.flapping},
+        standings=standings
+        | {"address": backend.spec.address, "recent": list(backend.states), "flapping": backend.flapping}
+        | ({"drain": backend.drain.to_row()} if backend.drain else {}),
     )
 
 
@@ -67,6 +70,7 @@ def take_up(backend: BackendWatch, row: BackendState, rule: Rule) -> None:
         return
     backend.standings = Standings(*(adapted(_standing_from(row.standings.get(kind.value)), rule) for kind in ProbeKind))
     backend.verdict = Verdict(State(row.state), row.reason, row.detail)
+    backend.drain = Intent.from_row(row.standings.get("drain"))
     backend.since, backend.last_sample_at = row.since, row.last_sample_at
     # A restart must not make one that flaps believable: what it does would be told at once, as often as it does it.
     backend.states.extend(row.standings.get("recent", []))

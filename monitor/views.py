@@ -15,7 +15,7 @@ from monitor.fleet import BalancerKind, Strategy
 from monitor.load import Member, loads
 from monitor.verdict import is_up, progress
 from monitor.watch import FleetWatch
-from monitor.wire import ProbeKind, State
+from monitor.wire import ProbeKind
 
 WINDOW_S = 60.0
 # From this share of failed requests on, traffic itself says "down".
@@ -29,12 +29,14 @@ WHOLE = 0.8
 def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float, now: datetime) -> wire.FleetView:
     """`GET /v1/fleet`."""
     backends = backend_views(watch, balancer, now=now)
+    drifted = watch.compare(now)
     return wire.FleetView(
         items=backends,
         total=len(backends),
         sentence=sentences.of_fleet([sentences.Seen(b.name, b.state, b.stale, b.reason) for b in backends]),
         balancer=balancer.view(watch.rule) if watch.fleet.balancer.kind is not BalancerKind.none else None,
-        drift=_drift(watch, now),
+        drift=[one.sentence for one in drifted] + _rotations(watch),
+        drift_findings=drifted,
         fleet_error=watch.fleet_error,
         interval_s=watch.fleet.probes.interval_s,
         fall=watch.rule.fall,
@@ -202,17 +204,5 @@ def _identity(one: BackendWatch) -> wire.Identity:
     )
 
 
-def _drift(watch: FleetWatch, now: datetime) -> list[str]:
-    """Of those that are alive: what a dead one last said is no drift."""
-    fresh = [
-        one
-        for one in watch.backends.values()
-        if one.verdict.state not in (State.down, State.unknown) and not one.stale(watch.fleet.probes, now)
-    ]
-    said = [
-        sentences.Identified(one.spec.name, identity.version, identity.model_id, identity.review_threshold, list(one.seqs))
-        for one in fresh
-        if (identity := _identity(one))
-    ]
-    served = [found for name, found in watch.certificates.items() if name in watch.backends]
-    return sentences.drift(said) + rotations(served)
+def _rotations(watch: FleetWatch) -> list[str]:
+    return rotations([found for name, found in watch.certificates.items() if name in watch.backends])

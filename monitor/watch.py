@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor import fleet, wire
 from monitor.backend_watch import BackendWatch, rule_of
 from monitor.clock import Clock, utc_now
+from monitor.drain import Intent, Left, left_without
+from monitor.drift import DriftWatch
 from monitor.load import Increment
 from monitor.probe.outcome import Reason, Round
 from monitor.rows import sample_row, state_row, take_up
 from monitor.store.history import Batch
 from monitor.store.tables import BackendState, Event
 from monitor.verdict import Rule, Standings, Verdict, adapted
-from monitor.wire import ProbeKind
+from monitor.wire import ProbeKind, State
 
 log = logging.getLogger(__name__)
 
+# Each round may change what the fleet says; a look at all of it takes longer the larger it is.
+COMPARE_EVERY = timedelta(seconds=1)
 LOOPBACK_BROKEN = Reason("MON.LOOPBACK", "the monitor's own loopback does not work: what it sees says nothing about the fleet")
 
 
@@ -29,15 +33,25 @@ class FleetWatch:
     """All backends of the present fleet file, and what is still to be written."""
 
     def __init__(
-        self, described: fleet.Fleet, *, own_connectivity: Callable[[], Awaitable[bool]], clock: Clock = utc_now
+        self,
+        described: fleet.Fleet,
+        *,
+        own_connectivity: Callable[[], Awaitable[bool]],
+        way_out: Callable[[], Awaitable[Reason | None]] | None = None,
+        clock: Clock = utc_now,
     ) -> None:
+        """`own_connectivity`: does the monitor's loopback work? `way_out`: what is wrong with its way to the others?"""
         self.fleet = described
         self.fleet_error: str | None = None
         self.backends = {spec.name: BackendWatch(spec) for spec in described.backends}
         self.certificates: dict[str, wire.Certificate] = {}
         self._own_connectivity = own_connectivity
+        self._way_out = way_out
         self._clock = clock
         self._batch = Batch()
+        self._drift = DriftWatch()
+        self._drifted: list[wire.DriftFinding] = []
+        self._compared_at: datetime | None = None
 
     @property
     def rule(self) -> Rule:
@@ -79,6 +93,7 @@ class FleetWatch:
             return
         old = backend.verdict
         increment = backend.hear(heard_now, self.fleet.probes)
+        self.compare(self._clock())
         self._note(backend, old, heard_now, increment)
 
     async def _fault_behind(self, heard_now: Round) -> Reason | None:
@@ -86,7 +101,9 @@ class FleetWatch:
         gone = sum(backend.unreached for backend in self.backends.values())
         if not heard_now.failed_without_answer or gone * 2 <= len(self.backends):
             return None
-        return None if await self._own_connectivity() else LOOPBACK_BROKEN
+        if not await self._own_connectivity():
+            return LOOPBACK_BROKEN
+        return await self._way_out() if self._way_out is not None else None
 
     def _note(self, backend: BackendWatch, old: Verdict, heard_now: Round, increment: Increment | None) -> None:
         new, name = backend.verdict, backend.spec.name
@@ -101,6 +118,31 @@ class FleetWatch:
         self._batch.states[name] = state_row(backend)
         valid_s = backend.valid_s(self.fleet.probes)
         self._batch.samples.append(sample_row(backend, heard_now, increment, valid_s=valid_s))
+
+    def left_without(self, name: str) -> Left:
+        """Who would serve without this one: fresh, in service, and meant to get requests."""
+        now = self._clock()
+        serving = [n for n, one in self.backends.items() if one.eligible() and not one.stale(self.fleet.probes, now)]
+        return left_without(name, serving, total=len(self.backends))
+
+    def set_drain(self, name: str, intent: Intent | None) -> None:
+        """Remember that it shall be out of service, or no longer; stored with the next batch."""
+        backend = self.backends[name]
+        backend.drain = intent
+        self._batch.states[name] = state_row(backend)
+
+    def compare(self, now: datetime) -> list[wire.DriftFinding]:
+        """Drift among those that are alive: what a dead one last said is none. Looked at anew at most once a second."""
+        if self._compared_at is not None and timedelta(0) <= now - self._compared_at < COMPARE_EVERY:
+            return self._drifted
+        self._compared_at = now
+        alive = (
+            one
+            for one in self.backends.values()
+            if one.verdict.state not in (State.down, State.unknown) and not one.stale(self.fleet.probes, now)
+        )
+        self._drifted = self._drift.look([one.said() for one in alive], now, roll_grace_s=self.fleet.drift.roll_grace_s)
+        return self._drifted
 
     def note_certificate(self, found: wire.Certificate) -> None:
         self.certificates[found.name] = found

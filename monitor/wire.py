@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Item = TypeVar("Item")
+
+
+class Asked(BaseModel):
+    """What a caller sends: an unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Answer(BaseModel):
@@ -69,6 +75,25 @@ class Probe(Answer):
     stage: Literal["dns", "connect", "tls", "request", "body"] | None = Field(None, description="where it failed")
     timings_ms: dict[str, float] = Field({}, description="by stage, as far as it got")
     at: AwareDatetime | None = None
+
+
+class DriftKind(StrEnum):
+    model = "model"
+    version = "version"
+    threshold = "threshold"
+    gallery_size = "gallery_size"
+    gallery_seq = "gallery_seq"
+    scores = "scores"
+
+
+class DriftFinding(Answer):
+    """One thing in which the backends should be the same, and are not."""
+
+    kind: DriftKind
+    code: str = Field(description="APP.DRIFT.* code")
+    sentence: str
+    backends: list[str] = Field(description="who is not with the majority; everybody where there is none")
+    since: AwareDatetime
 
 
 class Load(Answer):
@@ -181,6 +206,7 @@ class FleetView(Page[Backend]):
     sentence: str = Field(description="the whole in one sentence")
     balancer: BalancerView | None
     drift: list[str] = Field([], description="sentences on what differs across the fleet: model, version, gallery")
+    drift_findings: list[DriftFinding] = Field([], description="the same as values, with who and since when")
     fleet_error: str | None = Field(None, description="why the present fleet.yaml was refused; the old fleet stays watched")
     interval_s: float
     fall: int
@@ -252,6 +278,15 @@ class ChainLink(Answer):
     not_after: AwareDatetime
 
 
+class Ocsp(Answer):
+    """An OCSP answer that a server sent along (stapled)."""
+
+    status: Literal["good", "revoked", "unknown", "unreadable"]
+    produced_at: AwareDatetime | None = None
+    next_update: AwareDatetime | None = None
+    stale: bool = Field(False, description="whether its time is over: clients that insist on it refuse")
+
+
 class Certificate(Answer):
     """`GET /v1/certificates`: one served (or lying) somewhere."""
 
@@ -269,6 +304,11 @@ class Certificate(Answer):
     not_before: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
     days_left: float | None = None
+    lifetime_left: float | None = Field(None, description="what is left of its lifetime: 1 new, 0 expired, below 0 since")
+    self_signed: bool | None = None
+    chain_complete: bool | None = Field(None, description="whether every intermediate is sent; null where it cannot be told")
+    ocsp: Ocsp | None = Field(None, description="the stapled answer, where one is sent")
+    notes: list[str] = Field([], description="what else is wrong with the chain, a sentence each")
     chain: list[ChainLink] = []
     at: AwareDatetime
 
@@ -313,6 +353,105 @@ class HistoryView(Page[HistoryPoint]):
     until: AwareDatetime | None = None
     step_s: int | None = Field(None, description="seconds per point: no finer than what is kept of that age")
     whole: HistoryPoint | None = Field(None, description="the span as one point; null when nothing of it was watched")
+
+
+class SyntheticPair(StrEnum):
+    genuine = "genuine"
+    impostor = "impostor"
+
+
+class SyntheticResult(Answer):
+    """`GET /v1/synthetic`: the last verification of a known pair through a backend or the balancer."""
+
+    through: str = Field(description="a backend's name, or `balancer`")
+    pair: SyntheticPair
+    passed: bool | None = Field(description="null where the fault is the monitor's own")
+    reason: str | None = Field(None, description="APP.FALSE_MATCH, APP.FALSE_NON_MATCH, or why there was no decision")
+    detail: str | None = None
+    decision: Literal["match", "non_match"] | None = None
+    score: float | None = None
+    threshold: float | None = None
+    model_id: str | None = None
+    served_by: str | None = Field(None, description="which replica answered (X-Served-By)")
+    took_ms: float | None = None
+    at: AwareDatetime
+
+
+class DrainRequest(Asked):
+    """`POST /v1/backends/{name}/drain`."""
+
+    accept_left: int | None = Field(
+        None, ge=0, le=10_000, strict=True, description="the fewest that may be left; where it is not given, half of the fleet"
+    )
+
+
+class Drained(Answer):
+    """What came of a drain or a return."""
+
+    backend: str
+    admin_state: AdminState
+    told: bool = Field(description="whether the backend itself was told; else it is as soon as it answers")
+    left: list[str] = Field(description="who serves now, without it")
+    total: int
+    sentence: str = Field(description='e.g. "2 of 3 would be left: b2, b3."')
+    next: str = Field(description="what else there is to do, by the kind of balancer")
+    since: AwareDatetime | None = None
+
+
+class DiagnosisRequest(Asked):
+    """`POST /v1/diagnoses`: either a `target` of the fleet file (a backend's name, `balancer`) or a `url`."""
+
+    target: str | None = Field(None, max_length=80)
+    url: str | None = Field(
+        None, max_length=2000, description="scheme, host and port are used; no path is asked but the health paths"
+    )
+    server_name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._:-]{1,253}$", description="the name to verify, where it is not the URL's host"
+    )
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.target is None) == (self.url is None):
+            raise ValueError("give either target or url")
+        if self.target is not None and self.server_name is not None:
+            raise ValueError("server_name goes with url: a target's stands in the fleet file")
+        return self
+
+
+StepName = Literal["name", "tcp", "tls", "certificate", "http", "live", "health", "ready", "metrics", "clock"]
+
+
+class DiagnosisStep(Answer):
+    """One thing that was tried. `look`: what to do next where it failed, with the target's own host, port and name."""
+
+    name: StepName
+    status: Literal["ok", "warn", "fail", "skipped"]
+    code: str | None = None
+    detail: str
+    look: str | None = None
+    took_ms: float | None = None
+    timings_ms: dict[str, float] = {}
+
+
+class Diagnosis(Answer):
+    """What stands between the monitor and one target, from the name to the last probe."""
+
+    url: str
+    address: str
+    server_name: str
+    sentence: str
+    steps: list[DiagnosisStep]
+    addresses: list[str] = Field([], description="what the name resolved to")
+    tls_version: str | None = None
+    cipher: str | None = None
+    certificate: Certificate | None = None
+    clock_skew_s: float | None = Field(None, description="its clock less the monitor's")
+    took_ms: float
+    at: AwareDatetime
+
+    @property
+    def passed(self) -> bool:
+        return all(step.status != "fail" for step in self.steps)
 
 
 class Health(Answer):
@@ -407,12 +546,6 @@ class AlertDetail(Alert):
 
     history: list[AlertStep]
     deliveries: list[Delivery]
-
-
-class Asked(BaseModel):
-    """What a caller sends: an unknown field is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Comment = Annotated[str, Field(min_length=1, max_length=500, description="for people; not repeated in the audit trail")]

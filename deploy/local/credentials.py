@@ -32,6 +32,7 @@ class Credentials:
         self._programs = programs
         self._keys_file = run.secrets / "keys.json"
         self._people_file = run.secrets / "people.json"
+        self._drain_key = run.drain_key
 
     def ensure_people(self) -> dict[str, dict[str, str]]:
         """Sign-ins by role, the signing key, its public half and the cookie's secret. Needs no database."""
@@ -93,6 +94,7 @@ class Credentials:
         ]
         write_private(Path(self._programs.monitor_keys), json.dumps(hashes, indent=1))
         write_private(Path(self._programs.dashboard_key), keys[DASHBOARD]["secret"])
+        write_private(self._drain_key, keys["operator"]["secret"])
 
 
 def _sha256(secret: str) -> str:

@@ -31,6 +31,7 @@ def fleet_data(run: RunFolder, ports: Ports, balancer: str) -> dict[str, Any]:
         # rise × fast interval after a start, fall × interval for a fault: seconds that a person at the screen will wait
         "probes": {"interval_s": 2, "fast_interval_s": 1, "down_interval_s": 2, "deadline_s": 1.0, "fall": 3, "rise": 2},
         "certificates": {"check_interval_s": 30},
+        "drain": {"key": f"file:{_below(run, run.drain_key)}"},
     }
 
 

@@ -4,8 +4,9 @@ MonitorError
 ├── BadRequest 400            BadCursor
 ├── Unauthenticated 401
 ├── Forbidden 403
-├── NotFound 404              BackendNotFound, AlertNotFound, RouteNotFound
-├── Conflict 409
+├── NotFound 404              BackendNotFound, TargetNotFound, AlertNotFound, RouteNotFound
+├── Conflict 409              DrainRefused, DrainImpossible
+├── TargetRefused 422
 └── Unavailable 503           StoreAway
 """
 
@@ -62,6 +63,10 @@ class BackendNotFound(NotFound):
     title = "No such backend in the fleet file"
 
 
+class TargetNotFound(NotFound):
+    title = "Nothing in the fleet file has this name"
+
+
 class AlertNotFound(NotFound):
     title = "No such alert; one that never fired leaves nothing behind"
 
@@ -72,6 +77,18 @@ class RouteNotFound(NotFound):
 
 class Conflict(MonitorError):
     status, title = 409, "This is not possible as things are"
+
+
+class DrainRefused(Conflict):
+    title = "Too few backends would be left"
+
+
+class DrainImpossible(Conflict):
+    title = "The backend cannot be asked to drain"
+
+
+class TargetRefused(MonitorError):
+    status, title = 422, "The monitor does not connect there"
 
 
 class Unavailable(MonitorError):

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from monitor import wire
+from monitor.certificates import ocsp
 from monitor.probe.outcome import Reason
 from monitor.wire import CertificateState
 
@@ -57,14 +58,21 @@ class _Judged:
 
 
 def certificate(
-    place: Place, chain: Sequence[x509.Certificate], reason: Reason | None, *, limits: Limits, now: datetime
+    place: Place,
+    chain: Sequence[x509.Certificate],
+    reason: Reason | None,
+    *,
+    limits: Limits,
+    now: datetime,
+    staple: bytes | None = None,
 ) -> wire.Certificate:
-    """What is known of one certificate. With an empty chain only the reason is."""
+    """What is known of one certificate. With an empty chain only the reason is. `staple`: the OCSP response sent along, DER."""
     if not chain:
         code, detail = (reason.code, reason.detail) if reason else ("TLS.NO_CERTIFICATE", "no certificate was sent")
         return _unknown(place, code, detail, now)
     leaf = chain[0]
-    judged = judge(chain, reason, limits=limits, now=now)
+    answer = ocsp.read(staple, now=now) if staple else None
+    judged = judge(chain, _revoked(answer) or reason, limits=limits, now=now)
     return wire.Certificate(
         name=place.name,
         endpoint=place.endpoint,
@@ -80,8 +88,18 @@ def certificate(
         not_before=leaf.not_valid_before_utc,
         not_after=leaf.not_valid_after_utc,
         days_left=round((leaf.not_valid_after_utc - now) / timedelta(days=1), 3),
+        lifetime_left=round(fraction_left(leaf, now), 4),
+        ocsp=answer,
         chain=[_link(one) for one in chain],
         at=now,
+    )
+
+
+def _revoked(answer: wire.Ocsp | None) -> Reason | None:
+    return (
+        Reason("TLS.REVOKED", "the OCSP answer that it sends along says revoked")
+        if answer and answer.status == "revoked"
+        else None
     )
 
 
@@ -107,7 +125,7 @@ def judge(chain: Sequence[x509.Certificate], reason: Reason | None, *, limits: L
 def remaining(one: x509.Certificate, *, limits: Limits, now: datetime) -> CertificateState:
     """ok, warning or critical (or expired) by what is left of the lifetime."""
     left = one.not_valid_after_utc - now
-    fraction = left / (one.not_valid_after_utc - one.not_valid_before_utc)
+    fraction = fraction_left(one, now)
     days = left / timedelta(days=1)
     if days <= 0:
         return CertificateState.expired
@@ -116,6 +134,11 @@ def remaining(one: x509.Certificate, *, limits: Limits, now: datetime) -> Certif
     if fraction < WARN_FRACTION or days < (limits.warn_days or 0):
         return CertificateState.warning
     return CertificateState.ok
+
+
+def fraction_left(one: x509.Certificate, now: datetime) -> float:
+    """What is left of its lifetime: 1 at the beginning, 0 at the end, less afterwards."""
+    return (one.not_valid_after_utc - now) / (one.not_valid_after_utc - one.not_valid_before_utc)
 
 
 def names(leaf: x509.Certificate) -> list[str]:

@@ -10,6 +10,7 @@ from cryptography import x509
 
 from monitor import wire
 from monitor.balancer.place import balancer_target
+from monitor.certificates.chain import chain_facts, trusted_by
 from monitor.certificates.endpoint import served
 from monitor.certificates.judgement import Limits, Place, certificate
 from monitor.clock import Clock, utc_now
@@ -60,13 +61,18 @@ async def look(one: Watched, trust: TrustStore, *, limits: Limits, deadline_s: f
     """The certificate as it is now; never raises."""
     if one.target is None:
         chain, reason = await asyncio.to_thread(_of_file, one.file)
-        return certificate(one.place, chain, reason, limits=limits, now=now())
+        judged = certificate(one.place, chain, reason, limits=limits, now=now())
+        return judged.model_copy(update=chain_facts(chain, trusted=None)) if chain else judged
     try:
         context = trust.context(one.target.ca_file)
     except TrustFileUnreadable as error:
         return certificate(one.place, (), Reason("MON.TRUST", str(error)), limits=limits, now=now())
-    found = await asyncio.to_thread(served, one.target, context, deadline_s=deadline_s)
-    return certificate(one.place, found.chain, found.reason, limits=limits, now=now())
+    found = await asyncio.to_thread(served, one.target, context, deadline_s=deadline_s, allowed=trust.allowed)
+    judged = certificate(one.place, found.chain, found.reason, limits=limits, now=now(), staple=found.staple)
+    if not found.chain:
+        return judged
+    trusted = await asyncio.to_thread(trusted_by, context)
+    return judged.model_copy(update=chain_facts(found.chain, trusted=trusted))
 
 
 def _of_file(file: Path | None) -> tuple[tuple[x509.Certificate, ...], Reason | None]:

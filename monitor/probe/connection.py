@@ -5,11 +5,9 @@ Nothing here ever trusts an unverified certificate. No proxy, no redirect, no co
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,9 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
+from monitor.addresses import number_of
 from monitor.probe.outcome import Stage
+from monitor.probe.resolve import resolved
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,15 @@ class Target:
         return cls(address, server_name, parts.netloc, parts.scheme == "https", ca_file)
 
 
+@dataclass(frozen=True)
+class Answered:
+    """An HTTP answer; header names in lower case."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
 class BodyTooLarge(Exception):
     """More bytes than any honest answer has."""
 
@@ -58,10 +67,14 @@ class TrustFileUnreadable(Exception):
 
 
 class TrustStore:
-    """TLS contexts by CA file, made once (reading the system's roots takes long) and again when the file changes."""
+    """Whom to trust and where one may go: TLS contexts by CA file, and the addresses `allowed` in spite of `monitor.addresses`.
 
-    def __init__(self) -> None:
+    A context is made once (reading the system's roots takes long) and again when its file changes.
+    """
+
+    def __init__(self, *, allowed: Collection[str] = ()) -> None:
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
+        self.allowed = allowed
 
     def context(self, ca_file: Path | None) -> ssl.SSLContext:
         """Raises `TrustFileUnreadable`."""
@@ -124,27 +137,69 @@ class StageClock:
 
 
 class Connection:
-    """Asks one path after the other over one connection."""
+    """Asks one path after the other over one connection, to the address that its name had at the first request."""
 
-    def __init__(self, http: httpx.AsyncClient, target: Target) -> None:
+    def __init__(self, http: httpx.AsyncClient, target: Target, allowed: Collection[str]) -> None:
         self._http = http
         self._target = target
+        self._allowed = allowed
+        self._addresses: list[str] = []
         self._opened: list[httpcore.AsyncNetworkStream] = []
 
     async def get(self, path: str, *, clock: StageClock, max_bytes: int) -> tuple[int, bytes]:
-        """Status and body. Raises httpx' errors, OSError and `BodyTooLarge`; the caller holds the deadline."""
-        await self._resolve(clock)
-        extensions = {"trace": clock, "sni_hostname": self._target.server_name}
+        """Status and body. Raises httpx' errors, OSError, `AddressRefused` and `BodyTooLarge`; the caller holds the deadline."""
+        answer = await self.ask("GET", path, clock=clock, max_bytes=max_bytes)
+        return answer.status, answer.body
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        clock: StageClock,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Answered:
+        """As `get`, with what is sent along and the answer's headers."""
+        if not self._addresses:
+            await self._resolve(clock)
         try:
-            async with self._http.stream("GET", path, extensions=extensions) as response:
-                body = bytearray()
-                async for piece in response.aiter_raw():
-                    body += piece
-                    if len(body) > max_bytes:
-                        raise BodyTooLarge(max_bytes)
-                return response.status_code, bytes(body)
+            while True:
+                url = f"{self._scheme}://{_bracketed(self._addresses[0])}:{self._target.port}{path}"
+                try:
+                    return await self._ask(method, url, clock, max_bytes, headers, content)
+                except httpx.ConnectError:
+                    # A name with several addresses (IPv6 and IPv4): the next one is tried as a client would.
+                    if len(self._addresses) == 1 or clock.stage != "connect":
+                        raise
+                    self._addresses.pop(0)
         finally:
             self._opened += clock.opened
+
+    async def _ask(
+        self, method: str, url: str, clock: StageClock, most: int, headers: Mapping[str, str] | None, content: bytes | None
+    ) -> Answered:
+        extensions = {"trace": clock, "sni_hostname": self._target.server_name}
+        async with self._http.stream(method, url, extensions=extensions, headers=headers, content=content) as response:
+            body = bytearray()
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > most:
+                    raise BodyTooLarge(most)
+            return Answered(response.status_code, bytes(body), dict(response.headers))
+
+    async def _resolve(self, clock: StageClock) -> None:
+        """Look the name up first, so that a failure or a hang of the resolver is seen as one and not as the backend's."""
+        host = self._target.host
+        if number_of(host) is None:
+            clock.enter("dns")
+        self._addresses = await resolved(host, self._target.port, allowed=self._allowed)
+        clock.enter("connect")
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self._target.tls else "http"
 
     async def close(self) -> None:
         """Close every socket for sure: httpcore forgets one whose handshake was cancelled, and a frozen backend makes many."""
@@ -152,14 +207,9 @@ class Connection:
             with suppress(Exception):
                 await stream.aclose()
 
-    async def _resolve(self, clock: StageClock) -> None:
-        """Look the name up first, so that a failure or a hang of the resolver is seen as one and not as the backend's."""
-        try:
-            ipaddress.ip_address(self._target.host)
-        except ValueError:
-            clock.enter("dns")
-            await asyncio.get_running_loop().getaddrinfo(self._target.host, self._target.port)
-            clock.enter("connect")
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 @asynccontextmanager
@@ -169,14 +219,13 @@ async def connection(target: Target, trust: TrustStore) -> AsyncIterator[Connect
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
     transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, retries=0)
     async with httpx.AsyncClient(
-        base_url=f"{'https' if target.tls else 'http'}://{target.address}",
         transport=transport,
         timeout=None,  # noqa: S113 - the caller's asyncio.timeout is total; httpx' are per phase and add up
         trust_env=False,
         follow_redirects=False,
         headers={"Host": target.host_header, "Accept-Encoding": "identity", "User-Agent": "face-auth-monitor"},
     ) as http:
-        opened = Connection(http, target)
+        opened = Connection(http, target, trust.allowed)
         try:
             yield opened
         finally:

@@ -2,13 +2,15 @@
 
 | code | when |
 |---|---|
-| NET.REFUSED, NET.RESET, NET.UNREACHABLE, NET.DNS | the kernel, or the resolver, said so |
+| NET.REFUSED, NET.RESET, NET.UNREACHABLE, NET.FORBIDDEN, NET.DNS | the kernel, or the resolver, said so |
 | NET.CLOSED | the peer closed before, or in the middle of, its answer |
 | NET.TIMEOUT.{DNS,CONNECT,TLS,ANSWER,BODY} | the deadline passed in that stage |
 | TLS.{EXPIRED,NOT_YET_VALID,NAME_MISMATCH,SELF_SIGNED,UNKNOWN_ISSUER,…} | OpenSSL's verify code |
 | TLS.HANDSHAKE | the handshake failed otherwise (plain HTTP behind the port, no common version) |
 | APP.PROTOCOL | an answer that is not HTTP |
-| MON.RESOURCES, MON.TRUST | the monitor's own side: no verdict about the backend |
+| MON.RESOURCES, MON.TRUST, MON.ADDRESS | the monitor's own side: no verdict about the backend |
+
+What each code means to a person, and what to look at next, stands in `monitor.reason_codes`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from monitor.addresses import AddressRefused
 from monitor.probe.outcome import Reason, Stage
 
 STAGE_OF_TIMEOUT: dict[Stage, str] = {"dns": "DNS", "connect": "CONNECT", "tls": "TLS", "request": "ANSWER", "body": "BODY"}
@@ -49,6 +52,7 @@ VERIFY_CODES = {
 
 OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
+FORBIDDEN = {errno.EACCES, errno.EPERM}
 RESET = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
 
@@ -81,7 +85,9 @@ def _of_one(error: BaseException, stage: Stage) -> Reason | None:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Reason("NET.CLOSED", f"the peer closed the connection: {DOING[stage]}")
     if isinstance(error, ssl.SSLError):
-        return Reason("TLS.HANDSHAKE", f"the TLS handshake failed: {error.reason or 'no reason given'}")
+        return Reason("TLS.HANDSHAKE", f"the TLS handshake failed: {getattr(error, 'reason', None) or 'no reason given'}")
+    if isinstance(error, AddressRefused):
+        return Reason("MON.ADDRESS", str(error))
     if isinstance(error, socket.gaierror):
         return Reason("NET.DNS", f"its name cannot be resolved: {error.strerror}")
     if isinstance(error, UnicodeError) and stage == "dns":
@@ -102,6 +108,8 @@ def _of_errno(number: int, stage: Stage) -> Reason | None:
         return Reason("NET.RESET", f"the peer reset the connection: {DOING[stage]}")
     if number in UNREACHABLE:
         return Reason("NET.UNREACHABLE", f"no route to its address: {errno.errorcode[number]}")
+    if number in FORBIDDEN:
+        return Reason("NET.FORBIDDEN", f"a rule of this machine or its network forbids it: {errno.errorcode[number]}")
     return None
 
 

@@ -102,6 +102,11 @@ async def hangs_before_the_answer(reader: asyncio.StreamReader, writer: asyncio.
 
 async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await head(reader)
+    reset(writer)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection with RST instead of FIN."""
     raw = writer.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
@@ -131,6 +136,24 @@ async def trickles(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         writer.write(b" ")
         await writer.drain()
         await asyncio.sleep(0.02)
+
+
+async def trickles_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await head(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+async def continues_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Interim answers, of which a client must take any number."""
+    await head(reader)
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 50)
+        await writer.drain()
+        await asyncio.sleep(0.01)  # or this server leaves its neighbours in the same process no time to misbehave
 
 
 @asynccontextmanager

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
+from OpenSSL import SSL
 
 from monitor import wire
 from monitor.certificates.judgement import Limits, rotations
+from monitor.certificates.ocsp import read as read_ocsp
 from monitor.certificates.watch import Watched, look, remembered, watched
 from monitor.fleet import Fleet
 from monitor.probe.connection import Target, TrustStore
@@ -170,3 +178,113 @@ def test_the_fleet_file_says_which_are_watched(authority: Authority) -> None:
         "db": "10.0.0.9:5432",
     }
     assert found["b1"].server_name == "b1.internal"
+
+
+# --- the chain as it was sent, and the answer that came with it ----------------------------------------------------------
+
+
+def test_a_chain_says_what_is_missing_or_needless(authority: Authority) -> None:
+    whole, alone = (look_at(serving(authority.below_intermediate(complete=c)), authority) for c in (True, False))
+    assert (whole.chain_complete, alone.chain_complete) == (True, False)
+    assert (whole.self_signed, whole.notes) == (False, [])
+    assert look_at(serving(authority.self_signed()), authority).self_signed is True
+    assert look_at(serving(authority.issue()), authority).chain_complete is True
+
+
+def test_an_intermediate_that_only_this_monitor_trusts_is_told(authority: Authority) -> None:
+    """It verifies here, and nowhere else: the CA file holds the intermediate that the server does not send."""
+    pair = authority.below_intermediate(complete=True)
+    leaf, *above = pair.cert.read_text().split("-----BEGIN CERTIFICATE-----")[1:]
+    pair.cert.write_text("-----BEGIN CERTIFICATE-----" + leaf)
+    with authority.ca_file.open("a") as file:
+        file.write("".join("-----BEGIN CERTIFICATE-----" + one for one in above))
+    found = look_at(serving(pair), authority)
+    assert found.state is CertificateState.ok
+    assert found.chain_complete is False
+    assert any("is not sent" in note for note in found.notes)
+
+
+def test_a_chain_in_the_wrong_order_and_a_root_sent_along_are_told(authority: Authority) -> None:
+    pair = authority.below_intermediate(complete=True)
+    root = authority.ca_file.read_text()
+    pair.cert.write_text(pair.cert.read_text() + root)
+    assert any("root is sent along" in note for note in look_at(serving(pair), authority).notes)
+    begin = "-----BEGIN CERTIFICATE-----"
+    leaf, intermediate, top = (begin + one for one in pair.cert.read_text().split(begin)[1:])
+    pair.cert.write_text(leaf + top + intermediate)
+    assert any("not sent in order" in note for note in look_at(serving(pair), authority).notes)
+
+
+def test_what_is_left_of_a_lifetime_is_a_fraction(authority: Authority) -> None:
+    half = look_at(serving(authority.issue(not_before=NOW - 45 * DAY, not_after=NOW + 45 * DAY)), authority)
+    assert half.lifetime_left == pytest.approx(0.5, abs=0.01)
+    gone = look_at(serving(authority.expired()), authority)
+    assert gone.lifetime_left is not None
+    assert gone.lifetime_left < 0
+
+
+@pytest.mark.parametrize(
+    ("status", "until", "state", "reason", "stale"),
+    [
+        (ocsp.OCSPCertStatus.GOOD, NOW + DAY, "ok", None, False),
+        (ocsp.OCSPCertStatus.GOOD, NOW - DAY, "ok", None, True),
+        (ocsp.OCSPCertStatus.REVOKED, NOW + DAY, "invalid", "TLS.REVOKED", False),
+    ],
+)
+def test_a_stapled_ocsp_answer_is_shown(
+    status: ocsp.OCSPCertStatus, until: datetime, state: str, reason: str | None, stale: bool, authority: Authority
+) -> None:
+    pair = authority.issue()
+    found = look_at(stapling(pair, staple(pair, status, until)), authority)
+    assert (found.state, found.reason) == (state, reason)
+    assert found.ocsp is not None
+    assert (found.ocsp.status, found.ocsp.stale) == (status.name.lower(), stale)
+
+
+def test_a_staple_that_is_none_is_called_unreadable_and_no_staple_is_none(authority: Authority) -> None:
+    later = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
+    found = look_at(stapling(authority.issue(), later.public_bytes(serialization.Encoding.DER)), authority)
+    assert found.ocsp is not None
+    assert found.ocsp.status == "unreadable"
+    assert read_ocsp(b"nonsense", now=NOW).status == "unreadable"
+    assert look_at(serving(authority.issue()), authority).ocsp is None
+
+
+def staple(pair: Pair, status: ocsp.OCSPCertStatus, until: datetime) -> bytes:
+    leaf = x509.load_pem_x509_certificate(pair.cert.read_bytes())
+    key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    revoked = NOW - 3 * DAY if status is ocsp.OCSPCertStatus.REVOKED else None
+    made = ocsp.OCSPResponseBuilder().add_response(leaf, leaf, hashes.SHA256(), status, NOW - 2 * DAY, until, revoked, None)
+    signed = made.responder_id(ocsp.OCSPResponderEncoding.HASH, leaf).sign(key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.DER)
+
+
+@asynccontextmanager
+async def stapling(pair: Pair, answer: bytes) -> AsyncIterator[int]:
+    """A TLS server that sends `answer` along: the standard library cannot, pyOpenSSL in a thread can."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.use_certificate_chain_file(str(pair.cert))
+    context.use_privatekey_file(str(pair.key))
+    context.set_ocsp_server_callback(lambda connection, data: answer)
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                plain.settimeout(5)
+                with plain, suppress(SSL.Error, OSError):
+                    connection = SSL.Connection(context, plain)
+                    plain.setblocking(True)
+                    connection.set_accept_state()
+                    connection.do_handshake()
+                    plain.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import gc
 import os
 import resource
 import socket
 import ssl
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,12 +20,11 @@ from monitor.probe.reasons import of_exception
 from monitor.probe.round import Plan, probe_round
 from monitor.wire import ProbeKind
 from tests.monitor import misbehaving as bad
-from tests.monitor.certs import NAME, Authority, Pair
+from tests.monitor.certs import NAME, Authority
+from tests.monitor.faults import NO_TLS, PLAIN, TLS, Server, good_with
 
 DEADLINE_S = 0.6
 SERVICE = "face-auth-system"
-
-Server = AbstractAsyncContextManager[int]
 
 
 def probe(server: Server, *, ca_file: Path | None, tls: bool, deadline_s: float = DEADLINE_S) -> Round:
@@ -39,94 +34,6 @@ def probe(server: Server, *, ca_file: Path | None, tls: bool, deadline_s: float 
             return await probe_round(Plan("b1", target, SERVICE, deadline_s), TrustStore())
 
     return asyncio.run(run())
-
-
-def good_with(path: str, code: int, /, **changes: Any) -> bad.Answer:
-    """A right server but for one answer."""
-    paths = copy.deepcopy(bad.GOOD)
-    body = paths[path][1]
-    assert isinstance(body, dict)
-    paths[path] = (code, body | changes)
-    return bad.answers(paths)
-
-
-def failing(check: str) -> bad.Answer:
-    return good_with("/ready", 503, status="not_ready", checks={check: {"status": "fail", "detail": "it fails"}})
-
-
-def everywhere(status: int) -> bad.Answer:
-    return bad.sends(bad.http(status, b"", extra="Location: /live\r\n"), then_close=True)
-
-
-HTML = b"<!doctype html><html><body>Streamlit</body></html>"
-OTHER = {"service": "nginx"}
-
-# name: (server without TLS, the probe whose reason counts, the code)
-PLAIN: dict[str, tuple[Callable[[], Server], ProbeKind, str]] = {
-    "nobody listens": (bad.nobody, ProbeKind.live, "NET.REFUSED"),
-    "queue full, kernel does not answer": (bad.full_queue, ProbeKind.live, "NET.TIMEOUT.CONNECT"),
-    "never accepts (stopped), plain": (bad.never_accepts, ProbeKind.live, "NET.TIMEOUT.ANSWER"),
-    "hangs before the answer": (lambda: bad.serving(bad.hangs_before_the_answer), ProbeKind.live, "NET.TIMEOUT.ANSWER"),
-    "trickles": (lambda: bad.serving(bad.trickles), ProbeKind.live, "NET.TIMEOUT.BODY"),
-    "resets": (lambda: bad.serving(bad.resets), ProbeKind.live, "NET.RESET"),
-    "closes without an answer": (lambda: bad.serving(bad.sends(b"", then_close=True)), ProbeKind.live, "NET.CLOSED"),
-    "half an answer": (
-        lambda: bad.serving(bad.sends(bad.http(200, b"{}").replace(b"Length: 2", b"Length: 99"), then_close=True)),
-        ProbeKind.live,
-        "NET.CLOSED",
-    ),
-    "endless body": (lambda: bad.serving(bad.sends_without_end), ProbeKind.live, "APP.BODY"),
-    "endless headers": (lambda: bad.serving(bad.sends_headers_without_end), ProbeKind.live, "APP.PROTOCOL"),
-    "not HTTP": (lambda: bad.serving(bad.sends(b"SSH-2.0-x\r\n\r\n", then_close=True)), ProbeKind.live, "APP.PROTOCOL"),
-    "HTML shell with 200": (
-        lambda: bad.serving(bad.sends(bad.http(200, HTML, "text/html"), then_close=True)),
-        ProbeKind.live,
-        "APP.BODY",
-    ),
-    "JSON of something else": (lambda: bad.serving(good_with("/live", 200, status="ok")), ProbeKind.live, "APP.BODY"),
-    "another service": (lambda: bad.serving(good_with("/health", 200, **OTHER)), ProbeKind.health, "APP.BODY"),
-    "redirect loop": (lambda: bad.serving(everywhere(302)), ProbeKind.live, "APP.STATUS.302"),
-    "404": (lambda: bad.serving(bad.answers({})), ProbeKind.live, "APP.STATUS.404"),
-    "/live 500": (lambda: bad.serving(good_with("/live", 500)), ProbeKind.live, "APP.STATUS.500"),
-    "/health 503": (
-        lambda: bad.serving(good_with("/health", 503, status="unhealthy")),
-        ProbeKind.health,
-        "DEP.DATABASE",
-    ),
-    "/health 200 but unhealthy": (
-        lambda: bad.serving(good_with("/health", 200, status="unhealthy")),
-        ProbeKind.health,
-        "DEP.DATABASE",
-    ),
-    "/ready database": (lambda: bad.serving(failing("database")), ProbeKind.ready, "DEP.DATABASE"),
-    "/ready schema": (lambda: bad.serving(failing("schema")), ProbeKind.ready, "DEP.SCHEMA"),
-    "/ready model": (lambda: bad.serving(failing("model")), ProbeKind.ready, "APP.MODEL"),
-    "/ready gallery": (lambda: bad.serving(failing("gallery")), ProbeKind.ready, "APP.GALLERY"),
-    "/ready inference": (lambda: bad.serving(failing("inference")), ProbeKind.ready, "APP.INFERENCE_STUCK"),
-    "/ready resources": (lambda: bad.serving(failing("resources")), ProbeKind.ready, "APP.RESOURCES"),
-    "/ready draining": (lambda: bad.serving(failing("draining")), ProbeKind.ready, "APP.DRAINING"),
-    "/ready a check of a later release": (lambda: bad.serving(failing("quota")), ProbeKind.ready, "APP.CHECK.QUOTA"),
-    "/ready 503 of a proxy": (
-        lambda: bad.serving(good_with("/ready", 503, status="overloaded")),
-        ProbeKind.ready,
-        "APP.STATUS.503",
-    ),
-}
-
-# name: (which certificate, what the server does once the handshake is done, the code)
-TLS: dict[str, tuple[Callable[[Authority], Pair], bad.Answer, str]] = {
-    "expired": (Authority.expired, bad.answers(bad.GOOD), "TLS.EXPIRED"),
-    "not yet valid": (Authority.not_yet_valid, bad.answers(bad.GOOD), "TLS.NOT_YET_VALID"),
-    "another name": (lambda a: a.issue("b2.face-auth.internal"), bad.answers(bad.GOOD), "TLS.NAME_MISMATCH"),
-    "self-signed": (Authority.self_signed, bad.answers(bad.GOOD), "TLS.SELF_SIGNED"),
-    "issuer unknown": (Authority.of_a_stranger, bad.answers(bad.GOOD), "TLS.UNKNOWN_ISSUER"),
-    "intermediate missing": (
-        lambda a: a.below_intermediate(complete=False),
-        bad.answers(bad.GOOD),
-        "TLS.UNKNOWN_ISSUER",
-    ),
-    "hangs before the answer, TLS": (Authority.issue, bad.hangs_before_the_answer, "NET.TIMEOUT.ANSWER"),
-}
 
 
 @pytest.mark.parametrize("fault", PLAIN)
@@ -152,26 +59,12 @@ def test_a_fault_behind_or_in_tls_gets_its_reason_code(fault: str, authority: Au
     assert reason.code == code
 
 
-@pytest.mark.parametrize("server", [bad.never_accepts, lambda: bad.serving(bad.hangs_before_anything)])
-def test_a_server_frozen_before_the_handshake_is_a_tls_timeout(server: Callable[[], Server], authority: Authority) -> None:
-    found = probe(server(), ca_file=authority.ca_file, tls=True)
-    live = found.results[ProbeKind.live]
+@pytest.mark.parametrize("fault", NO_TLS)
+def test_a_server_without_tls_behind_a_tls_port_gets_its_reason_code(fault: str, authority: Authority) -> None:
+    server, code = NO_TLS[fault]
+    live = probe(server(), ca_file=authority.ca_file, tls=True).results[ProbeKind.live]
     assert live.reason is not None
-    assert (live.reason.code, live.stage) == ("NET.TIMEOUT.TLS", "tls")
-
-
-def test_plain_http_behind_a_tls_port_is_a_failed_handshake(authority: Authority) -> None:
-    speaks_first = bad.serving(_greets)
-    found = probe(speaks_first, ca_file=authority.ca_file, tls=True)
-    reason = found.results[ProbeKind.live].reason
-    assert reason is not None
-    assert reason.code == "TLS.HANDSHAKE"
-
-
-async def _greets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    await writer.drain()
-    await asyncio.Event().wait()
+    assert (live.reason.code, live.stage) == (code, "tls")
 
 
 @pytest.mark.parametrize("tls", [False, True])
