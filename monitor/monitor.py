@@ -37,6 +37,8 @@ PRUNE_S = 600.0
 FIRST_CERTIFICATE_S = 2.0
 CERTIFICATE_DEADLINE_S = 5.0
 CLOSING_S = 2.0
+# At its start the monitor looks at all certificates within seconds: the probes must not wait behind hundreds of handshakes.
+CERTIFICATES_AT_ONCE = 10
 # Silence of the tick after which the monitor no longer calls itself ready.
 SILENT_S = 10.0
 
@@ -62,6 +64,7 @@ class Monitor:
         self.balancer = BalancerWatch(described.balancer)
         self.schedule = Schedule(tick_s=settings.tick_s)
         self.probing = Lane(settings.probes_at_once)
+        self._looking = Lane(CERTIFICATES_AT_ONCE)
         self.alerting = Alerting(
             database,
             watch=self.watch,
@@ -134,7 +137,7 @@ class Monitor:
             found = self.watch.certificates.get(one.name)
             return usual if found and found.fingerprint_sha256 else min(usual, FIRST_CERTIFICATE_S)
 
-        return Duty(f"certificate:{one.name}", interval, partial(self._look_at_certificate, one))
+        return Duty(f"certificate:{one.name}", interval, partial(self._look_at_certificate, one), self._looking)
 
     def _balancer_interval(self) -> float:
         return self.balancer.interval_s(self.watch.fleet, self.watch.rule)
