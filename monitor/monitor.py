@@ -49,6 +49,8 @@ CLOSING_S = 2.0
 SYNTHETIC_S = 60.0
 DIAGNOSIS_DEADLINE_S = 3.0
 DIAGNOSES_AT_ONCE = 4
+# At its start the monitor looks at all certificates within seconds: the probes must not wait behind hundreds of handshakes.
+CERTIFICATES_AT_ONCE = 10
 # Silence of the tick after which the monitor no longer calls itself ready.
 SILENT_S = 10.0
 
@@ -78,6 +80,7 @@ class Monitor:
         self.synthetic = SyntheticWatch(base=file.path.resolve().parent)
         self.schedule = Schedule(tick_s=settings.tick_s)
         self.probing = Lane(settings.probes_at_once)
+        self._looking = Lane(CERTIFICATES_AT_ONCE)
         self.alerting = Alerting(
             database,
             watch=self.watch,
@@ -159,7 +162,7 @@ class Monitor:
             found = self.watch.certificates.get(one.name)
             return usual if found and found.fingerprint_sha256 else min(usual, FIRST_CERTIFICATE_S)
 
-        return Duty(f"certificate:{one.name}", interval, partial(self._look_at_certificate, one))
+        return Duty(f"certificate:{one.name}", interval, partial(self._look_at_certificate, one), self._looking)
 
     def _synthetic_duty(self, through: Through) -> Duty:
         def interval() -> float:

@@ -23,6 +23,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor import wire
+from monitor.client import Unreachable
 from monitor.histogram import Histogram
 from tests.bench.measure import Benchmark, Setting, machine
 from tests.monitor.certs import Authority
@@ -131,9 +132,12 @@ def _of_monitor(folder: Path, some: Targets, window_s: float) -> Cost:
 
 
 def _all_up(monitor: MonitorProcess, count: int) -> bool:
-    time.sleep(1)  # a view of a thousand backends is not free, and counts as the monitor's work
-    with monitor.client() as client:
-        return sum(one.state is wire.State.up for one in client.fleet().items) == count
+    time.sleep(2)  # a view of a thousand backends is not free
+    try:
+        with monitor.client() as client:
+            return sum(one.state is wire.State.up for one in client.fleet().items) == count
+    except Unreachable:  # busy with its start
+        return False
 
 
 def _lateness(monitor: MonitorProcess) -> Histogram:
