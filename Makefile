@@ -5,10 +5,11 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql iproute2 nftables
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
-.PHONY: help run stop status clean install system check test bench crash-test test-guards outage-test frozen-test erase-test index-test store-test review-test reviewers-test blindness-test start-test fault-test accuracy-test target-test input-test permissions-test refusals-test schema-test hostile-test hostile-targets-test monitor-input-test
+# Every target that has a description.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +29,7 @@ clean: ## stop, and delete .run with its data, after asking (ARGS=--yes)
 install: ## make or update .venv from requirements.txt
 	@$(PYTHON) -m deploy install
 
-system: ## as root: install what Debian has of nginx, HAProxy, Chromium and PostgreSQL, with their services off
+system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL and Alertmanager, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
 
 check: install ## ruff, mypy --strict, the import contracts
@@ -43,8 +44,14 @@ test: install ## every test; a part with ARGS="tests/ledger -k merge"
 bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)
 
+bench-monitor: install ## the same for the monitor: 1,000 backends beside blackbox_exporter, 90 days of history (ARGS="--quick")
+	$(VENV)/python -m tests.bench --monitor $(ARGS)
+
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))
+
+reembed-test: install ## a change of model under load, one replica killed, rolled back: is anybody missed? (SECONDS=20 DB=sqlite|postgresql SEED=…)
+	$(VENV)/python -m tests.system.reembed --seconds $(or $(SECONDS),20) --db $(or $(DB),sqlite) $(if $(SEED),--seed $(SEED))
 
 test-guards: install ## take each guard of the program out in a copy: does the test of each notice? (ARGS="NAME …")
 	$(VENV)/python -m tests.guards $(ARGS)
@@ -94,11 +101,17 @@ refusals-test: install ## stale versions, foreign leases, forged tokens, dead ke
 schema-test: install ## every operation asked at random and along its links, by schemathesis: a 2xx of each, nothing that is not described (SEED=1)
 	@$(VENV)/python -m tests.api.schema_check --seed $(or $(SEED),1)
 
+alert-chaos: install ## the monitor's alerting killed between transition, claim, send and mark: is every change told once? (ROUNDS=200 DB=sqlite|postgresql, default both, SEED=1)
+	@$(VENV)/python -m tests.monitor.alert_chaos --rounds $(or $(ROUNDS),200) --seed $(or $(SEED),1) $(if $(DB),--db $(DB))
+
 input-test: install ## what is answered to bad images, and that nothing is stored
 	$(VENV)/python -m pytest -q -s tests/api/test_bad_images.py
 
-hostile-test: install ## 120 files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
+hostile-test: install ## files made to do harm, as JSON and as forms: status and type of each, memory after 10 rounds, /live beside bombs (ROUNDS=10)
 	@$(VENV)/python -m tests.api.hostile --rounds $(or $(ROUNDS),10)
+
+traffic-test: install ## the detectors of the load distribution over real nginx and HAProxy, three strategies, healthy and with faults (WINDOWS=20 FAULTS=3)
+	@$(VENV)/python -m tests.monitor.traffic --windows $(or $(WINDOWS),20) --faults $(or $(FAULTS),3) --seed $(or $(SEED),1)
 
 hostile-targets-test: install ## a monitor that watches servers made to do harm: fault, expected and given code, lateness, memory (SECONDS=60)
 	@$(VENV)/python -m tests.monitor.hostile_targets --seconds $(or $(SECONDS),60)

@@ -23,6 +23,7 @@ COMMANDS = {
     "backup": "copy the ledger, as it is at one moment, into one file",
     "restore": "put a backup in the place of the ledger",
     "webhooks": "send a test event; list the undelivered ones, try again what was given up",
+    "re-embed": "change the gallery's model beside the running service: fill, compare, switch, roll back, finish",
     "rotate-keys": "replace the key file's key while replicas run",
 }
 WRONG_USE = 2

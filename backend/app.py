@@ -50,7 +50,9 @@ def run(settings: Settings) -> int:
                 deadline_s=settings.request_deadline_s,
             )
             server, listener = _server(app, settings, life)
-            log.info("serving", extra={"fields": {"host": settings.host, "port": settings.port, "model": parts.card.model_id}})
+            log.info(
+                "serving", extra={"fields": {"host": settings.host, "port": settings.port, "model": parts.side.card.model_id}}
+            )
             server.run(sockets=[listener])
         log.info("stopped", extra={"fields": {"status": server.exit_code}})
     return server.exit_code

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from backend import deadline, wire
 from backend.enrolment import Enrolments, Idempotency, Newcomer, Result
-from backend.errors import DeadlineExceeded, FaceAuthError, TooManySubjects, Unavailable
+from backend.errors import DeadlineExceeded, FaceAuthError, ModelMismatch, TooManySubjects, Unavailable
 from backend.faces.capture import CapturedFace
 from backend.intake import Faces
 from backend.store.caller import Caller
 from backend.threads import Threads
 
+New = tuple[wire.BatchSubject, Idempotency | None]
+MOST_TURNS = 5
+"""Changes of the gallery's model that one batch may meet."""
 LEDGER_SHARE = 0.25
 """of a request's time is kept for the ledger; whose photographs are not looked at by then are told to come again"""
 
@@ -31,8 +34,18 @@ class BatchRules:
 
 
 class Batches:
-    def __init__(self, *, faces: Faces, enrolments: Enrolments, threads: Threads, rules: BatchRules) -> None:
+    def __init__(
+        self,
+        *,
+        faces: Faces,
+        enrolments: Enrolments,
+        threads: Threads,
+        rules: BatchRules,
+        look: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`look`: at which model is in force, where another one was than the faces are of."""
         self._faces, self._enrolments, self._threads, self._rules = faces, enrolments, threads, rules
+        self._look = look
 
     async def enrol(self, people: Sequence[wire.BatchSubject], *, caller: Caller, key: str | None) -> list[Result]:
         """In order, as if each had been sent by itself. Safe to send again: who has been enrolled gets the first answer.
@@ -50,7 +63,19 @@ class Batches:
             results[i] = result
         return _unless_all_unavailable([result for result in results if result is not None])
 
-    async def _enrol(self, new: Sequence[tuple[wire.BatchSubject, Idempotency | None]], caller: Caller) -> list[Result]:
+    async def _enrol(self, new: Sequence[New], caller: Caller) -> list[Result]:
+        """Anew for those whose faces turned out to be of a model that is no longer in force."""
+        results = await self._enrol_once(new, caller)
+        for _ in range(MOST_TURNS):
+            again = [place for place, result in enumerate(results) if isinstance(result, ModelMismatch)]
+            if not again or self._look is None:
+                break
+            await self._look()
+            for place, result in zip(again, await self._enrol_once([new[place] for place in again], caller), strict=True):
+                results[place] = result
+        return results
+
+    async def _enrol_once(self, new: Sequence[New], caller: Caller) -> list[Result]:
         captured = await self._captures([person for person, _ in new])
         newcomers = [
             _newcomer(person, faces, repeat)

@@ -16,18 +16,17 @@ from typing import TypeVar
 from sqlmodel import Session
 
 from backend import findings, wire
-from backend.errors import FaceAuthError, ModelMismatch
+from backend.errors import FaceAuthError, ModelMismatch, NotReady
 from backend.faces.capture import CapturedFace
-from backend.faces.engine import ModelCard
 from backend.findings import Outcome, Search, Work
 from backend.fitness import Fitness
-from backend.gallery.replica import Replica
 from backend.recognition import Thresholds, quality_of
+from backend.sides import Side, Sides
 from backend.store import admission, answers, scrubbing
 from backend.store.admission import NewSample, Terms
 from backend.store.answers import Idempotency
 from backend.store.caller import Caller
-from backend.store.conclusion import Findings, conclude
+from backend.store.conclusion import Findings, SearchOutdated, conclude
 from backend.store.database import Store
 from backend.store.sealing import Profile, SampleDetails
 from backend.store.tables import Enrolment
@@ -38,6 +37,8 @@ __all__ = ["Enrolments", "Idempotency", "Outcome", "Thresholds"]
 Result = Outcome | FaceAuthError
 """of one among several: a refusal concerns that one alone"""
 T = TypeVar("T")
+MOST_TURNS = 5
+"""Changes of the gallery's model that one enrolment may meet."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ class Enrolments:
     def __init__(
         self,
         store: Store,
-        replica: Replica,
-        card: ModelCard,
-        thresholds: Thresholds,
+        sides: Sides,
         holder: str,
         lease_s: float,
         store_images: bool,
@@ -73,12 +72,11 @@ class Enrolments:
     ) -> None:
         """`pending_wait_s`: how long a candidate that is pending is waited for; default: `findings.pending_wait_s`."""
         self._store = store
-        self._card = card
-        self._thresholds = thresholds
+        self._sides = sides
         self._holder = holder
         self._lease_s = lease_s
         self._store_images = store_images
-        fitness = Fitness(store, replica)
+        fitness = Fitness(store, lambda: sides.in_force().replica)
         sweep = Sweep(
             store,
             self._finish,
@@ -88,7 +86,7 @@ class Enrolments:
         )
         self.sweep = sweep.run
         wait_s = findings.pending_wait_s(lease_s) if pending_wait_s is None else pending_wait_s
-        self.search = Search(store, replica, card, rescue=sweep.rescue, pending_wait_s=wait_s)
+        self.search = Search(store, sides, rescue=sweep.rescue, pending_wait_s=wait_s)
 
     def replay_all(self, caller: Caller, repeats: Sequence[Idempotency | None]) -> list[Result | None]:
         """`replay` for each, in order; None for a new one, and for one without a key."""
@@ -151,12 +149,12 @@ class Enrolments:
 
         Raises as `enrol`, and SubjectNotFound.
         """
-        samples = self._samples(faces)
         self.search.refuse_in_doubt()
         with self._store.write() as session:
             enrolment_id = self._earlier(session, caller, idempotency)
             if enrolment_id is None:
-                terms = self._terms(session, caller, wire.OnDuplicate.flag)
+                side = self._side(session)
+                samples, terms = self._samples(faces, side), self._terms(session, side, caller, wire.OnDuplicate.flag)
                 made = admission.admit_samples(self._store, session, subject_id, samples, terms=terms)
                 enrolment_id = self._remember(session, made, caller, idempotency)
         return self._finish(enrolment_id)
@@ -164,15 +162,15 @@ class Enrolments:
     # --- T1 -------------------------------------------------------------------------------------------------------
 
     def _admit(self, session: Session, newcomer: Newcomer, caller: Caller) -> _Admitted:
-        samples = self._samples(newcomer.faces)
         if (enrolment_id := self._earlier(session, caller, newcomer.idempotency)) is not None:
             return _Admitted(enrolment_id, now=False)
+        side = self._side(session)
         made = admission.admit_subject(
             self._store,
             session,
             Profile(newcomer.external_id, newcomer.metadata),
-            samples,
-            terms=self._terms(session, caller, newcomer.on_duplicate),
+            self._samples(newcomer.faces, side),
+            terms=self._terms(session, side, caller, newcomer.on_duplicate),
             retain_until=newcomer.retain_until,
         )
         return _Admitted(self._remember(session, made, caller, newcomer.idempotency), now=True)
@@ -182,23 +180,30 @@ class Enrolments:
         with session.begin_nested():
             return self._admit(session, newcomer, caller)
 
-    def _samples(self, faces: Sequence[CapturedFace]) -> list[NewSample]:
-        if any(face.model_id != self._card.model_id for face in faces):
+    def _side(self, session: Session) -> Side:
+        """That of the gallery's model at this very transaction. Raises ModelMismatch where this process has not loaded it."""
+        side = self._sides.of(self._store.gallery(session).model_id)
+        if side is None:
             raise ModelMismatch()
-        return [
-            NewSample(
-                crop=face.crop if self._store_images else None,
-                details=SampleDetails(landmarks=face.landmarks.tolist(), quality=quality_of(face.quality).model_dump()),
-                vector=face.vector,
-            )
-            for face in faces
-        ]
+        return side
 
-    def _terms(self, session: Session, caller: Caller, policy: wire.OnDuplicate) -> Terms:
+    def _samples(self, faces: Sequence[CapturedFace], side: Side) -> list[NewSample]:
+        """Raises ModelMismatch for a face of which the side's model made no template."""
+        model_id = side.card.model_id
+        samples = []
+        for face in faces:
+            if (vector := face.by(model_id)) is None:
+                raise ModelMismatch()
+            details = SampleDetails(landmarks=face.landmarks.tolist(), quality=quality_of(face.quality).model_dump())
+            others = {model: other for model, other in {face.model_id: face.vector, **face.others}.items() if model != model_id}
+            samples.append(NewSample(face.crop if self._store_images else None, details, vector, others))
+        return samples
+
+    def _terms(self, session: Session, side: Side, caller: Caller, policy: wire.OnDuplicate) -> Terms:
         """By the gallery's size of this very transaction; they stay with the enrolment, whoever finishes it and when."""
-        in_force = self._thresholds.at(self._store.gallery(session).active_templates)
+        in_force = side.thresholds.at(self._store.gallery(session).active_templates)
         return Terms(
-            model_id=self._card.model_id,
+            model_id=side.card.model_id,
             policy=policy,
             verification_threshold=in_force.verification,
             review_threshold=in_force.review,
@@ -226,18 +231,45 @@ class Enrolments:
         return result
 
     def _finish_together(self, enrolment_ids: Sequence[str]) -> list[Result]:
-        """As `_finish`, for several that one transaction numbered, in that order: each finds those before it decided."""
-        with self._store.read() as session:
-            results: list[Work | Result] = [_attempt(partial(self.search.load, session, one)) for one in enrolment_ids]
-        works = [one for one in results if isinstance(one, Work)]
+        """As `_finish`, for several that one transaction numbered, in that order: each finds those before it decided.
+
+        Decided is by the model in force then: where another one came into force since they began, they begin anew.
+        """
+        for _ in range(MOST_TURNS):
+            with self._store.read() as session:
+                pinned = self._store.gallery(session).model_id
+                results: list[Work | Result] = [_attempt(partial(self.search.load, session, one)) for one in enrolment_ids]
+            works = [one for one in results if isinstance(one, Work)]
+            outdated = [work.enrolment.id for work in works if work.enrolment.model_id != pinned]
+            if outdated:
+                self._begin_anew(outdated)
+                continue
+            try:
+                finished = self._searched_and_concluded(works, results)
+            except SearchOutdated:
+                continue
+            if any(isinstance(one, Outcome) and one.answer.state is wire.SubjectState.rejected for one in finished):
+                scrubbing.settle_soon(self._store)
+            return finished
+        raise NotReady("The gallery's model is being changed")
+
+    def _searched_and_concluded(self, works: Sequence[Work], results: Sequence[Work | Result]) -> list[Result]:
         if works:
             found = iter(self.search.findings(works))
             with self._store.write() as session:
                 results = [self._concluded(session, one, next(found)) if isinstance(one, Work) else one for one in results]
-        finished = [one for one in results if not isinstance(one, Work)]
-        if any(isinstance(one, Outcome) and one.answer.state is wire.SubjectState.rejected for one in finished):
-            scrubbing.settle_soon(self._store)
-        return finished
+        return [one for one in results if not isinstance(one, Work)]
+
+    def _begin_anew(self, enrolment_ids: Sequence[str]) -> None:
+        """Raises NotReady where this process has not loaded the model in force: another one finishes them."""
+        with self._store.write() as session:
+            side = self._sides.of(self._store.gallery(session).model_id)
+            if side is None:
+                raise NotReady("The gallery's model was changed, and this replica has not loaded the new one")
+            in_force = side.thresholds.at(self._store.gallery(session).active_templates)
+            for enrolment in map(partial(session.get, Enrolment), enrolment_ids):
+                if enrolment is not None:
+                    admission.begin_anew(self._store, session, enrolment, model_id=side.card.model_id, thresholds=in_force)
 
     def _concluded(self, session: Session, work: Work, found: Findings) -> Result:
         return _attempt(lambda: Outcome(*conclude(self._store, session, work.enrolment.id, found)))

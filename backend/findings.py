@@ -10,12 +10,11 @@ from sqlmodel import Session
 
 from backend import deadline, wire
 from backend.calibrations import calibration_row
-from backend.errors import SubjectNotFound
+from backend.errors import NotReady, SubjectNotFound
 from backend.faces.calibration import expected_fpir, why_unknown
-from backend.faces.engine import ModelCard
 from backend.gallery.candidates import Match, Wanted, matches
 from backend.gallery.one_person import strays
-from backend.gallery.replica import Replica
+from backend.sides import Side, Sides
 from backend.store import answers, templates
 from backend.store.conclusion import Evidence, Findings, Held
 from backend.store.database import Store
@@ -64,18 +63,17 @@ class Search:
     def __init__(
         self,
         store: Store,
-        replica: Replica,
-        card: ModelCard,
+        sides: Sides,
         *,
         rescue: Callable[[Collection[str]], None],
         pending_wait_s: float,
     ) -> None:
-        self._store, self._replica, self._card = store, replica, card
+        self._store, self._sides = store, sides
         self._rescue, self._pending_wait_s = rescue, pending_wait_s
 
     def refuse_in_doubt(self) -> None:
         """Raise GalleryBehind where nothing could be searched: what is begun then is left to others, and begun again."""
-        self._replica.wait_for(0, timeout_s=DOUBT_WAIT_S)
+        self._sides.in_force().replica.wait_for(0, timeout_s=DOUBT_WAIT_S)
 
     def load(self, session: Session, enrolment_id: str) -> Work | Outcome:
         """What is left of an enrolment, or its answer where nothing is; raises SubjectNotFound where it is gone."""
@@ -86,7 +84,7 @@ class Search:
         if enrolment.state != EnrolmentState.pending:
             return Outcome(*answers.read(self._store, session, enrolment))
         epoch = self._store.gallery(session).epoch
-        new = templates.of_enrolment(session, keyring, gallery_id=gallery, enrolment_id=enrolment_id)
+        new = templates.of_enrolment(session, keyring, gallery_id=gallery, enrolment_id=enrolment_id, model_id=enrolment.model_id)
         own: list[StoredTemplate] = []
         if enrolment.kind == EnrolmentKind.samples:
             records = tree(session, roots(session, [enrolment.subject_id])[enrolment.subject_id])
@@ -94,18 +92,20 @@ class Search:
         return Work(enrolment, epoch, new, [template for template in own if template.sample_state == SampleState.active])
 
     def findings(self, works: Sequence[Work]) -> list[Findings]:
-        """For each, in order; they are to be concluded together, by ascending seq, in one transaction.
+        """For each, in order; they are to be concluded together, by ascending seq, in one transaction. All are of one model.
 
         Raises:
             GalleryBehind: this replica does not catch up with them in time.
+            NotReady: it has not loaded their model.
         """
         last = max(works, key=lambda work: work.enrolment.last_seq)
-        self._replica.wait_for(last.enrolment.last_seq, timeout_s=GALLERY_WAIT_S, epoch=last.epoch)
-        found = self._matches(works)
+        side = self._side(last)
+        side.replica.wait_for(last.enrolment.last_seq, timeout_s=GALLERY_WAIT_S, epoch=last.epoch)
+        found = self._matches(side, works)
         with self._store.read() as session:
             size = self._store.gallery(session).active_templates
             now = self._store.now(session)
-        calibration = self._card.calibration
+        calibration = side.card.calibration
         return [
             Findings(
                 evidence=[
@@ -113,15 +113,22 @@ class Search:
                     for m in found[work.enrolment.id]
                     if m.old.enrolment_id != work.enrolment.id
                 ],
-                held=self._held(work),
-                calibration=calibration_row(self._card, self._store.gallery_id, now),
+                held=self._held(side, work),
+                searched_as=(work.enrolment.model_id, work.enrolment.first_seq),
+                calibration=calibration_row(side.card, self._store.gallery_id, now),
                 expected_fpir=expected_fpir(calibration, work.enrolment.review_threshold, size),
                 expected_fpir_reason=why_unknown(calibration, work.enrolment.review_threshold),
             )
             for work in works
         ]
 
-    def _matches(self, works: Sequence[Work]) -> dict[str, list[Match]]:
+    def _side(self, work: Work) -> Side:
+        side = self._sides.of(work.enrolment.model_id)
+        if side is None:
+            raise NotReady(f"This replica has not loaded {work.enrolment.model_id}")
+        return side
+
+    def _matches(self, side: Side, works: Sequence[Work]) -> dict[str, list[Match]]:
         """By enrolment. Waits for candidates that are pending, but not for those of `works`: they are concluded together.
 
         What is waited for has a smaller `seq` than all of `works` (one T1 numbered them), so nobody waits in a circle.
@@ -132,7 +139,7 @@ class Search:
         found: dict[str, list[Match]] = {}
         waiting = list(works)
         while True:
-            for work, matching in zip(waiting, self._search(waiting), strict=True):
+            for work, matching in zip(waiting, self._search(side, waiting), strict=True):
                 found[work.enrolment.id] = matching
             pending = {work.enrolment.id: _pending(found[work.enrolment.id]) - together for work in waiting}
             waiting = [work for work in waiting if pending[work.enrolment.id]]
@@ -141,12 +148,12 @@ class Search:
             self._rescue(set().union(*pending.values()))
             time.sleep(PENDING_LOOK_S)
 
-    def _search(self, works: Sequence[Work]) -> list[list[Match]]:
+    def _search(self, side: Side, works: Sequence[Work]) -> list[list[Match]]:
         wanted = [Wanted(work.new, work.enrolment.first_seq, work.enrolment.review_threshold) for work in works]
-        return matches(self._store, self._replica, self._card.metric, wanted)
+        return matches(self._store, side.replica, side.card.metric, wanted)
 
-    def _held(self, work: Work) -> list[Held]:
-        found = strays(self._card.metric, work.new, work.own, threshold=work.enrolment.verification_threshold)
+    def _held(self, side: Side, work: Work) -> list[Held]:
+        found = strays(side.card.metric, work.new, work.own, threshold=work.enrolment.verification_threshold)
         return [Held(match.new.sample_id, best_sample_id=match.old.sample_id, score=match.score) for match in found]
 
 

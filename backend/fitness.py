@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from backend.errors import GalleryBehind, SeqUnknown
+from backend.errors import GalleryBehind, NotReady, SeqUnknown
 from backend.gallery.replica import Replica
 from backend.store.database import Store
 
 
 class Fitness:
-    def __init__(self, store: Store, replica: Replica) -> None:
+    def __init__(self, store: Store, replica: Callable[[], Replica]) -> None:
+        """`replica`: the one in force, where there are two; it may raise NotReady."""
         self._store, self._replica = store, replica
 
     def trouble(self, *, reaching: int = 0) -> str | None:
@@ -22,8 +23,8 @@ class Fitness:
         if not schema.ok:
             return schema.sentence
         try:
-            self._replica.wait_for(reaching, timeout_s=0.0)
-        except (GalleryBehind, SeqUnknown) as error:
+            self._replica().wait_for(reaching, timeout_s=0.0)
+        except (GalleryBehind, NotReady, SeqUnknown) as error:
             return error.detail
         return None
 

@@ -6,7 +6,7 @@ A limit that a busy hour can reach only warns: else overload would take every re
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,12 +47,16 @@ def schema(ok: bool, sentence: str) -> Check:
     return _ok(sentence) if ok else _fail(sentence)
 
 
-def model(loaded: str, pinned: str | None) -> Check:
+def model(loaded: Sequence[str], pinned: str | None) -> Check:
     if pinned is None:
         return _fail("the gallery is not pinned to a model yet: run `python -m backend migrate`")
-    if loaded != pinned:
-        return _fail(f"this replica has model {loaded}, the gallery is pinned to {pinned}")
-    return _ok(f"model {loaded}")
+    if pinned not in loaded:
+        return _fail(
+            f"this replica has model {' and '.join(loaded)}, the gallery is pinned to {pinned}: name its pack in"
+            " BACKEND_MODEL_PACK or BACKEND_NEXT_MODEL_PACK"
+        )
+    beside = [one for one in loaded if one != pinned]
+    return _ok(f"model {pinned}" + (f"; {' and '.join(beside)} is loaded beside it" if beside else ""))
 
 
 def gallery(problem: str | None, *, lag_s: float, max_lag_s: float, warning: str | None = None) -> Check:

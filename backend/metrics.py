@@ -6,7 +6,7 @@ look idle. Labels are route templates, never paths.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, generate_latest
@@ -74,6 +74,9 @@ class Metrics:
             "face_auth_webhook_events", "Events that wait for the webhook, or were given up and are kept.", "state"
         )
         self._undelivered_age = self._gauge("face_auth_webhook_waiting_age_seconds", "Age of the oldest event that waits.")
+        self._info = self._gauge("face_auth_info", "What this replica is.", "version", "engine", "model_id", "instance")
+        help_ = "Thresholds in force, on the engine's scale; without `review` where a target FPIR sets it by the gallery's size."
+        self._thresholds = self._gauge("face_auth_threshold", help_, "kind")
         self.in_flight = self._gauge("http_requests_in_flight", "Requests being answered, probes not counted.")
         connections = self._gauge("http_connections", "Open client connections.")
         connections.set_function(lambda: life.open_connections())
@@ -129,26 +132,25 @@ class Metrics:
             self._due.labels(days).set(count)
 
     def describe(self, card: ModelCard, *, version: str, instance: str, thresholds: Mapping[str, float]) -> None:
-        """What this replica is, once its engine is loaded."""
-        info = self._gauge("face_auth_info", "What this replica is.", "version", "engine", "model_id", "instance")
-        info.labels(version, card.engine, card.model_id, instance).set(1)
-        help_ = "Thresholds in force, on the engine's scale; without `review` where a target FPIR sets it by the gallery's size."
-        gauge = self._gauge("face_auth_threshold", help_, "kind")
+        """What this replica is, once its engine is loaded, and again when another model comes into force."""
+        self._info.clear()
+        self._info.labels(version, card.engine, card.model_id, instance).set(1)
+        self._thresholds.clear()
         for kind, value in thresholds.items():
-            gauge.labels(kind).set(value)
+            self._thresholds.labels(kind).set(value)
 
-    def watch(self, replica: Replica, pool: InferencePool) -> None:
-        """Read the gallery and the pool at each scrape."""
+    def watch(self, in_force: Callable[[], Replica], pool: InferencePool) -> None:
+        """Read the gallery and the pool at each scrape; `in_force`: the index that is searched."""
         templates = self._gauge("face_auth_gallery_templates", "Templates in this replica's index.")
-        templates.set_function(lambda: replica.status().size)
+        templates.set_function(lambda: in_force().status().size)
         seq = self._gauge("face_auth_gallery_seq", "Last change of the gallery that this replica applied.")
-        seq.set_function(lambda: replica.status().seq)
+        seq.set_function(lambda: in_force().status().seq)
         lag = self._gauge("face_auth_gallery_lag_seconds", "How far this replica is behind the log.")
-        lag.set_function(lambda: replica.status().lag_s)
+        lag.set_function(lambda: in_force().status().lag_s)
         memory = self._gauge("face_auth_gallery_memory_bytes", "Memory that this replica's index takes.")
-        memory.set_function(lambda: replica.status().memory_bytes)
+        memory.set_function(lambda: in_force().status().memory_bytes)
         limit = self._gauge("face_auth_gallery_memory_limit_bytes", "Memory that this replica's index may take.")
-        limit.set_function(lambda: replica.status().memory_limit_bytes)
+        limit.set_function(lambda: in_force().status().memory_limit_bytes)
         busy = self._gauge("face_auth_inference_busy", "Inference slots in use.")
         busy.set_function(lambda: pool.busy)
         waiting = self._gauge("face_auth_inference_waiting", "Requests waiting for an inference slot.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from backend import model_parts
 from backend.adjudication import Adjudication
 from backend.background import Job
 from backend.batch import Batches, BatchRules
@@ -17,34 +18,28 @@ from backend.deliveries import Deliveries
 from backend.endpoint import EndpointError, endpoint_of
 from backend.enrolment import Enrolments
 from backend.errors import Unavailable
-from backend.evidence import Evidence
 from backend.export import Exports
 from backend.faces.cores import usable_cores
-from backend.faces.engine import ModelCard
+from backend.faces.engine import EngineError
 from backend.faces.gate import Gate
 from backend.faces.image import ImageLimits
 from backend.faces.liveness import LivenessAddOn
-from backend.faces.load import EngineError, load_engine
 from backend.faces.pool import InferencePool
 from backend.fitness import where_schema_fits
-from backend.gallery.memory import room_for
-from backend.gallery.replica import Replica
-from backend.gallery.snapshot import Snapshots
-from backend.gallery.snapshot_folder import Place
 from backend.identity import Identity, Signers
 from backend.intake import Faces, ImageRules, Intake
 from backend.lifecycle import Lifecycle
 from backend.metrics import Metrics
+from backend.model_parts import ModelParts, Models
 from backend.rates import Rates
 from backend.readiness import Readiness
-from backend.recognition import Recognition, Thresholds
 from backend.retention import Periods, Retention
 from backend.review_codes import Codes
-from backend.scan_job import ScanJob
 from backend.scans import Scans
 from backend.scoring import Scoring
 from backend.server import is_loopback
 from backend.settings import Settings
+from backend.sides import Side, Sides
 from backend.store import index_snapshots, outbox
 from backend.store.api_keys import Keys
 from backend.store.audit import Audit
@@ -58,8 +53,7 @@ from backend.store.keyring import Keyring, KeyringError
 from backend.store.stats import pending_enrolments, stats
 from backend.subjects import Subjects
 from backend.threads import Threads
-from backend.thresholds import ThresholdsError, calibrated, review_set_by, thresholds_of
-from backend.together import Together
+from backend.thresholds import ThresholdsError
 from backend.version import version
 
 KEY_FILE_LOOK_S = 5.0
@@ -88,30 +82,42 @@ class Parts:
     life: Lifecycle
     metrics: Metrics
     store: Store
-    card: ModelCard
-    thresholds: Thresholds
-    replica: Replica
+    models: Models
     threads: Threads
     bodies: BodyReader
     identity: Identity
     rates: Rates
     readiness: Readiness
-    enrolments: Enrolments
     intake: Intake
     batches: Batches
-    subjects: Subjects
     exports: Exports
     due: DueTimes
-    adjudication: Adjudication
-    together: Together
     bulk: BulkReviews
     codes: Codes
-    scans: Scans
-    scoring: Scoring
     keys: Keys
     audit: Audit
     jobs: tuple[Job, ...]
     """background work, each in a thread of its own"""
+
+    @property
+    def side(self) -> Side:
+        return self.models.shown.side
+
+    @property
+    def subjects(self) -> Subjects:
+        return self.models.shown.subjects
+
+    @property
+    def adjudication(self) -> Adjudication:
+        return self.models.shown.adjudication
+
+    @property
+    def scans(self) -> Scans:
+        return self.models.shown.scans
+
+    @property
+    def scoring(self) -> Scoring:
+        return self.models.shown.scoring
 
 
 @contextmanager
@@ -124,49 +130,39 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         if not is_loopback(settings.host):
             refuse_to_listen_openly(settings.host, keys=_usable_keys(keys), signers=len(signers))
         try:
-            engine = load_engine(settings.engine, model_pack=settings.model_pack)
+            loaded = model_parts.load(settings, store)
             liveness = _liveness(settings)
-            card = calibrated(settings, engine.card)
-            thresholds = thresholds_of(settings, card)
         except (EngineError, ThresholdsError) as error:
             raise CannotStart(str(error)) from error
-        snapshots = _snapshots(settings, store, card)
-        replica = Replica(
-            store,
-            card,
-            poll_s=settings.gallery_poll_s,
-            room=room_for(card, allowed_bytes=settings.gallery_memory_bytes),
-            start_from=snapshots.load if snapshots else lambda _: None,
-        )
-        replica.start()
-        stack.callback(replica.stop, LEAVE_GALLERY_S)
+        describe = partial(_describe, metrics, settings)
+        sides = Sides(store, [one.side for one in loaded], told=describe)
+        for one in loaded:
+            one.side.replica.start()
+            stack.callback(one.side.replica.stop, LEAVE_GALLERY_S)
         pool = InferencePool(settings.inference_workers or usable_cores(), settings.inference_queue, settings.request_deadline_s)
         stack.callback(pool.close)
-        scans = Scans(store, card, thresholds)
         holder = new_holder(settings.instance)
-        scan_job = ScanJob(store, replica, card, thresholds, holder=holder)
+        codes, due = _codes(settings), due_times(settings)
+        by_model = [model_parts.build(one, store, holder=holder, codes=codes, due=due) for one in loaded]
         threads = Threads()
+        models = Models(sides, by_model, threads)
         stack.callback(threads.close, LEAVE_THREADS_S)
-        stack.callback(scan_job.stop)
-        if snapshots:
-            stack.callback(snapshots.stop)
-        metrics.describe(card, version=version(), instance=settings.instance, thresholds=thresholds.by_kind())
-        metrics.watch(replica, pool)
+        for part in by_model:
+            stack.callback(part.scan_job.stop)
+            if part.snapshots:
+                stack.callback(part.snapshots.stop)
+        describe(sides.shown())
+        metrics.watch(lambda: sides.shown().replica, pool)
         enrolments = Enrolments(
             store,
-            replica,
-            card,
-            thresholds,
+            sides,
             holder=holder,
             lease_s=settings.enrolment_lease_s,
             store_images=settings.store_images,
         )
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         rules = ImageRules(limits, settings.max_images, settings.min_face_px, Gate(settings.min_quality))
-        faces = Faces(engine, pool, rules, liveness)
-        codes = _codes(settings)
-        due = due_times(settings)
-        evidence = Evidence(store, card, thresholds, due)
+        faces = Faces(models.engines, pool, rules, liveness)
         retention = Retention(store, _periods(settings), holder=holder)
         stack.callback(retention.stop)
         deliveries = _deliveries(settings, store, metrics, holder=holder)
@@ -177,52 +173,34 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
             life=life,
             metrics=metrics,
             store=store,
-            card=card,
-            thresholds=thresholds,
-            replica=replica,
+            models=models,
             threads=threads,
             bodies=BodyReader(max_image_bytes=settings.max_image_bytes, max_images=settings.max_images),
             identity=Identity(signers=signers, key_holder=lambda secret: threads.lookup(keys.authenticate, secret)),
             rates=Rates(settings.key_rate_per_minute),
-            readiness=Readiness(settings=settings, life=life, store=store, card=card, replica=replica, pool=pool),
-            enrolments=enrolments,
-            intake=Intake(
-                faces=faces,
-                enrolments=enrolments,
-                recognition=Recognition(store, replica, card, thresholds),
-                model_id=card.model_id,
-                threads=threads,
-            ),
+            readiness=Readiness(settings=settings, life=life, store=store, sides=sides, pool=pool),
+            intake=Intake(faces=faces, enrolments=enrolments, models=models, threads=threads),
             batches=Batches(
                 faces=faces,
                 enrolments=enrolments,
                 threads=threads,
                 rules=BatchRules(settings.max_batch, pool.workers, settings.request_deadline_s),
+                look=models.look,
             ),
-            subjects=Subjects(store, card.metric),
             exports=Exports(store),
             due=due,
-            adjudication=Adjudication(
-                store,
-                evidence,
-                lease_s=settings.case_lease_s,
-                second_review=settings.second_review,
-                codes=codes,
-            ),
-            together=Together(store, evidence, card, thresholds),
             bulk=BulkReviews(store, second_review=settings.second_review, codes=codes),
             codes=codes,
-            scans=scans,
-            scoring=Scoring(store, card, thresholds, review_set_by=review_set_by(settings)),
             keys=keys,
             audit=Audit(store),
             jobs=(
                 Job("key file", KEY_FILE_LOOK_S, KeyFileWatch(store, settings.master_key_file).look),
                 Job("sweep", SWEEP_EVERY_S, where_schema_fits(store, enrolments.sweep)),
-                Job("cases", CASES_EVERY_S, partial(_count, store, scans, metrics, due)),
+                Job("cases", CASES_EVERY_S, partial(_count, store, by_model[0].scans, metrics, due)),
                 Job("retention", RETENTION_EVERY_S, where_schema_fits(store, partial(_retain, retention, metrics))),
-                *_snapshot_jobs(settings, store, snapshots, replica),
-                Job("scan", SCAN_LOOK_S, scan_job.work),
+                Job("model in force", settings.gallery_poll_s, sides.keep_looking),
+                *_snapshot_jobs(settings, store, by_model),
+                *(Job(f"scan{place or ''}", SCAN_LOOK_S, one.scan_job.work) for place, one in enumerate(by_model)),
                 *_webhook_jobs(store, deliveries, metrics),
                 Job(
                     "audit-seal",
@@ -233,25 +211,24 @@ def parts_of(settings: Settings, *, life: Lifecycle, metrics: Metrics) -> Iterat
         )
 
 
+def _describe(metrics: Metrics, settings: Settings, side: Side) -> None:
+    metrics.describe(side.card, version=version(), instance=settings.instance, thresholds=side.thresholds.by_kind())
+
+
 def _liveness(settings: Settings) -> LivenessAddOn | None:
     file = settings.liveness_model
     return None if file is None else LivenessAddOn(file, threshold=settings.liveness_threshold)
 
 
-def _snapshots(settings: Settings, store: Store, card: ModelCard) -> Snapshots | None:
-    if settings.snapshot_dir is None:
-        return None
-    place = Place(
-        settings.snapshot_dir, holder=settings.instance, every_s=settings.snapshot_every_s, min_free_bytes=settings.min_disk_bytes
-    )
-    return Snapshots(store, card, place)
-
-
-def _snapshot_jobs(settings: Settings, store: Store, snapshots: Snapshots | None, replica: Replica) -> list[Job]:
-    """Every replica destroys the keys of old ones, whoever wrote them; some keep one of their own."""
+def _snapshot_jobs(settings: Settings, store: Store, by_model: Sequence[ModelParts]) -> list[Job]:
+    """Every replica destroys the keys of old ones, whoever wrote them; some keep one of their own, of each model."""
     look_s = min(SNAPSHOT_LOOK_S, settings.snapshot_every_s)
-    jobs = [Job("outdated index snapshots", look_s, partial(index_snapshots.destroy_outdated, store))]
-    return jobs if snapshots is None else [*jobs, Job("index snapshot", look_s, partial(snapshots.keep, replica))]
+    kept = [
+        Job(f"index snapshot{place or ''}", look_s, partial(one.snapshots.keep, one.side.replica))
+        for place, one in enumerate(by_model)
+        if one.snapshots
+    ]
+    return [Job("outdated index snapshots", look_s, partial(index_snapshots.destroy_outdated, store)), *kept]
 
 
 def _deliveries(settings: Settings, store: Store, metrics: Metrics, *, holder: str) -> Deliveries | None:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from backend import health, wire
 from backend.errors import Unavailable
-from backend.faces.engine import ModelCard
 from backend.faces.pool import InferencePool
-from backend.gallery.replica import Replica
 from backend.lifecycle import Lifecycle
 from backend.settings import Settings
 from backend.shared_check import DEADLINE_S, SharedCheck
+from backend.sides import Sides
 from backend.store.database import Store
 from backend.version import version
 
@@ -43,11 +42,9 @@ def look_at_database(store: Store) -> DatabaseState:
 
 
 class Readiness:
-    def __init__(
-        self, *, settings: Settings, life: Lifecycle, store: Store, card: ModelCard, replica: Replica, pool: InferencePool
-    ) -> None:
+    def __init__(self, *, settings: Settings, life: Lifecycle, store: Store, sides: Sides, pool: InferencePool) -> None:
         self._settings, self._life = settings, life
-        self._card, self._replica, self._pool = card, replica, pool
+        self._sides, self._pool = sides, pool
         folders = [folder for folder in (store.folder, settings.log_dir, Path.cwd()) if folder is not None]
         self._database = SharedCheck(lambda: look_at_database(store))
         self._resources = SharedCheck(lambda: health.read_resources(folders))
@@ -73,13 +70,15 @@ class Readiness:
         )
 
     async def checks(self) -> dict[str, wire.Check]:
-        settings, gallery = self._settings, self._replica.status()
+        settings = self._settings
         found = await self._database_state()
+        side = self._sides.of(found.pinned_model) or self._sides.shown()
+        gallery = side.replica.status()
         stuck_for_s = self._pool.stuck_for_s(time.monotonic())
         checks = {
             "database": health.database(found.problem, found.latency_ms),
             "schema": health.schema(found.schema_ok, found.schema),
-            "model": health.model(self._card.model_id, found.pinned_model),
+            "model": health.model([one.card.model_id for one in self._sides.all], found.pinned_model),
             "gallery": health.gallery(
                 gallery.problem, lag_s=gallery.lag_s, max_lag_s=settings.gallery_max_lag_s, warning=gallery.warning
             ),

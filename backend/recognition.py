@@ -11,7 +11,7 @@ from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from backend import wire
-from backend.errors import InvalidThreshold, SubjectNotFound
+from backend.errors import InvalidThreshold, ModelMismatch, SubjectNotFound
 from backend.faces.calibration import expected_fmr, expected_fpir, why_unknown
 from backend.faces.capture import ProbeFace, SeenFace
 from backend.faces.engine import Metric, ModelCard, Vector
@@ -79,6 +79,7 @@ class Recognition:
         Raises:
             SubjectNotFound: none, or nothing of this model to compare with.
             InvalidThreshold: not on the engine's scale.
+            ModelMismatch: the gallery is of another model by now.
         """
         used = self._threshold(threshold)
         references = self._references(subject_id)
@@ -114,6 +115,7 @@ class Recognition:
             GalleryBehind: this replica has not reached `min_seq` in time.
             SeqUnknown: nobody has reached it.
             InvalidThreshold: not on the engine's scale.
+            ModelMismatch: the gallery is of another model by now.
         """
         used = self._threshold(threshold)
         if min_seq is not None:
@@ -121,7 +123,7 @@ class Recognition:
         seq = self._replica.seq
         found = [self._candidates(probe.vector, used, limit) for probe in faces]
         with self._store.read() as session:
-            size = self._store.gallery(session).active_templates
+            size = self._size(session)
             answers = [self._ranked(session, best, limit) for best in found]
         return wire.Identification(
             faces=[
@@ -136,6 +138,13 @@ class Recognition:
             model_id=self._card.model_id,
         )
 
+    def _size(self, session: Session) -> int:
+        """Read after the search: what was searched is an answer only while its model is in force."""
+        gallery = self._store.gallery(session)
+        if gallery.model_id != self._card.model_id:
+            raise ModelMismatch()
+        return gallery.active_templates
+
     def _threshold(self, asked: float | None) -> float:
         if asked is None:
             return self._thresholds.verification
@@ -148,6 +157,7 @@ class Recognition:
             state, merged_into = place or (None, None)
             if state not in SEEN:
                 raise SubjectNotFound()
+            self._size(session)
             root = subject_id if merged_into is None else roots(session, [subject_id])[subject_id]
             everyone = tree(session, root)
             found = templates.of_subjects(

@@ -57,7 +57,7 @@ class ScanJob:
     ) -> None:
         self._store, self._replica, self._card, self._thresholds = store, replica, card, thresholds
         self._holder, self._lease_s = holder, lease_s
-        self._fitness = Fitness(store, replica)
+        self._fitness = Fitness(store, lambda: replica)
         self._search = BlockSearch(store, replica, card.metric)
         self._audit = Audit(store)
         self._stopping = threading.Event()
@@ -141,8 +141,8 @@ class ScanJob:
             turn.keep()
             with self._store.write() as session:
                 now = scans.still(self._store, session, scan.id, turn.fence)
-                if now is None:
-                    return False
+                if now is None or now.model_id != self._store.gallery(session).model_id:
+                    return now is not None  # the model was changed since: the next step says so
                 circumstances = circumstances_of(self._store, session, self._card, threshold=scan.threshold or 0.0, source="scan")
                 done = scan_findings.write(self._store, session, now, part, circumstances=circumstances, options=options)
                 pairs, reopened = pairs + done.pairs, reopened + done.reopened

@@ -64,8 +64,7 @@ class Scans:
         epoch, model = self._store.gallery(session).epoch, self._card.model_id
         before = scans.done_up_to(self._store, session, model_id=model, epoch=epoch, threshold=threshold)
         from_seq = 0 if whole else before
-        head = gallery_log.head(session, self._store.gallery_id)
-        last_seq = (head.seq or 0) if head else 0
+        last_seq = gallery_log.head_seq(session, self._store.gallery_id)
         return Scan(
             id=new_id("scan"),
             gallery_id=self._store.gallery_id,
@@ -77,7 +76,7 @@ class Scans:
             from_seq=from_seq,
             position_seq=from_seq,
             last_seq=last_seq,
-            templates_total=scans.count_templates(self._store, session, after=from_seq, up_to=last_seq),
+            templates_total=scans.count_templates(self._store, session, model_id=model, after=from_seq, up_to=last_seq),
             created_at=self._store.now(session),
         )
 

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
 
     engine: Literal["offline", "insightface"] = Field("offline", description="Face engine.")
     model_pack: Path | None = Field(None, description="Folder of an installed insightface pack (engine insightface only).")
+    next_engine: Literal["offline", "insightface"] | None = Field(
+        None,
+        description="Engine of a second model, for `re-embed`; default: insightface where next_model_pack is set.",
+    )
+    next_model_pack: Path | None = Field(None, description="Pack of the second model: which one judges is the database's to say.")
     models_dir: Path = Field(Path("models"), description="Where `python -m backend models install` puts packs.")
     inference_workers: int = Field(0, ge=0, description="Images in inference at once; 0 = the cores this process may use.")
     inference_queue: int = Field(16, ge=0, description="Images that may wait; beyond that the answer is 503 with Retry-After.")
@@ -93,6 +98,18 @@ class Settings(BaseSettings):
     )
     calibration_file: Path | None = Field(
         None, description="What `python -m backend calibrate` wrote, for the engine in use; default: the engine's own curve."
+    )
+    next_verification_threshold: float | None = Field(
+        None, description="As verification_threshold, for the second model; default: its engine's."
+    )
+    next_review_threshold: float | None = Field(
+        None, description="As review_threshold, for the second model; default: its engine's."
+    )
+    next_certain_threshold: float | None = Field(
+        None, description="As certain_threshold, for the second model; default: its engine's."
+    )
+    next_calibration_file: Path | None = Field(
+        None, description="As calibration_file, for the second model; default: its engine's own curve."
     )
     enrolment_lease_s: float = Field(20.0, gt=0, description="Seconds before a sweep finishes somebody else's enrolment.")
     case_lease_s: float = Field(180.0, gt=0, description="Seconds a reviewer's claim lasts without heartbeat.")
@@ -212,6 +229,8 @@ class Settings(BaseSettings):
             raise ValueError(f"{PREFIX}TLS_CERT_FILE and {PREFIX}TLS_KEY_FILE are given together or not at all")
         if self.engine == "insightface" and self.model_pack is None:
             raise ValueError(f"{PREFIX}ENGINE=insightface needs {PREFIX}MODEL_PACK, the folder of an installed pack")
+        if self.next_engine == "insightface" and self.next_model_pack is None:
+            raise ValueError(f"{PREFIX}NEXT_ENGINE=insightface needs {PREFIX}NEXT_MODEL_PACK, the folder of an installed pack")
         if self.snapshot_dir is not None and "instance" not in self.model_fields_set:
             raise ValueError(
                 f"{PREFIX}SNAPSHOT_DIR needs {PREFIX}INSTANCE, a name that outlives the process: by it a snapshot is found"
@@ -220,10 +239,29 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{PREFIX}TARGET_FPIR and {PREFIX}REVIEW_THRESHOLD both say from which score on is flagged: give one"
             )
+        if self.target_fpir is not None and self.next_review_threshold is not None:
+            raise ValueError(
+                f"{PREFIX}TARGET_FPIR gives the second model its threshold too: leave {PREFIX}NEXT_REVIEW_THRESHOLD out"
+            )
         review_codes.fit_together(self.review_verdicts, self.review_reasons, self.review_note_required)
         if self.webhook_url is not None and self.webhook_secret is None:
             raise ValueError(f"{PREFIX}WEBHOOK_URL needs {PREFIX}WEBHOOK_SECRET: without a signature anybody could send the like")
         return self
+
+    def next_model(self) -> Settings | None:
+        """These settings with the second model in the place of the first; None where there is no second one."""
+        if self.next_engine is None and self.next_model_pack is None:
+            return None
+        return self.model_copy(
+            update={
+                "engine": self.next_engine or "insightface",
+                "model_pack": self.next_model_pack,
+                "verification_threshold": self.next_verification_threshold,
+                "review_threshold": self.next_review_threshold,
+                "certain_threshold": self.next_certain_threshold,
+                "calibration_file": self.next_calibration_file,
+            }
+        )
 
     @classmethod
     def settings_customise_sources(

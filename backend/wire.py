@@ -881,6 +881,19 @@ class Ready(Answer):
     checks: dict[str, Check]
 
 
+class OtherModel(Answer):
+    """A model that a replica has loaded beside the one in force, and its index of the gallery."""
+
+    model_id: str
+    engine: str
+    gallery_size: int
+    gallery_memory_bytes: int
+    seq: int
+    lag_s: float
+    checksum: str
+    problem: str | None = Field(description="Why it is not followed: it is not the gallery's, and no change of model is open.")
+
+
 class Self(Answer):
     """What this replica is; the monitor compares these across the fleet."""
 
@@ -902,6 +915,7 @@ class Self(Answer):
     draining: bool
     started_at: AwareDatetime
     pid: int
+    other_models: list[OtherModel] = Field(default=[], description="Beside the one in force, for a change of model.")
 
 
 class Stats(Answer):

@@ -24,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "codes":
             print(reason_codes.document(), end="")
             return 0
+        if given.command == "simulate":
+            from monitor.simulate.command import simulate  # numpy stays out of the monitor that watches
+
+            return simulate(given.windows, seed=given.seed, as_json=given.json)
         app.run(settings.load(host=given.host, port=given.port), given.fleet)
     except (FleetFileError, StoreBusy, ValidationError, OSError, ValueError, SQLAlchemyError) as error:
         print(f"monitor: {error}", file=sys.stderr)
@@ -42,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--port", type=int, help="port to listen on (MONITOR_PORT)")
     check.add_parser(commands)
     commands.add_parser("codes", help="print every reason code with what to look at next (docs/reason-codes.md)")
+    simulated = commands.add_parser("simulate", help="measure the detectors of the load distribution over simulated fleets")
+    simulated.add_argument("--windows", type=int, default=10_000, help="healthy windows of 60 s, and a tenth as many faults")
+    simulated.add_argument("--seed", type=int, default=1, help="the same seed gives the same figures")
+    simulated.add_argument("--json", action="store_true", help="the figures as JSON")
     return parser
 
 

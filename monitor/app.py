@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from monitor.api import problems
+from monitor.api.alert_routes import alert_routes
 from monitor.api.operator_routes import operator_routes
 from monitor.api.routes import open_routes, routes
 from monitor.fleet_file import FleetFile, parse
@@ -40,7 +41,7 @@ def build(settings: Settings, file: FleetFile, database: Database) -> FastAPI:
     """The HTTP application; its lifespan is the monitor's life. Raises `FleetFileError` when the first fleet is wrong."""
     text = file.changed()
     described = parse(text if text is not None else file.path.read_bytes(), path=file.path)
-    monitor = Monitor(settings, file=file, described=described, history=History(database))
+    monitor = Monitor(settings, file=file, described=described, history=History(database), database=database)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +56,7 @@ def build(settings: Settings, file: FleetFile, database: Database) -> FastAPI:
     app.state.monitor = monitor
     app.state.registry = registry_of(monitor)
     app.include_router(routes)
+    app.include_router(alert_routes)
     app.include_router(operator_routes)
     app.include_router(open_routes)
     problems.install(app)

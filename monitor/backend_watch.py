@@ -12,7 +12,20 @@ from monitor.drift import Said
 from monitor.flapping import STATES, is_flapping
 from monitor.load import Increment, LoadHistory
 from monitor.probe.outcome import Reason, Result, Round
-from monitor.verdict import DRAINING, Readiness, Rule, Speed, Standing, Standings, Verdict, heard, is_stale, judge, speed
+from monitor.verdict import (
+    DRAINING,
+    Readiness,
+    Rule,
+    Speed,
+    Standing,
+    Standings,
+    Verdict,
+    heard,
+    is_stale,
+    judge,
+    speed,
+    stale_after_s,
+)
 from monitor.wire import AdminState, ProbeKind, State
 
 
@@ -34,12 +47,16 @@ class BackendWatch:
     answering_since: datetime | None = None
     states: deque[str] = field(default_factory=lambda: deque(maxlen=STATES))
     flapping: bool = False
+    in_maintenance: bool = False
     drain: Intent | None = None
     scores: dict[str, float] = field(default_factory=dict)
     seqs: deque[tuple[datetime, int]] = field(default_factory=lambda: deque(maxlen=2))
 
     @property
     def admin_state(self) -> AdminState:
+        """Maintenance is the monitor's own word, draining the backend's, or what it is about to be told."""
+        if self.in_maintenance:
+            return AdminState.maintenance
         return AdminState.draining if self.drain is not None or self.verdict.reason == DRAINING else AdminState.active
 
     def standing(self, kind: ProbeKind) -> Standing:
@@ -57,6 +74,10 @@ class BackendWatch:
 
     def stale(self, probes: fleet.Probes, now: datetime) -> bool:
         return is_stale(self.last_sample_at, now, interval_s=self.interval_s(probes), deadline_s=probes.deadline_s)
+
+    def valid_s(self, probes: fleet.Probes) -> float:
+        """How long its last sample speaks for it: until it would be stale."""
+        return stale_after_s(interval_s=self.interval_s(probes), deadline_s=probes.deadline_s)
 
     def running_s(self, now: datetime) -> float | None:
         """How long its process runs: by its own metrics, else since it answers."""

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 import httpx
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from monitor import wire
 
@@ -68,10 +68,12 @@ class MonitorClient:
     def backend(self, name: str) -> wire.Backend:
         return self._get(f"/v1/backends/{name}", wire.Backend)
 
-    def history(self, name: str, *, since: datetime | None = None, step_s: int | None = None) -> wire.Page[wire.HistoryPoint]:
-        """Buckets of `step_s` seconds from `since` (default: the last hour) to now, oldest first."""
-        query = {"since": since.isoformat() if since else None, "step": step_s}
-        return self._get(f"/v1/backends/{name}/history", wire.Page[wire.HistoryPoint], query)
+    def history(
+        self, name: str, *, since: datetime | None = None, until: datetime | None = None, step_s: int | None = None
+    ) -> wire.HistoryView:
+        """From `since` (default: an hour before) to `until` (default: now); without `step_s` as finely as a chart shows it."""
+        query = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None, "step": step_s}
+        return self._get(f"/v1/backends/{name}/history", wire.HistoryView, query)
 
     def load(self, *, window_s: float = 60) -> wire.LoadView:
         return self._get("/v1/load", wire.LoadView, {"window_s": window_s})
@@ -88,17 +90,66 @@ class MonitorClient:
         """Changes of state, newest first."""
         return self._get("/v1/events", wire.Page[wire.Event], {"backend": backend, "cursor": cursor, "limit": limit})
 
+    # --- alerts -------------------------------------------------------------------------------------------------------
+
+    def alerts(
+        self, *, state: wire.AlertState | None = None, cursor: str | None = None, limit: int = 50
+    ) -> wire.Page[wire.Alert]:
+        """Newest first; without `state` those that are over too."""
+        return self._get("/v1/alerts", wire.Page[wire.Alert], {"state": state, "cursor": cursor, "limit": limit})
+
+    def alert(self, alert_id: str) -> wire.AlertDetail:
+        """With its history and what was told of it."""
+        return self._get(f"/v1/alerts/{alert_id}", wire.AlertDetail)
+
+    def acknowledge(self, alert_id: str) -> wire.AlertDetail:
+        return self._ask("POST", f"/v1/alerts/{alert_id}/acknowledge", wire.AlertDetail)
+
+    def silences(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Silence]:
+        return self._get("/v1/silences", wire.Page[wire.Silence], {"cursor": cursor, "limit": limit})
+
+    def silence(self, asked: wire.NewSilence) -> wire.Silence:
+        return self._ask("POST", "/v1/silences", wire.Silence, asked, answers=(201,))
+
+    def lift_silence(self, silence_id: str) -> None:
+        self._ask("DELETE", f"/v1/silences/{silence_id}", None, answers=(204,))
+
+    def maintenance(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Maintenance]:
+        return self._get("/v1/maintenance", wire.Page[wire.Maintenance], {"cursor": cursor, "limit": limit})
+
+    def maintain(self, asked: wire.NewMaintenance) -> wire.Maintenance:
+        return self._ask("POST", "/v1/maintenance", wire.Maintenance, asked, answers=(201,))
+
+    def end_maintenance(self, maintenance_id: str) -> None:
+        self._ask("DELETE", f"/v1/maintenance/{maintenance_id}", None, answers=(204,))
+
+    def deliveries(self, *, route: str | None = None, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Delivery]:
+        """What was told to whom, and what waits: newest first."""
+        return self._get("/v1/deliveries", wire.Page[wire.Delivery], {"route": route, "cursor": cursor, "limit": limit})
+
+    def alert_routes(self) -> wire.Page[wire.AlertRoute]:
+        return self._get("/v1/alert-routes", wire.Page[wire.AlertRoute])
+
+    def test_route(self, name: str) -> wire.RouteTest:
+        """Takes as long as the receiver takes, which may be longer than this client waits."""
+        return self._ask("POST", f"/v1/alert-routes/{name}/test", wire.RouteTest)
+
+    def audit(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Action]:
+        """What operators did, newest first: for supervisors and admins."""
+        return self._get("/v1/audit", wire.Page[wire.Action], {"cursor": cursor, "limit": limit})
+
     def diagnose(self, *, target: str | None = None, url: str | None = None, server_name: str | None = None) -> wire.Diagnosis:
         """Try a target of the fleet file (a backend's name, `balancer`) or a URL step by step. For operators; takes a while."""
         asked = wire.DiagnosisRequest(target=target, url=url, server_name=server_name)
-        return self._post("/v1/diagnoses", asked, wire.Diagnosis, timeout_s=60)
+        return self._ask("POST", "/v1/diagnoses", wire.Diagnosis, asked, timeout_s=60)
 
     def drain(self, name: str, *, accept_left: int | None = None) -> wire.Drained:
         """Take a backend out of service; `ProblemError` with `drain_refused` where fewer than `accept_left` would be left."""
-        return self._post(f"/v1/backends/{name}/drain", wire.DrainRequest(accept_left=accept_left), wire.Drained, timeout_s=15)
+        asked = wire.DrainRequest(accept_left=accept_left)
+        return self._ask("POST", f"/v1/backends/{name}/drain", wire.Drained, asked, timeout_s=15)
 
     def put_back(self, name: str) -> wire.Drained:
-        return self._post(f"/v1/backends/{name}/return", None, wire.Drained, timeout_s=15)
+        return self._ask("POST", f"/v1/backends/{name}/return", wire.Drained, timeout_s=15)
 
     def synthetic(self) -> wire.Page[wire.SyntheticResult]:
         return self._get("/v1/synthetic", wire.Page[wire.SyntheticResult])
@@ -131,25 +182,52 @@ class MonitorClient:
         answers: tuple[int, ...] = (200,),
     ) -> Model:
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        return self._read(path, self._sent("GET", path, answers, params=params), model)
+
+    @overload
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        model: type[Model],
+        body: wire.Asked | None = None,
+        *,
+        answers: tuple[int, ...] = (200,),
+        timeout_s: float | None = None,
+    ) -> Model: ...
+
+    @overload
+    def _ask(
+        self, method: str, path: str, model: None, body: wire.Asked | None = None, *, answers: tuple[int, ...] = (200,)
+    ) -> None: ...
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        model: type[Model] | None,
+        body: wire.Asked | None = None,
+        *,
+        answers: tuple[int, ...] = (200,),
+        timeout_s: float | None = None,
+    ) -> Model | None:
+        """What changes something, or takes its time (`timeout_s`). It is never repeated by itself."""
+        options: dict[str, Any] = {} if timeout_s is None else {"timeout": timeout_s}
+        if body is not None:
+            options["json"] = body.model_dump(mode="json", exclude_none=True)
+        response = self._sent(method, path, answers, **options)
+        return None if model is None else self._read(path, response, model)
+
+    def _sent(self, method: str, path: str, answers: tuple[int, ...], **options: Any) -> httpx.Response:
         try:
-            response = self._http.get(path, params=params, headers=self._credentials())
+            response = self._http.request(method, path, headers=self._credentials(), **options)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(self._url, str(error) or type(error).__name__) from error
         if response.status_code not in answers:
             raise _problem(self._url, response)
-        try:
-            return TypeAdapter(model).validate_json(response.content)
-        except ValidationError as error:
-            raise Unreachable(self._url, f"{path} gave something that is not the monitor's answer") from error
+        return response
 
-    def _post(self, path: str, asked: BaseModel | None, model: type[Model], *, timeout_s: float) -> Model:
-        body = None if asked is None else asked.model_dump(mode="json", exclude_none=True)
-        try:
-            response = self._http.post(path, json=body, headers=self._credentials(), timeout=timeout_s)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unreachable(self._url, str(error) or type(error).__name__) from error
-        if response.status_code != 200:
-            raise _problem(self._url, response)
+    def _read(self, path: str, response: httpx.Response, model: type[Model]) -> Model:
         try:
             return TypeAdapter(model).validate_json(response.content)
         except ValidationError as error:

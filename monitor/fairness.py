@@ -86,14 +86,16 @@ def _sentence(
     if total == 0:
         return False, "No traffic: there is no share to judge."
     if len(served) < 2:
-        return False, f"{len(served)} backend can serve: there is nothing to compare."
+        return False, f"There is nothing to compare: {len(served)} of the backends could serve for the whole window."
     most = max(zip(values, served, strict=True), key=lambda pair: pair[0])[1]
     share, expected = most.requests / total, most.weight / sum(one.weight for one in served)
     facts = f"{most.name} got {share:.0%} of {total} requests, expected by weight {expected:.0%}"
     if measure == "report_only":
         return False, f"{facts}; the policy promises no even spread."
-    if measure == "in_flight_per_weight" and sum(one.in_flight for one in served) < SMALLEST_IN_FLIGHT:
-        return False, f"{facts}; fewer than one request is in flight on average, too few for least connections to act on."
+    if measure == "in_flight_per_weight":
+        if sum(one.in_flight for one in served) < SMALLEST_IN_FLIGHT * len(served):
+            return False, f"{facts}; fewer than one request is in flight per backend, too few for least connections to act on."
+        spread = cv([_against_promise(one, served) for one in served])
     if spread is None or floor is None:
         return False, f"{facts}; too little to judge."
     limit = max(FLOORS_BEFORE_FLAGGED * floor, SMALLEST_CV)
@@ -101,3 +103,11 @@ def _sentence(
     if spread <= limit:
         return False, f"Even: {what} per weight vary by {spread:.0%}, within {limit:.0%}."
     return True, f"Uneven: {what} per weight vary by {spread:.0%}, more than {limit:.0%}; {facts}."
+
+
+def _against_promise(one: Served, served: Sequence[Served]) -> float:
+    """Its requests in flight over what is promised: 1 between the weighted and the equal share, as least connections takes idle
+    backends whatever their weight (HAProxy in turn) and only busy ones by weight."""
+    share = one.in_flight / sum(other.in_flight for other in served)
+    low, high = sorted((one.weight / sum(other.weight for other in served), 1 / len(served)))
+    return share / low if share < low else max(1.0, share / high)

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Iterable
 
 STATES = 21
-HIGH_PERCENT = 50.0
-LOW_PERCENT = 25.0
+# Nagios' own thresholds. States here have hysteresis already: with rise 2 and fall 3 one cannot change more than 8 times in
+# 20, which is 40 percent: a threshold of 50 would never be reached.
+HIGH_PERCENT = 30.0
+LOW_PERCENT = 20.0
 
 
 def percent(states: Iterable[str]) -> float:

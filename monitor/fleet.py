@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from monitor.addresses import refuse
+from monitor.fleet_alerts import Alerts
 
 LONGEST_PATH = 1000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -204,6 +205,7 @@ class Fleet(Part):
     dashboard: Dashboard | None = None
     probes: Probes = Probes()
     certificates: Certificates = Certificates()
+    alerts: Alerts = Alerts()
     drift: Drift = Drift()
     synthetic: Synthetic | None = None
     drain: Drain = Drain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -48,26 +48,42 @@ class Histogram:
 
     def quantile(self, q: float) -> float | None:
         """Linear within the bucket, as Prometheus' `histogram_quantile`; in the last bucket its lower bound; None when empty."""
+        return self.quantiles((q,))[0]
+
+    def quantiles(self, rising: Sequence[float]) -> list[float | None]:
+        """Several, smallest first, in one pass."""
         total = self.total
         if total <= 0:
-            return None
-        rank, below, lower = q * total, 0.0, 0.0
-        for bound in sorted(self.counts):
-            count = self.counts[bound]
-            if count > 0 and below + count >= rank:
-                return lower if math.isinf(bound) else lower + (bound - lower) * max(0.0, rank - below) / count
+            return [None] * len(rising)
+        found: list[float | None] = []
+        below, lower = 0.0, 0.0
+        for bound, count in sorted(self.counts.items()):
+            while count > 0 and len(found) < len(rising) and below + count >= (rank := rising[len(found)] * total):
+                found.append(lower if math.isinf(bound) else lower + (bound - lower) * max(0.0, rank - below) / count)
             below, lower = below + count, lower if math.isinf(bound) else bound
-        return lower
+        return found + [lower] * (len(rising) - len(found))
 
     def to_pairs(self) -> list[list[float | str]]:
-        """For JSON, which has no infinity; empty buckets are left out."""
-        return [["inf" if math.isinf(b) else b, c] for b, c in sorted(self.counts.items()) if c]
+        """For JSON, which has no infinity. Empty buckets are left out but for those just below a full one: they bound it."""
+        bounds = sorted(self.counts)
+        above = [*(self.counts[bound] for bound in bounds[1:]), 0.0]
+        return [
+            ["inf" if math.isinf(bound) else _short(bound), _short(self.counts[bound])]
+            for bound, next_count in zip(bounds, above, strict=False)
+            if self.counts[bound] or next_count
+        ]
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[float | str, float]]) -> Self:
         return cls({float(bound): float(count) for bound, count in pairs})
 
 
+def _short(number: float) -> float:
+    """`4` instead of `4.0`: millions of these are stored."""
+    return int(number) if number == int(number) else number
+
+
+IN_FLIGHT_BOUNDS = (0, 1, 2, 4, 8, 16, 32, 64, 128, math.inf)
 LATENCY_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, math.inf)
 
 

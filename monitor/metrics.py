@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitor.monitor import Monitor
-from monitor.wire import DriftKind, State
+from monitor.schedule import Lane
+from monitor.wire import AlertState, DriftKind, FindingKind, State
 
 
 def registry_of(monitor: Monitor) -> CollectorRegistry:
@@ -30,6 +33,8 @@ class _Fleet(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._backends()
         yield from self._certificates()
+        yield from self._alerts()
+        yield from self._load()
         yield from self._drift()
         yield from self._synthetic()
         yield from self._self()
@@ -58,6 +63,30 @@ class _Fleet(Collector):
             if one.not_after is not None:
                 days.add_metric([name], (one.not_after - now).total_seconds() / 86_400)
         yield days
+
+    def _alerts(self) -> Iterator[Metric]:
+        alerting = self._monitor.alerting
+        alerts = GaugeMetricFamily("face_auth_monitor_alerts", "Open alerts.", labels=["state"])
+        for state in AlertState:
+            alerts.add_metric([state], float(alerting.counts.get(state, 0)))
+        waiting = GaugeMetricFamily(
+            "face_auth_monitor_delivery_attempts", "Failed attempts of what waits longest to be told.", labels=["route"]
+        )
+        for route in alerting.settings.routes:
+            waiting.add_metric([route.name], float(alerting.undelivered.get(route.name, 0)))
+        yield from (alerts, waiting)
+        yield CounterMetricFamily(
+            "face_auth_monitor_heartbeat_failures", "Heartbeats that did not arrive.", value=alerting.heartbeat_failures
+        )
+
+    def _load(self) -> Iterator[Metric]:
+        found = GaugeMetricFamily(
+            "face_auth_monitor_load_findings", "Backends found at fault in the last window of 60 s.", labels=["kind"]
+        )
+        findings = self._monitor.distribution.findings
+        for kind in FindingKind:
+            found.add_metric([kind], float(sum(one.kind is kind for one in findings)))
+        yield found
 
     def _drift(self) -> Iterator[Metric]:
         found = GaugeMetricFamily(
@@ -89,6 +118,13 @@ class _Fleet(Collector):
         yield GaugeMetricFamily(
             "face_auth_monitor_lateness_seconds", "How late the latest start of any duty was.", value=schedule.worst_lateness_s
         )
+        yield _lateness(self._monitor.probing)
+        yield GaugeMetricFamily(
+            "face_auth_monitor_probes_in_flight", "Backends being probed.", value=self._monitor.probing.running
+        )
+        yield CounterMetricFamily(
+            "face_auth_monitor_duty_overruns", "Duties given up at their deadline.", value=schedule.overruns
+        )
         yield GaugeMetricFamily("face_auth_monitor_duties_in_flight", "Duties under way.", value=schedule.in_flight)
         yield CounterMetricFamily("face_auth_monitor_duty_failures", "Duties that raised: defects.", value=schedule.failures)
         yield CounterMetricFamily(
@@ -99,3 +135,13 @@ class _Fleet(Collector):
             "0 while the present fleet file is refused.",
             value=float(not self._monitor.watch.fleet_error),
         )
+
+
+def _lateness(lane: Lane) -> Metric:
+    cumulative = itertools.accumulate(lane.late.values())
+    found = HistogramMetricFamily(
+        "face_auth_monitor_probe_lateness_seconds", "How late each backend's round began, its wait for a free place included."
+    )
+    buckets = [("+Inf" if math.isinf(bound) else str(bound), count) for bound, count in zip(lane.late, cumulative, strict=True)]
+    found.add_metric([], buckets, sum_value=lane.late_sum_s)
+    return found

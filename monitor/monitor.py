@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor import fleet, wire
 from monitor.addresses import is_loopback
+from monitor.alerting import Alerting
 from monitor.api.identity import Doorkeeper
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import Limits
@@ -19,14 +22,16 @@ from monitor.clock import Clock, utc_now
 from monitor.control import Control
 from monitor.diagnosis.diagnose import Subject, diagnose
 from monitor.diagnosis.subjects import of_url
+from monitor.distribution.watch import DistributionWatch
 from monitor.fleet_file import FleetFile, FleetFileError, parse
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.outcome import Reason
 from monitor.probe.own import loopback_works
 from monitor.probe.round import Plan, probe_round
 from monitor.probe.way_out import WayOut
-from monitor.schedule import Duty, Schedule
+from monitor.schedule import Duty, Lane, Schedule
 from monitor.settings import Settings
+from monitor.store.database import Database
 from monitor.store.history import History
 from monitor.synthetic.verify import Through
 from monitor.synthetic.watch import SyntheticWatch, ways
@@ -40,6 +45,7 @@ ROLL_UP_S = 60.0
 PRUNE_S = 600.0
 FIRST_CERTIFICATE_S = 2.0
 CERTIFICATE_DEADLINE_S = 5.0
+CLOSING_S = 2.0
 SYNTHETIC_S = 60.0
 DIAGNOSIS_DEADLINE_S = 3.0
 DIAGNOSES_AT_ONCE = 4
@@ -51,7 +57,14 @@ class Monitor:
     """All parts of one monitor; `start` and `stop` bracket its life, everything between runs in the event loop."""
 
     def __init__(
-        self, settings: Settings, *, file: FleetFile, described: fleet.Fleet, history: History, clock: Clock = utc_now
+        self,
+        settings: Settings,
+        *,
+        file: FleetFile,
+        described: fleet.Fleet,
+        history: History,
+        database: Database,
+        clock: Clock = utc_now,
     ) -> None:
         self._settings = settings
         self._file = file
@@ -61,12 +74,24 @@ class Monitor:
         self._way_out = WayOut(self._trust)
         self.watch = FleetWatch(described, own_connectivity=loopback_works, way_out=self._fault_on_the_way, clock=clock)
         self.balancer = BalancerWatch(described.balancer)
+        self.distribution = DistributionWatch()
         self.synthetic = SyntheticWatch(base=file.path.resolve().parent)
         self.schedule = Schedule(tick_s=settings.tick_s)
+        self.probing = Lane(settings.probes_at_once)
+        self.alerting = Alerting(
+            database,
+            watch=self.watch,
+            balancer=lambda: self.balancer,
+            schedule=self.schedule,
+            is_ready=lambda: self.ready().status == "ready",
+            base=file.path.resolve().parent,
+            clock=clock,
+        )
         self.doorkeeper = Doorkeeper(signers_file=settings.signers_file, keys_file=settings.keys_file)
         self.store_failures = 0
         self._diagnoses = asyncio.Semaphore(DIAGNOSES_AT_ONCE)
         self._store_error: str | None = None
+        self._watched_certificates: set[str] = set()
         self.control = Control(self.watch, self._trust, base=file.path.resolve().parent, clock=clock)
         # One thread writes: batches stay in order, and the loop never waits for a disk.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -83,6 +108,7 @@ class Monitor:
     async def stop(self) -> None:
         """Finish the probes in flight, write what they gave."""
         await self.schedule.stop(drain_s=self._settings.drain_s)
+        self.balancer.close()
         await self._write()
         self._writer.shutdown(wait=True)
 
@@ -91,11 +117,13 @@ class Monitor:
     def _assign(self) -> None:
         described = self.watch.fleet
         if self.balancer.balancer != described.balancer:
+            self.balancer.close()
             self.balancer = BalancerWatch(described.balancer)
         self._trust.allowed = described.allow_addresses
         certificates, through = watched(described), ways(described)
         self.synthetic.keep({one.name for one in through})
-        self.watch.keep_certificates({one.name for one in certificates})
+        self._watched_certificates = {one.name for one in certificates}
+        self.watch.keep_certificates(self._watched_certificates)
         tick = self._settings.tick_s
         self.schedule.assign(
             [
@@ -103,10 +131,12 @@ class Monitor:
                 *(self._certificate_duty(one) for one in certificates),
                 *(self._synthetic_duty(one) for one in through),
                 Duty("balancer", self._balancer_interval, self._look_at_balancer),
+                Duty("distribution", lambda: tick, self._look_at_distribution),
                 Duty("fleet-file", lambda: tick, self.read_fleet_file),
                 Duty("write", lambda: tick, self._write),
                 Duty("roll-up", lambda: ROLL_UP_S, self._roll_up),
                 Duty("prune", lambda: PRUNE_S, self._prune),
+                *self.alerting.duties(),
             ]
         )
 
@@ -115,7 +145,11 @@ class Monitor:
             backend = self.watch.backends.get(spec.name)
             return backend.interval_s(self.watch.fleet.probes) if backend else self.watch.fleet.probes.interval_s
 
-        return Duty(f"backend:{spec.name}", interval, partial(self._probe, spec))
+        return Duty(f"backend:{spec.name}", interval, partial(self._probe, spec), self.probing, self._round_deadline_s)
+
+    def _round_deadline_s(self) -> float:
+        """Three probes and a scrape, each with a deadline of its own, and the closing of the connection."""
+        return (len(ProbeKind) + 2) * self.watch.fleet.probes.deadline_s + CLOSING_S
 
     def _certificate_duty(self, one: Watched) -> Duty:
         def interval() -> float:
@@ -172,7 +206,7 @@ class Monitor:
         settings = self.watch.fleet.certificates
         limits = Limits(settings.warn_days, settings.critical_days)
         found = await look(one, self._trust, limits=limits, deadline_s=CERTIFICATE_DEADLINE_S, now=self._clock)
-        if any(one.name == wanted.name for wanted in watched(self.watch.fleet)):
+        if one.name in self._watched_certificates:
             self.watch.note_certificate(remembered(self.watch.certificates.get(one.name), found))
 
     async def _verify(self, through: Through) -> None:
@@ -183,6 +217,11 @@ class Monitor:
 
     async def _look_at_balancer(self) -> None:
         await self.balancer.look(self.watch.fleet, self._trust, rule=self.watch.rule, now=self._clock)
+
+    async def _look_at_distribution(self) -> None:
+        window = self.distribution.look(self.watch.fleet.balancer, self.watch.backends.values(), self._clock())
+        if window is not None:
+            await asyncio.to_thread(self.distribution.judge, window)
 
     async def read_fleet_file(self) -> None:
         """A file that is wrong is refused whole; the old fleet stays watched and the API says why."""
@@ -209,6 +248,7 @@ class Monitor:
             self._store_error = None
         except SQLAlchemyError as error:
             self.store_failures += 1
+            self.alerting.store_failed()
             self._store_error = type(error).__name__
             self.watch.give_back(batch)
             log.error("what was seen could not be written and is kept for the next tick: %s", error)
@@ -217,10 +257,19 @@ class Monitor:
             raise
 
     async def _roll_up(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.history.roll_up, self._clock())
+        await self._step_by_step(self.history.roll_up_some, "history could not be rolled up")
 
     async def _prune(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.history.prune, self._clock())
+        await self._step_by_step(self.history.prune_some, "old history could not be deleted")
+
+    async def _step_by_step(self, step: Callable[[datetime], int | None], what: str) -> None:
+        """Until nothing is left to do; between two short steps the tick's own batch gets its turn."""
+        try:
+            while await asyncio.get_running_loop().run_in_executor(self._writer, step, self._clock()) is not None:
+                pass
+        except SQLAlchemyError as error:
+            self.alerting.store_failed()
+            log.error("%s and stays as it is: %s", what, error)
 
     # --- what operators ask for -----------------------------------------------------------------------------------
 

@@ -22,11 +22,13 @@ def state_row(backend: BackendWatch) -> BackendState:
         reason=backend.verdict.reason,
         detail=backend.verdict.detail,
         last_sample_at=backend.last_sample_at,
-        standings=standings | {"address": backend.spec.address} | ({"drain": backend.drain.to_row()} if backend.drain else {}),
+        standings=standings
+        | {"address": backend.spec.address, "recent": list(backend.states), "flapping": backend.flapping}
+        | ({"drain": backend.drain.to_row()} if backend.drain else {}),
     )
 
 
-def sample_row(backend: BackendWatch, heard_now: Round, increment: Increment | None) -> Sample:
+def sample_row(backend: BackendWatch, heard_now: Round, increment: Increment | None, *, valid_s: float) -> Sample:
     live = heard_now.results[ProbeKind.live]
     return Sample(
         at=heard_now.at,
@@ -37,6 +39,8 @@ def sample_row(backend: BackendWatch, heard_now: Round, increment: Increment | N
         requests=increment.requests if increment else None,
         errors=increment.errors if increment else None,
         latency=increment.latency.to_pairs() if increment else None,
+        valid_s=valid_s,
+        in_flight=heard_now.scrape.in_flight if heard_now.scrape else None,
     )
 
 
@@ -68,3 +72,6 @@ def take_up(backend: BackendWatch, row: BackendState, rule: Rule) -> None:
     backend.verdict = Verdict(State(row.state), row.reason, row.detail)
     backend.drain = Intent.from_row(row.standings.get("drain"))
     backend.since, backend.last_sample_at = row.since, row.last_sample_at
+    # A restart must not make one that flaps believable: what it does would be told at once, as often as it does it.
+    backend.states.extend(row.standings.get("recent", []))
+    backend.flapping = bool(row.standings.get("flapping"))

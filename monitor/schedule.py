@@ -11,21 +11,52 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 log = logging.getLogger(__name__)
 
+LATENESS_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
+
 
 @dataclass(frozen=True)
 class Duty:
-    """Something to do again and again. `interval_s` is asked after each run, so a duty can change its speed."""
+    """Something to do again and again. `interval_s` is asked after each run, so a duty can change its speed.
+
+    `deadline_s` holds for one whole run: what hangs in spite of deadlines of its own would hold up its duty for ever.
+    """
 
     name: str
     interval_s: Callable[[], float]
     run: Callable[[], Awaitable[None]]
+    lane: Lane | None = None
+    deadline_s: Callable[[], float] | None = None
+
+
+class Lane:
+    """Duties of one kind, of which only so many run at once; how late each began, its wait for a free place included."""
+
+    def __init__(self, at_once: int) -> None:
+        self._room = asyncio.Semaphore(at_once)
+        self.late = dict.fromkeys(LATENESS_BOUNDS_S, 0)
+        self.late_sum_s = 0.0
+        self.running = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        async with self._room:
+            self.running += 1
+            try:
+                yield
+            finally:
+                self.running -= 1
+
+    def note(self, lateness_s: float) -> None:
+        self.late[next(bound for bound in LATENESS_BOUNDS_S if lateness_s <= bound)] += 1
+        self.late_sum_s += lateness_s
 
 
 @dataclass
@@ -33,6 +64,7 @@ class _Slot:
     duty: Duty
     due_at: float
     started_at: float | None = None
+    was_due_at: float = -math.inf
     task: asyncio.Task[None] | None = None
     free_at: float = -math.inf
 
@@ -60,6 +92,7 @@ class Schedule:
         self.ticked_at: float | None = None
         self.lateness_s: dict[str, float] = {}
         self.failures = 0
+        self.overruns = 0
 
     def start(self) -> None:
         """Begin to tick in the running loop."""
@@ -97,24 +130,40 @@ class Schedule:
 
     def _launch(self, slot: _Slot, now: float) -> None:
         # A round that had to wait for its own predecessor is slow, not late.
-        self.lateness_s[slot.duty.name] = max(0.0, now - max(slot.due_at, slot.free_at))
+        slot.was_due_at = max(slot.due_at, slot.free_at)
         slot.started_at = now
         slot.task = asyncio.create_task(self._run(slot), name=slot.duty.name)
         self._tasks.add(slot.task)  # the loop itself holds tasks weakly
         slot.task.add_done_callback(self._tasks.discard)
 
     async def _run(self, slot: _Slot) -> None:
+        duty = slot.duty
+        deadline = asyncio.timeout(None)
         try:
-            await slot.duty.run()
-        except Exception:  # a duty gives back its failures as values; one that raises is a defect, and the others go on
-            self.failures += 1
-            log.exception("%s failed", slot.duty.name)
+            async with duty.lane.place() if duty.lane else nullcontext():
+                self._note_lateness(slot, duty)
+                async with asyncio.timeout(duty.deadline_s() if duty.deadline_s else None) as deadline:
+                    await duty.run()
+        except Exception as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                self.overruns += 1
+                log.warning("%s was given up: it did not end within its deadline", duty.name)
+            else:  # a duty gives back its failures as values; one that raises is a defect, and the others go on
+                self.failures += 1
+                log.exception("%s failed", duty.name)
         finally:
             interval = slot.duty.interval_s()
             # Half an interval at least between two starts, so that a change of speed does not ask twice in a row.
             slot.due_at = next_due((slot.started_at or 0.0) + interval / 2, interval_s=interval, name=slot.duty.name)
             slot.free_at = self._monotonic()
             slot.task = None
+
+    def _note_lateness(self, slot: _Slot, duty: Duty) -> None:
+        late = max(0.0, self._monotonic() - slot.was_due_at)
+        if self._slots.get(duty.name) is slot:
+            self.lateness_s[duty.name] = late
+        if duty.lane is not None:
+            duty.lane.note(late)
 
     async def stop(self, *, drain_s: float) -> None:
         """Tick no more, wait for what is in flight, and cancel what is not done after `drain_s`.

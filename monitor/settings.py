@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe line that is logged.")
     tick_s: float = Field(0.5, gt=0, le=5, description="How often the schedule looks for what is due.")
     scrape_s: float = Field(4.0, gt=0, description="How often a backend's /metrics are read; a probe's round carries it.")
+    probes_at_once: int = Field(100, ge=1, le=10_000, description="How many backends are probed at the same time, at most.")
     drain_s: float = Field(5.0, gt=0, description="How long a stop waits for the probes in flight.")
 
     @classmethod

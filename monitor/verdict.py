@@ -163,7 +163,11 @@ def is_stale(last_sample_at: datetime | None, now: datetime, *, interval_s: floa
     """Whether the last sample is older than three intervals; a probe that takes its whole deadline is not late for it."""
     if last_sample_at is None:
         return True
-    return now - last_sample_at > timedelta(seconds=STALE_INTERVALS * (interval_s + deadline_s))
+    return now - last_sample_at > timedelta(seconds=stale_after_s(interval_s=interval_s, deadline_s=deadline_s))
+
+
+def stale_after_s(*, interval_s: float, deadline_s: float) -> float:
+    return STALE_INTERVALS * (interval_s + deadline_s)
 
 
 def _failed(state: State, standing: Standing) -> Verdict:

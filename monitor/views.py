@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from monitor import fairness, sentences, wire
 from monitor.backend_watch import BackendWatch
 from monitor.balancer.watch import BalancerWatch
 from monitor.certificates.judgement import SEVERITY, rotations
+from monitor.distribution.watch import DistributionWatch
 from monitor.fairness import Served
 from monitor.fleet import BalancerKind, Strategy
 from monitor.load import Member, loads
@@ -20,6 +22,8 @@ WINDOW_S = 60.0
 FAILING_RATIO = 0.5
 # So many requests must be expected before their absence says anything.
 EXPECTED_AT_LEAST = 20
+# Backends are scraped one after another: none of them covers quite the same time.
+WHOLE = 0.8
 
 
 def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float, now: datetime) -> wire.FleetView:
@@ -45,17 +49,27 @@ def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float,
 def backend_views(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) -> list[wire.Backend]:
     """In the order of the fleet file."""
     load = loads(_members(watch, WINDOW_S, now), window_s=WINDOW_S)
-    return [_backend(watch, one, balancer, load, now) for one in watch.backends.values()]
+    # Once, not once for each: of a thousand backends that was a million additions, each second, for the alerts alone.
+    requests = sum(one.requests for one in load.values())
+    return [_backend(watch, one, balancer, _Traffic(load[name], requests), now) for name, one in watch.backends.items()]
 
 
-def load_view(watch: FleetWatch, *, window_s: float, now: datetime) -> wire.LoadView:
+@dataclass(frozen=True)
+class _Traffic:
+    """One backend's load, and the requests of the whole fleet."""
+
+    load: wire.Load
+    fleet_total: int
+
+
+def load_view(watch: FleetWatch, distribution: DistributionWatch, *, window_s: float, now: datetime) -> wire.LoadView:
     """`GET /v1/load`."""
     members = _members(watch, window_s, now)
     shares = loads(members, window_s=window_s)
     served = [
         Served(member.name, member.weight, shares[member.name].requests, shares[member.name].in_flight or 0.0)
         for member in members
-        if member.eligible and member.sum is not None
+        if member.name in _through(watch, members, now)
     ]
     return wire.LoadView(
         window_s=window_s,
@@ -63,7 +77,22 @@ def load_view(watch: FleetWatch, *, window_s: float, now: datetime) -> wire.Load
         shares=shares,
         fairness=fairness.judge(served, kind=watch.fleet.balancer.kind, strategy=watch.fleet.balancer.strategy),
         at=now,
+        findings=distribution.views(),
+        findings_at=distribution.judged_at,
+        decisions=distribution.decisions,
     )
+
+
+def _through(watch: FleetWatch, members: list[Member], now: datetime) -> set[str]:
+    """Who could serve for the whole of what was seen: one that came in the middle has its share to come."""
+    seen_s = max((member.sum.covered_s for member in members if member.sum), default=0.0)
+    found = set()
+    for member in members:
+        running_s = watch.backends[member.name].running_s(now)
+        whole = member.sum is not None and member.sum.covered_s >= WHOLE * seen_s
+        if member.eligible and whole and (running_s is None or running_s >= seen_s):
+            found.add(member.name)
+    return found
 
 
 def certificates_view(watch: FleetWatch) -> list[wire.Certificate]:
@@ -82,11 +111,9 @@ def _members(watch: FleetWatch, window_s: float, now: datetime) -> list[Member]:
     ]
 
 
-def _backend(
-    watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, load: dict[str, wire.Load], now: datetime
-) -> wire.Backend:
+def _backend(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, traffic: _Traffic, now: datetime) -> wire.Backend:
     spec, stale = one.spec, one.stale(watch.fleet.probes, now)
-    verdicts = _verdicts(watch, one, balancer, load)
+    verdicts = _verdicts(watch, one, balancer, traffic)
     certificate = watch.certificates.get(spec.name)
     return wire.Backend(
         name=spec.name,
@@ -105,7 +132,7 @@ def _backend(
         flapping=one.flapping,
         monitor_fault=one.monitor_fault.code if one.monitor_fault else None,
         probes=[_probe(one, kind, watch) for kind in ProbeKind],
-        load=load[spec.name],
+        load=traffic.load,
         identity=_identity(one),
         certificate_days_left=certificate.days_left if certificate else None,
         last_sample_at=one.last_sample_at,
@@ -118,7 +145,7 @@ def _settled(watch: FleetWatch, one: BackendWatch, now: datetime) -> bool:
     return one.since is not None and (now - one.since).total_seconds() >= probes.fall * probes.interval_s
 
 
-def _verdicts(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, load: dict[str, wire.Load]) -> dict[str, str | None]:
+def _verdicts(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, traffic: _Traffic) -> dict[str, str | None]:
     """Four opinions: our probes (alive, and its database answers), the balancer's, its own readiness, its real traffic."""
     live, health, ready = (is_up(one.standing(kind).health, watch.rule) for kind in ProbeKind)
     probes = None if live is None or health is None else live and health
@@ -126,7 +153,7 @@ def _verdicts(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, loa
         "probes": _word(probes),
         "balancer": balancer.opinion(one.spec.name, one.spec.address),
         "readiness": _word(ready),
-        "traffic": _traffic(load[one.spec.name], sum(x.requests for x in load.values()), watch.fleet.balancer.strategy),
+        "traffic": _traffic(traffic.load, traffic.fleet_total, watch.fleet.balancer.strategy),
     }
 
 

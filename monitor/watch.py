@@ -116,7 +116,8 @@ class FleetWatch:
                 Event(at=now, backend=name, old=old.state, new=new.state, reason=new.reason, detail=new.detail)
             )
         self._batch.states[name] = state_row(backend)
-        self._batch.samples.append(sample_row(backend, heard_now, increment))
+        valid_s = backend.valid_s(self.fleet.probes)
+        self._batch.samples.append(sample_row(backend, heard_now, increment, valid_s=valid_s))
 
     def left_without(self, name: str) -> Left:
         """Who would serve without this one: fresh, in service, and meant to get requests."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Generic, Literal, Self, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 Item = TypeVar("Item")
+
+
+class Asked(BaseModel):
+    """What a caller sends: an unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Answer(BaseModel):
@@ -147,6 +153,27 @@ class Backend(Answer):
     last_sample_at: AwareDatetime | None
 
 
+class BalancerServer(Answer):
+    """One backend as the balancer sees it: its opinion and the traffic that it really sent there; null = it does not say."""
+
+    name: str
+    source: Literal["nginx_log", "haproxy_csv"]
+    opinion: str | None = Field(None, description="up, down, drain, maint; open-source nginx has none to show")
+    connections: int | None = None
+    window_s: float = Field(description="how much time the counts cover; 0 before the second look")
+    requests: int | None = Field(None, description="attempts, so that a repeated request counts for each backend that it reached")
+    share: float | None = None
+    errors: int | None = Field(None, description="5xx, and attempts without an answer in nginx' log")
+    error_ratio: float | None = None
+    failed_attempts: int | None = Field(
+        None, description="nginx: repeated elsewhere; HAProxy: failed connections, broken answers"
+    )
+    mean_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
 class BalancerView(Answer):
     kind: str
     strategy: str
@@ -157,6 +184,8 @@ class BalancerView(Answer):
     cpu_percent: float | None = None
     memory_bytes: int | None = None
     at: AwareDatetime | None = None
+    servers: list[BalancerServer] = Field([], description="one per backend where the balancer's log or statistics can be read")
+    traffic_reason: str | None = Field(None, description="why its log or statistics say nothing of the backends")
 
 
 class Fairness(Answer):
@@ -186,6 +215,29 @@ class FleetView(Page[Backend]):
     lateness_ms: float | None = None
 
 
+class FindingKind(StrEnum):
+    unfair_share = "unfair_share"
+    errors = "errors"
+    sinkhole = "sinkhole"
+    latency = "latency"
+    decision_mix = "decision_mix"
+    fleet_share = "fleet_share"
+    fleet_errors = "fleet_errors"
+    fleet_latency = "fleet_latency"
+    fleet_mix = "fleet_mix"
+
+
+class LoadFinding(Answer):
+    """Something wrong with the load's distribution, held over two windows or overwhelming in one."""
+
+    kind: FindingKind
+    backend: str | None = Field(description="null: the fleet as a whole, no single backend is to blame")
+    sentence: str = Field(description="what, by which figures, and what to look at next")
+    figures: dict[str, float] = {}
+    since: AwareDatetime = Field(description="end of the window in which it was first suspected")
+    at: AwareDatetime = Field(description="end of the window that last showed it")
+
+
 class LoadView(Answer):
     """`GET /v1/load?window_s=60`."""
 
@@ -194,6 +246,11 @@ class LoadView(Answer):
     shares: dict[str, Load]
     fairness: Fairness
     at: AwareDatetime
+    findings: list[LoadFinding] = Field([], description="of the last whole window of 60 s, whatever `window_s` asks for")
+    findings_at: AwareDatetime | None = Field(None, description="end of that window; null before the first one")
+    decisions: dict[str, dict[str, dict[str, int]]] = Field(
+        {}, description="of that window, by backend, operation and decision: on evenly spread traffic they should agree"
+    )
 
 
 class LoadPoint(Answer):
@@ -269,14 +326,33 @@ class Event(Answer):
 
 
 class HistoryPoint(Answer):
-    """`GET /v1/backends/{name}/history`: one bucket."""
+    """One bucket of a backend's history. Percentiles are read off merged histograms; null where nothing was measured."""
 
     at: AwareDatetime
-    state: State
-    up_ratio: float | None
-    latency_p95_ms: float | None
+    state: State = Field(description="the worst in it")
+    up_ratio: float | None = Field(description="of the probes")
+    latency_p95_ms: float | None = Field(description="of /live, as probed")
     requests: int | None
     errors: int | None
+    coverage: float | None = Field(None, description="the part of its time that was watched")
+    availability: float | None = Field(None, description="the part of the watched time in which it was UP")
+    seconds: dict[State, float] = Field({}, description="how long each state stood")
+    probe_p50_ms: float | None = None
+    probe_p99_ms: float | None = None
+    request_p50_ms: float | None = None
+    request_p95_ms: float | None = None
+    request_p99_ms: float | None = None
+    in_flight_p50: float | None = None
+    in_flight_p95: float | None = None
+
+
+class HistoryView(Page[HistoryPoint]):
+    """`GET /v1/backends/{name}/history`: oldest first. A bucket that was never watched is left out: a gap, not a zero."""
+
+    since: AwareDatetime | None = Field(None, description="where the first bucket begins")
+    until: AwareDatetime | None = None
+    step_s: int | None = Field(None, description="seconds per point: no finer than what is kept of that age")
+    whole: HistoryPoint | None = Field(None, description="the span as one point; null when nothing of it was watched")
 
 
 class SyntheticPair(StrEnum):
@@ -301,10 +377,8 @@ class SyntheticResult(Answer):
     at: AwareDatetime
 
 
-class DrainRequest(BaseModel):
+class DrainRequest(Asked):
     """`POST /v1/backends/{name}/drain`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     accept_left: int | None = Field(
         None, ge=0, le=10_000, strict=True, description="the fewest that may be left; where it is not given, half of the fleet"
@@ -324,10 +398,8 @@ class Drained(Answer):
     since: AwareDatetime | None = None
 
 
-class DiagnosisRequest(BaseModel):
+class DiagnosisRequest(Asked):
     """`POST /v1/diagnoses`: either a `target` of the fleet file (a backend's name, `balancer`) or a `url`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: str | None = Field(None, max_length=80)
     url: str | None = Field(
@@ -409,3 +481,140 @@ class Ready(Answer):
     timestamp: AwareDatetime
     reason: str | None = None
     checks: dict[str, Check]
+
+
+# --- alerts -----------------------------------------------------------------------------------------------------------
+
+
+class AlertState(StrEnum):
+    pending = "pending"
+    firing = "firing"
+    resolved = "resolved"
+
+
+class Alert(Answer):
+    """Something that is, or was, wrong. `quiet` holds back what is told of it, never what it is."""
+
+    id: str
+    key: str = Field(description="the same as long as it is the same thing that is wrong")
+    rule: str = Field(description="its entry in docs/alerts.md")
+    severity: Literal["info", "warning", "critical"]
+    state: AlertState
+    sentence: str
+    reason: str = Field(description="owner-prefixed code, e.g. DEP.DATABASE")
+    owner: str = Field(description="whose fault: MON NET TLS APP DEP LB")
+    labels: dict[str, str]
+    since: AwareDatetime = Field(description="when it came into this state")
+    starts_at: AwareDatetime | None = Field(description="when it began to fire")
+    ends_at: AwareDatetime | None
+    stale: bool = Field(description="no evidence at the moment: the last state stands")
+    quiet: Literal["silenced", "maintenance", "flapping"] | None = Field(description="why nothing is told of it now")
+    told: str | None = Field(description="the severity last told; null when nothing was, or its end was")
+    told_at: AwareDatetime | None
+    acknowledged_by: str | None = None
+    acknowledged_at: AwareDatetime | None = None
+    runbook: str
+
+
+class AlertStep(Answer):
+    at: AwareDatetime
+    what: str
+    severity: str
+    reason: str
+    actor: str | None = None
+
+
+class Delivery(Answer):
+    """One notification through one route."""
+
+    id: int
+    alert_id: str
+    route: str
+    kind: Literal["firing", "reminder", "resolved"]
+    severity: str
+    idempotency_key: str
+    state: Literal["waiting", "sent", "given_up"]
+    created_at: AwareDatetime
+    due_at: AwareDatetime
+    sent_at: AwareDatetime | None
+    attempts: int
+    answer: str | None = Field(description="what came of the last attempt")
+
+
+class AlertDetail(Alert):
+    """`GET /v1/alerts/{id}`: with its history and what was told, oldest first."""
+
+    history: list[AlertStep]
+    deliveries: list[Delivery]
+
+
+Comment = Annotated[str, Field(min_length=1, max_length=500, description="for people; not repeated in the audit trail")]
+
+
+class NewSilence(Asked):
+    """`matchers`: label → pattern (`*`, `?`); all must fit. Labels: the alert's own, and `rule`, `severity`, `owner`."""
+
+    matchers: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(min_length=1, max_length=10)
+    ends_at: AwareDatetime
+    starts_at: AwareDatetime | None = Field(None, description="default: now")
+    comment: Comment
+
+
+class Silence(Answer):
+    id: str
+    matchers: dict[str, str]
+    author: str
+    comment: str
+    created_at: AwareDatetime
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    lifted_by: str | None = None
+
+
+class NewMaintenance(Asked):
+    """Of the named backends; with none named, of the whole fleet."""
+
+    backends: list[str] = Field([], max_length=100)
+    ends_at: AwareDatetime
+    starts_at: AwareDatetime | None = Field(None, description="default: now")
+    comment: Comment
+
+
+class Maintenance(Answer):
+    id: str
+    backends: list[str]
+    author: str
+    comment: str
+    created_at: AwareDatetime
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    lifted_by: str | None = None
+
+
+class AlertRoute(Answer):
+    """Where notifications of `min_severity` and worse go. Its URL is a secret and stands in no answer."""
+
+    name: str
+    kind: Literal["apprise", "alertmanager"]
+    min_severity: Literal["info", "warning", "critical"]
+
+
+class RouteTest(Answer):
+    """`POST /v1/alert-routes/{name}/test`: what the receiver made of a notification that says it is a test."""
+
+    route: str
+    delivered: bool
+    answer: str
+    took_ms: float
+    idempotency_key: str
+
+
+class Action(Answer):
+    """`GET /v1/audit`: what somebody did."""
+
+    id: int
+    at: AwareDatetime
+    actor: str
+    action: str
+    target: str
+    outcome: str

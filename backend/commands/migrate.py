@@ -10,6 +10,7 @@ from pathlib import Path
 from backend import settings
 from backend.errors import FaceAuthError
 from backend.faces.load import EngineError, load_engine
+from backend.settings import Settings
 from backend.store.dialect import UnsafeDatabase
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.migration import MigrationError, key_is_pinned, pin, upgrade
@@ -25,11 +26,11 @@ def run(args: argparse.Namespace) -> int:
     chosen = settings.load()
     url = chosen.database_url.get_secret_value()
     try:
-        model_id = load_engine(chosen.engine, model_pack=chosen.model_pack).card.model_id
+        model_id, *others = _models(chosen)
         done = upgrade(url)
         made_key = not chosen.master_key_file.exists()
         keyring = _keyring(chosen.master_key_file, url)
-        pinned_now = pin(url, keyring=keyring, model_id=model_id)
+        pinned_now = pin(url, keyring=keyring, model_id=model_id, others=others)
     except (MigrationError, KeyringError, UnsafeDatabase, EngineError, FaceAuthError) as error:
         print(error, file=sys.stderr)
         return FAILED
@@ -44,6 +45,12 @@ def run(args: argparse.Namespace) -> int:
         if made_key:
             print(f"key file {chosen.master_key_file} made: back it up apart from the database. Lost key = lost data")
     return 0
+
+
+def _models(chosen: Settings) -> list[str]:
+    """Of the settings' engine, and of the second one: after a change of model the gallery may be pinned to either."""
+    slots = [slot for slot in (chosen, chosen.next_model()) if slot is not None]
+    return [load_engine(slot.engine, model_pack=slot.model_pack).card.model_id for slot in slots]
 
 
 def _keyring(path: Path, url: str) -> Keyring:

@@ -50,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _comparing(chosen: Settings, file: Path) -> Compare:
     """Pairs may have to be judged anew, on the scale of the model that the backup's templates are of."""
-    card = load_engine(chosen.engine, model_pack=chosen.model_pack).card
+    slots = [slot for slot in (chosen, chosen.next_model()) if slot is not None]
+    cards = [load_engine(slot.engine, model_pack=slot.model_pack).card for slot in slots]
     model_id = read_manifest(file).model_id
-    if model_id not in (None, card.model_id):
-        raise BackupError(f"the backup's templates are of {model_id}, the engine here is {card.model_id}: choose theirs")
-    return partial(best_comparison, card.metric)
+    for card in cards:
+        if model_id in (None, card.model_id):
+            return partial(best_comparison, card.metric)
+    raise BackupError(f"the backup's templates are of {model_id}, the engine here is {cards[0].model_id}: choose theirs")
 
 
 def _sentences(done: Restored) -> str:

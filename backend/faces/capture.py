@@ -6,7 +6,8 @@ who has the crop gets the same template, and a verification of two stored crops 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "Reason",
     "capture",
     "detect",
+    "embedded_again",
     "probe",
 ]
 
@@ -52,6 +54,11 @@ class CapturedFace:
     """what `probe` makes of the crop"""
     quality: Quality
     model_id: str
+    others: Mapping[str, Vector] = field(default_factory=dict)
+    """by other models, what `embedded_again` makes of the crop"""
+
+    def by(self, model_id: str) -> Vector | None:
+        return self.vector if model_id == self.model_id else self.others.get(model_id)
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,12 @@ def capture(
     quality.require(gate)
     crop, seen, vector = _canonical(engine, picture.pixels, face)
     return CapturedFace(crop, seen.landmarks, vector, quality, engine.card.model_id)
+
+
+def embedded_again(engine: Engine, crop: bytes) -> Vector | None:
+    """The template of a stored crop by another model than the one that cut it; None where that finds no face in it."""
+    found = probe(engine, crop, limits=ImageLimits(), largest_only=True).faces
+    return found[0].vector if found else None
 
 
 def _liveness(check: LivenessCheck | None, picture: Picture, face: Face) -> Liveness | None:

@@ -27,7 +27,11 @@ from backend.store.templates import StoredTemplate
 BATCH = 2_000
 _AFTER = (
     select(GalleryChange)
-    .where(GalleryChange.gallery_id == bindparam("gallery_id"), col(GalleryChange.seq) > bindparam("after"))
+    .where(
+        GalleryChange.gallery_id == bindparam("gallery_id"),
+        GalleryChange.model_id == bindparam("model_id"),
+        col(GalleryChange.seq) > bindparam("after"),
+    )
     .order_by(col(GalleryChange.seq))
     .limit(BATCH)
 )
@@ -39,7 +43,9 @@ class GalleryDisagrees(Exception):
 
 @dataclass
 class Position:
-    """An index and how far it has followed. `ghosts` are add rows whose template is gone and whose remove row is yet to come."""
+    """An index of one model and how far it has followed. `ghosts` are add rows whose template is gone and whose remove row is yet
+    to come. `seq` is a number of the whole log: every row of the model up to it is applied.
+    """
 
     index: Index
     epoch: str
@@ -50,34 +56,44 @@ class Position:
         """What the log's running count and checksum must be here."""
         return self.index.size + len(self.ghosts), self.index.checksum ^ gallery_log.checksum_of(_ids(self.ghosts))
 
-    def compare(self, row: GalleryChange) -> None:
-        if self.count_and_checksum() != (row.count, row.checksum):
+    def compare(self, row: GalleryChange | None) -> None:
+        """`row`: the model's last one up to here."""
+        if self.count_and_checksum() != stated(row):
             raise GalleryDisagrees()
+
+
+def stated(row: GalleryChange | None) -> tuple[int, int]:
+    """Count and checksum after a model's last row; of a model without any, those of nothing."""
+    return (0, 0) if row is None else (row.count, row.checksum)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of the log with the templates that they add, read in one snapshot."""
+    """Some rows of one model with the templates that they add, read in one snapshot; up to `up_to` there are no others."""
 
     rows: list[GalleryChange]
     added: list[StoredTemplate]
     gone: set[int]
     removed: set[int]
+    up_to: int
 
     @property
     def last(self) -> GalleryChange:
         return self.rows[-1]
 
 
-def read_batch(store: Store, session: Session, *, after: int) -> Batch | None:
-    """The next rows of the log; None at its end."""
-    rows = list(session.exec(_AFTER, params={"gallery_id": store.gallery_id, "after": after}))
+def read_batch(store: Store, session: Session, *, model_id: str, after: int, head_seq: int) -> Batch | None:
+    """The next rows of a model; None where it has none. `head_seq`: the log's last number, read before."""
+    rows = list(session.exec(_AFTER, params={"gallery_id": store.gallery_id, "model_id": model_id, "after": after}))
     if not rows:
         return None
+    last = rows[-1].seq or 0
     adds = {row.seq for row in rows if row.kind == Change.add and row.seq is not None}
     removed = {row.add_seq for row in rows if row.kind == Change.remove and row.add_seq is not None}
     added = templates.by_seqs(session, store.keyring, gallery_id=store.gallery_id, seqs=adds - removed)
-    return Batch(rows=rows, added=added, gone=adds - removed - {template.seq for template in added}, removed=removed - adds)
+    gone = adds - removed - {template.seq for template in added}
+    up_to = last if len(rows) == BATCH else max(last, head_seq)
+    return Batch(rows=rows, added=added, gone=gone, removed=removed - adds, up_to=up_to)
 
 
 def apply(position: Position, batch: Batch, *, gate: Gate, room: Room) -> None:
@@ -88,7 +104,7 @@ def apply(position: Position, batch: Batch, *, gate: Gate, room: Room) -> None:
         position.index.add(*_stacked(batch.added))
         position.ghosts = (position.ghosts - batch.removed) | batch.gone
         position.compare(batch.last)  # before anybody may search it as being at this seq
-        position.seq = batch.last.seq or 0
+        position.seq = batch.up_to
 
 
 def rebuild(store: Store, card: ModelCard, room: Room, *, stopping: threading.Event | None = None) -> Position:
@@ -102,27 +118,28 @@ def rebuild(store: Store, card: ModelCard, room: Room, *, stopping: threading.Ev
     index = FlatIndex(card.dimension, card.metric)
     with store.snapshot() as session:
         epoch = store.gallery(session).epoch
-        head = gallery_log.head(session, store.gallery_id)
+        head_seq = gallery_log.head_seq(session, store.gallery_id)
+        head = gallery_log.head(session, store.gallery_id, card.model_id)
         if head is None:
-            return Position(index, epoch)
+            return Position(index, epoch, seq=head_seq)
         room.refuse(head.count)
         index.reserve(head.count)
-        live = live_seqs(session, store.gallery_id)
-        with closing(templates.all_of(session, store.keyring, gallery_id=store.gallery_id)) as stored:
+        live = live_seqs(session, store.gallery_id, card.model_id)
+        with closing(templates.all_of(session, store.keyring, gallery_id=store.gallery_id, model_id=card.model_id)) as stored:
             for some in _some(stored, lambda template: template.seq in live):
                 if stopping is not None and stopping.is_set():
                     raise GalleryBehind("The service is shutting down")
                 index.add(*_stacked(some))
-    position = Position(index, epoch, seq=head.seq or 0)
+    position = Position(index, epoch, seq=head_seq)
     position.compare(head)
     return position
 
 
-def live_seqs(session: Session, gallery_id: str) -> set[int]:
-    """What the log leaves in the gallery: every add without a remove."""
-    here = GalleryChange.gallery_id == gallery_id
-    added = set(session.exec(select(GalleryChange.add_seq).where(here, GalleryChange.kind == Change.add)))
-    removed = set(session.exec(select(GalleryChange.add_seq).where(here, GalleryChange.kind == Change.remove)))
+def live_seqs(session: Session, gallery_id: str, model_id: str) -> set[int]:
+    """What the log leaves in the gallery of a model: every add without a remove."""
+    here = (GalleryChange.gallery_id == gallery_id, GalleryChange.model_id == model_id)
+    added = set(session.exec(select(GalleryChange.add_seq).where(*here, GalleryChange.kind == Change.add)))
+    removed = set(session.exec(select(GalleryChange.add_seq).where(*here, GalleryChange.kind == Change.remove)))
     return {seq for seq in added - removed if seq is not None}
 
 

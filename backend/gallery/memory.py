@@ -5,7 +5,8 @@ Better not ready, with a sentence, than killed by the kernel in the middle of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -64,6 +65,12 @@ def room_for(card: ModelCard, allowed_bytes: int = 0) -> Room:
     """`allowed_bytes`: the setting; 0 = such a share of the machine's or container's memory that one built anew fits beside."""
     limit = allowed_bytes or int(memory_total() * SHARE / BESIDE)
     return Room(bytes_per_template=4 * card.dimension + ID_AND_DIGEST_BYTES, limit=limit)
+
+
+def together(rooms: Sequence[Room]) -> list[Room]:
+    """Of several models with as many templates each, which share what each would have alone."""
+    whole = sum(room.bytes_per_template for room in rooms)
+    return [replace(room, limit=room.limit * room.bytes_per_template // whole) for room in rooms]
 
 
 def memory_total(group: ControlGroup = OURS) -> int:

@@ -1,4 +1,7 @@
-"""This process's index of the gallery: follows the ledger's log, and is rebuilt beside and swapped when in doubt."""
+"""This process's index of the gallery by one model: follows the ledger's log, and is rebuilt beside and swapped when in doubt.
+
+It follows while its model is in force, and while it is the other one of a change of model: see `sides`.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlmodel import Session
 
 from backend.errors import GalleryBehind, SeqUnknown, Unavailable
 from backend.faces.engine import ModelCard, Vector
 from backend.gallery.batcher import Batcher
 from backend.gallery.flat import FlatIndex
-from backend.gallery.follow import Batch, GalleryDisagrees, Position, apply, read_batch, rebuild
+from backend.gallery.follow import Batch, GalleryDisagrees, Position, apply, read_batch, rebuild, stated
 from backend.gallery.gate import Gate
 from backend.gallery.index import BlockHits, Hits
 from backend.gallery.memory import GalleryTooLarge, Room, room_for
 from backend.store import gallery_log
 from backend.store.database import Store
 from backend.store.keyring import KeyringError
-from backend.store.tables import Gallery, GalleryChange
+from backend.store.tables import Gallery
 
 log = logging.getLogger(__name__)
 
@@ -158,8 +162,10 @@ class Replica:
                 gallery = self._store.gallery(session)
                 if (trouble := self._trouble(gallery)) is not None:
                     return trouble
-                anew = self._must_rebuild(gallery.epoch, gallery_log.head(session, self._store.gallery_id))
-                batch = None if anew else read_batch(self._store, session, after=self._position.seq)
+                # The number first: what is read after it has every row up to it.
+                self._head_seq = gallery_log.head_seq(session, self._store.gallery_id)
+                anew = self._must_rebuild(session, gallery.epoch)
+                batch = None if anew else self._read_batch(session)
             if anew:
                 self._swap()
             self._apply_all(batch)
@@ -195,9 +201,16 @@ class Replica:
     def _trouble(self, gallery: Gallery) -> str | None:
         if gallery.key_check not in self._store.keyring.check_values:
             return "The key file is not the one that this gallery was encrypted with"
-        if gallery.model_id != self._card.model_id:
+        if self._card.model_id not in (gallery.model_id, gallery.other_model_id):
+            self._forget()
             return f"The gallery is pinned to {gallery.model_id or 'no model yet'}, this replica runs {self._card.model_id}"
         return None
+
+    def _forget(self) -> None:
+        """A model that is not the gallery's any more is told of no erasure, so nothing of it stays in memory."""
+        if self._position.index.size:
+            with self._gate.change():
+                self._position = Position(FlatIndex(self._card.dimension, self._card.metric), epoch="")
 
     def _apply_all(self, batch: Batch | None) -> None:
         """`batch`, and what follows it up to the head that was seen."""
@@ -205,8 +218,9 @@ class Replica:
             if self._stopping.is_set():
                 raise GalleryBehind("The service is shutting down")
             if (batch := batch or self._next_batch()) is None:
+                self._position.seq = self._head_seq  # what lies between is of the other model
                 return
-            self._head_seq = max(self._head_seq, batch.last.seq or 0)
+            self._head_seq = max(self._head_seq, batch.up_to)
             try:
                 apply(self._position, batch, gate=self._gate, room=self._room)
             except GalleryDisagrees:
@@ -216,17 +230,24 @@ class Replica:
 
     def _next_batch(self) -> Batch | None:
         with self._store.read() as session:
-            return read_batch(self._store, session, after=self._position.seq)
+            return self._read_batch(session)
 
-    def _must_rebuild(self, epoch: str, head: GalleryChange | None) -> bool:
+    def _read_batch(self, session: Session) -> Batch | None:
+        after, head_seq = self._position.seq, self._head_seq
+        if after >= head_seq:
+            return None
+        return read_batch(self._store, session, model_id=self._card.model_id, after=after, head_seq=head_seq)
+
+    def _must_rebuild(self, session: Session, epoch: str) -> bool:
         """Another epoch (a restore), ahead of the database, or an index that changed by itself."""
-        self._head_seq = (head.seq or 0) if head else 0
-        self._show_plan(head.count if head else 0)
         position = self._position
+        if self._planned and position.epoch == epoch and position.seq < self._head_seq:
+            return False  # what follows is compared when it is applied
+        head = gallery_log.head(session, self._store.gallery_id, self._card.model_id, up_to=self._head_seq)
+        self._show_plan(head.count if head else 0)
         if position.epoch != epoch or position.seq > self._head_seq:
             return True
-        in_step = head is not None and head.seq == position.seq
-        return in_step and head is not None and position.count_and_checksum() != (head.count, head.checksum)
+        return position.seq == self._head_seq and position.count_and_checksum() != stated(head)
 
     def _show_plan(self, templates: int) -> None:
         """Once, before the memory is taken: also of a gallery that will not fit."""

@@ -15,12 +15,13 @@ from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlmodel import Session
 
 from backend.errors import GalleryBehind
 from backend.faces.engine import ModelCard
 from backend.gallery import snapshot_file
 from backend.gallery.flat import FlatIndex
-from backend.gallery.follow import GalleryDisagrees, Position
+from backend.gallery.follow import GalleryDisagrees, Position, stated
 from backend.gallery.index import IndexChanged
 from backend.gallery.memory import Room
 from backend.gallery.replica import Replica, Standing
@@ -62,9 +63,9 @@ class Snapshots:
         Raises as `Store.read`, GalleryTooLarge where it does not fit into `room`, GalleryBehind where it is told to stop.
         """
         with self._store.read() as session:
-            row = index_snapshots.of(self._store, session, self._place.holder)
+            row = index_snapshots.of(self._store, session, self._place.holder, self._card.model_id)
             epoch = self._store.gallery(session).epoch
-            logged = session.get(GalleryChange, row.seq) if row else None
+            logged = self._logged(session, row) if row else None
         first, self._asked = not self._asked, True
         self._folder.tidy(keep=row.id if row else None)
         if row is None:
@@ -83,12 +84,16 @@ class Snapshots:
         log.info("started from the index snapshot", extra={"fields": fields})
         return position
 
+    def _logged(self, session: Session, row: IndexSnapshot) -> GalleryChange | None:
+        """The model's last row up to the snapshot's place, which may be another model's."""
+        if gallery_log.head_seq(session, row.gallery_id) < row.seq:
+            return None
+        return gallery_log.head(session, row.gallery_id, row.model_id, up_to=row.seq)
+
     def _position(self, row: IndexSnapshot, epoch: str, logged: GalleryChange | None) -> Position:
         if row.epoch != epoch:
             raise Unusable("the database was restored since")
-        if row.model_id != self._card.model_id:
-            raise Unusable(f"it is of model {row.model_id}")
-        if logged is None or (logged.gallery_id, logged.count, logged.checksum) != (row.gallery_id, row.count, row.checksum):
+        if logged is None or stated(logged) != (row.count, row.checksum):
             raise Unusable("the gallery's log says otherwise at its place")
         try:
             key = index_snapshots.key_of(self._store.keyring, row)
@@ -148,10 +153,11 @@ class Snapshots:
         if status.problem is not None or status.seq == 0:
             return False
         with self._store.read() as session:
-            row, now = index_snapshots.of(self._store, session, self._place.holder), self._store.now(session)
+            row = index_snapshots.of(self._store, session, self._place.holder, self._card.model_id)
+            now = self._store.now(session)
         if row is None or not self._folder.file(row.id).exists():
             return True
-        moved = (row.seq, row.epoch, row.model_id) != (status.seq, status.epoch, self._card.model_id)
+        moved = (row.seq, row.epoch) != (status.seq, status.epoch)
         return moved and now - row.created_at >= timedelta(seconds=self._place.every_s)
 
     def _write(self, replica: Replica) -> None:
@@ -187,6 +193,9 @@ class Snapshots:
 
     def _put(self, header: Header, key: bytes) -> IndexSnapshot:
         with self._store.write() as session:
+            gallery = self._store.gallery(session)
+            if header.model_id not in (gallery.model_id, gallery.other_model_id):
+                raise GalleryBehind()  # dropped meanwhile: no copy may outlive it
             row = IndexSnapshot(
                 gallery_id=header.gallery_id,
                 holder=self._place.holder,

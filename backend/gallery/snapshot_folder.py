@@ -27,13 +27,15 @@ class Place:
     every_s: float
     min_free_bytes: int
     """what must stay free on the disk"""
+    beside: str = ""
+    """of a second model of the same replica, which has a folder of its own"""
 
 
 class SnapshotFolder:
     """One replica's own: nobody else writes there."""
 
     def __init__(self, place: Place, *, gallery_id: str) -> None:
-        self._folder = place.folder / quote(f"{gallery_id}-{place.holder}", safe="")
+        self._folder = place.folder / quote(f"{gallery_id}-{place.holder}{place.beside}", safe="")
         self._min_free_bytes = place.min_free_bytes
 
     def file(self, snapshot_id: str) -> Path:

@@ -90,7 +90,7 @@ async def list_cases(
 )
 async def put_together(caller: Reviewer, body: TogetherBody, parts: TheParts, response: Response) -> wire.Case:
     """Put records before the reviewers that no search put together; nothing is merged by it."""
-    case, is_new = await parts.threads.ledger(parts.together.ask, body.content, caller)
+    case, is_new = await parts.models.asked(lambda it: it.together.ask(body.content, caller))
     response.status_code = 201 if is_new else 200
     return case
 

@@ -12,6 +12,7 @@ from backend.errors import Unavailable
 from backend.openapi import refuses
 from backend.parts import Parts
 from backend.routes.deps import MayDrain, MayWatch, TheParts
+from backend.sides import Side
 from backend.store.stats import stats
 from backend.version import version
 
@@ -42,13 +43,14 @@ async def read_stats(caller: MayWatch, parts: TheParts) -> wire.Stats:
 
 
 def _self(parts: Parts) -> wire.Self:
-    gallery = parts.replica.status()
-    in_force = parts.thresholds.at(gallery.size)
+    side = parts.side
+    gallery = side.replica.status()
+    in_force = side.thresholds.at(gallery.size)
     return wire.Self(
         instance=parts.settings.instance,
         version=version(),
-        model_id=parts.card.model_id,
-        engine=parts.card.engine,
+        model_id=side.card.model_id,
+        engine=side.card.engine,
         verification_threshold=in_force.verification,
         review_threshold=in_force.review,
         certain_threshold=in_force.certain,
@@ -61,4 +63,19 @@ def _self(parts: Parts) -> wire.Self:
         draining=parts.life.draining,
         started_at=parts.life.started_at,
         pid=os.getpid(),
+        other_models=[_other(one) for one in parts.models.sides.all if one is not side],
+    )
+
+
+def _other(side: Side) -> wire.OtherModel:
+    gallery = side.replica.status()
+    return wire.OtherModel(
+        model_id=side.card.model_id,
+        engine=side.card.engine,
+        gallery_size=gallery.size,
+        gallery_memory_bytes=gallery.memory_bytes,
+        seq=gallery.seq,
+        lag_s=gallery.lag_s,
+        checksum=gallery.checksum,
+        problem=gallery.problem,
     )

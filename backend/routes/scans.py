@@ -26,7 +26,7 @@ async def start_scan(caller: MayScan, body: ScanBody, parts: TheParts, idempoten
     By default it looks at those enrolled since the last finished scan at this threshold or a lower one.
     """
     idempotency = repeat(idempotency_key, body.sha256, of="scans")
-    return await parts.threads.ledger(parts.scans.start, body.content, caller, idempotency=idempotency)
+    return await parts.models.asked(lambda it: it.scans.start(body.content, caller, idempotency=idempotency))
 
 
 @router.get("", response_model=wire.Page[wire.Scan], responses=refuses())

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
-from backend.errors import ExternalIdTaken, ModelMismatch, RetainUntilPast, SubjectNotFound
+from backend.errors import CaseStateConflict, ExternalIdTaken, ModelMismatch, RetainUntilPast, SubjectNotFound
 from backend.store import gallery_log
 from backend.store.caller import Caller
 from backend.store.ids import new_id
@@ -24,13 +24,28 @@ if TYPE_CHECKING:
     from backend.store.database import Store
 
 
+class Judging(Protocol):
+    """The thresholds by which an enrolment is judged."""
+
+    @property
+    def verification(self) -> float: ...
+    @property
+    def review(self) -> float: ...
+    @property
+    def certain(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class NewSample:
-    """`crop`: JPEG, or None where pictures are not stored; `vector`: (d,) float32 on the engine's scale."""
+    """`crop`: JPEG, or None where pictures are not stored; `vector`: (d,) float32 on the engine's scale.
+
+    `others`: the same face by other models, of which those are kept that the gallery keeps beside the one in force.
+    """
 
     crop: bytes | None
     details: SampleDetails
     vector: NDArray[np.float32]
+    others: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,13 +113,15 @@ def admit_samples(store: Store, session: Session, subject_id: str, samples: Sequ
     return _admit(store, session, subject, key, samples, kind=EnrolmentKind.samples, terms=terms, now=store.now(session))
 
 
-def admit_again(session: Session, enrolment: Enrolment, sample: Sample, *, caller: Caller, now: datetime) -> Enrolment:
-    """A held sample that a reviewer accepted: it enters the log anew, and the next sweep finishes it as it finishes any other."""
-    template = session.exec(select(Template).where(Template.sample_id == sample.id)).one()
-    seq = gallery_log.append_add(
-        session, gallery_id=template.gallery_id, template_id=template.id, model_id=template.model_id, at=now
-    )
-    template.seq = seq
+def admit_again(store: Store, session: Session, enrolment: Enrolment, sample: Sample, *, caller: Caller) -> Enrolment:
+    """A held sample that a reviewer accepted: it enters the log anew, and the next sweep finishes it as it finishes any other.
+
+    Raises CaseStateConflict for one that a change of model left without a template.
+    """
+    now = store.now(session)
+    seq = _log_anew(session, sample, model_id=store.gallery(session).model_id, at=now)
+    if seq is None:
+        raise CaseStateConflict("This picture has no template of the gallery's model: refuse it, and take another one")
     again = Enrolment(
         **enrolment.model_dump(
             include={"gallery_id", "subject_id", "model_id", "verification_threshold", "review_threshold", "certain_threshold"}
@@ -127,6 +144,73 @@ def admit_again(session: Session, enrolment: Enrolment, sample: Sample, *, calle
     sample.state, sample.enrolment_id = SampleState.pending, again.id
     session.flush()
     return again
+
+
+def begin_anew(store: Store, session: Session, enrolment: Enrolment, *, model_id: str, thresholds: Judging) -> bool:
+    """A pending enrolment, under the model that came into force since it began: as if it began only now.
+
+    So everybody who has a smaller number is found by its search, and whoever comes after finds it. False where nothing was to be
+    done, or a template of the model is missing: a switch leaves none behind.
+    """
+    if enrolment.state != EnrolmentState.pending or store.gallery(session).model_id != model_id or enrolment.model_id == model_id:
+        return False
+    now = store.now(session)
+    samples = session.exec(select(Sample).where(Sample.enrolment_id == enrolment.id).order_by(col(Sample.id))).all()
+    mine = [template for sample in samples for template in _templates_of(session, sample) if template.model_id == model_id]
+    if len(mine) != len(samples):
+        return False
+    for template in mine:
+        gallery_log.append_remove(session, template, at=now)
+        _add_to_log(session, template, at=now)
+    enrolment.model_id = model_id
+    enrolment.first_seq, enrolment.last_seq = mine[0].seq, mine[-1].seq
+    enrolment.verification_threshold = thresholds.verification
+    enrolment.review_threshold = thresholds.review
+    enrolment.certain_threshold = thresholds.certain
+    session.flush()
+    return True
+
+
+def add_template(
+    session: Session, sample: Sample, key: SubjectKey, vector: NDArray[np.float32], *, model_id: str, at: datetime
+) -> int:
+    """The template of a sample by one model, in the log; its number."""
+    template_id = new_id("tpl")
+    seq = gallery_log.append_add(session, gallery_id=sample.gallery_id, template_id=template_id, model_id=model_id, at=at)
+    template = Template(
+        id=template_id,
+        gallery_id=sample.gallery_id,
+        subject_id=sample.subject_id,
+        sample_id=sample.id,
+        model_id=model_id,
+        seq=seq,
+        sealed_vector=seal_vector(key, vector, template_id=template_id, model_id=model_id),
+        created_at=at,
+    )
+    session.add(template)
+    session.flush()
+    return seq
+
+
+def _log_anew(session: Session, sample: Sample, *, model_id: str | None, at: datetime) -> int | None:
+    """One that left the log enters it again, of every model that it has a template of; its number in the given one."""
+    found = None
+    for template in _templates_of(session, sample):
+        seq = _add_to_log(session, template, at=at)
+        found = seq if template.model_id == model_id else found
+    return found
+
+
+def _templates_of(session: Session, sample: Sample) -> Sequence[Template]:
+    return session.exec(select(Template).where(Template.sample_id == sample.id).order_by(col(Template.seq))).all()
+
+
+def _add_to_log(session: Session, template: Template, *, at: datetime) -> int:
+    template.seq = gallery_log.append_add(
+        session, gallery_id=template.gallery_id, template_id=template.id, model_id=template.model_id, at=at
+    )
+    session.flush()
+    return template.seq
 
 
 def to_come(retain_until: datetime | None, *, now: datetime) -> datetime | None:
@@ -198,7 +282,7 @@ def _add_sample(
     model_id: str,
     now: datetime,
 ) -> int:
-    sample_id, template_id = new_id("smp"), new_id("tpl")
+    sample_id = new_id("smp")
     sample = Sample(
         id=sample_id,
         gallery_id=subject.gallery_id,
@@ -212,17 +296,8 @@ def _add_sample(
     )
     session.add(sample)
     session.flush()
-    seq = gallery_log.append_add(session, gallery_id=subject.gallery_id, template_id=template_id, model_id=model_id, at=now)
-    template = Template(
-        id=template_id,
-        gallery_id=subject.gallery_id,
-        subject_id=subject.id,
-        sample_id=sample_id,
-        model_id=model_id,
-        seq=seq,
-        sealed_vector=seal_vector(key, new.vector, template_id=template_id, model_id=model_id),
-        created_at=now,
-    )
-    session.add(template)
-    session.flush()
+    seq = add_template(session, sample, key, new.vector, model_id=model_id, at=now)
+    kept_beside = store.gallery(session).other_model_id
+    if kept_beside is not None and (vector := new.others.get(kept_beside)) is not None:
+        add_template(session, sample, key, vector, model_id=kept_beside, at=now)
     return seq

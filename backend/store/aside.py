@@ -27,9 +27,13 @@ def keep(session: Session, found: Iterable[FoundPair], *, gallery_id: str, circu
         fresh.state = PairState.aside
         if known is None:
             session.add(fresh)
-        elif known.state == PairState.closed or (known.state == PairState.aside and pair.score > known.score):
+        elif known.state == PairState.closed or (known.state == PairState.aside and _is_better(fresh, known)):
             renew(known, fresh)
     session.flush()
+
+
+def _is_better(fresh: DuplicatePair, known: DuplicatePair) -> bool:
+    return fresh.model_id != known.model_id or fresh.score > known.score
 
 
 def reconsider(session: Session, records: Iterable[str], *, gallery_id: str, at: datetime) -> list[Placed]:

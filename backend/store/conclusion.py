@@ -79,13 +79,21 @@ class Held:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the search found. `expected_fpir` at the present size of the gallery, or why it is None, is for the caller to say."""
+    """What the search found. `expected_fpir` at the present size of the gallery, or why it is None, is for the caller to say.
+
+    `searched_as`: the enrolment's model and first number, by which the search went; None where there was none.
+    """
 
     evidence: Sequence[Evidence]
     held: Sequence[Held]
+    searched_as: tuple[str, int] | None = None
     calibration: CalibrationRow | None = None
     expected_fpir: float | None = None
     expected_fpir_reason: str | None = None
+
+
+class SearchOutdated(Exception):
+    """The gallery's model was changed since the search: nothing may be concluded from it, and it is done again."""
 
 
 @dataclass
@@ -106,7 +114,12 @@ class _Case:
 
 
 def conclude(store: Store, session: Session, enrolment_id: str, findings: Findings) -> tuple[int, wire.Enrolment]:
-    """Finish an enrolment, or give the answer of whoever finished it first; raises SubjectNotFound where it is gone."""
+    """Finish an enrolment, or give the answer of whoever finished it first.
+
+    Raises:
+        SubjectNotFound: it is gone.
+        SearchOutdated: and nothing may be kept of this transaction.
+    """
     now = store.now(session)
     won = session.exec(_WIN, params={"enrolment_id": enrolment_id, "now": now})
     enrolment = session.get(Enrolment, enrolment_id, populate_existing=True)
@@ -115,7 +128,16 @@ def conclude(store: Store, session: Session, enrolment_id: str, findings: Findin
         raise SubjectNotFound()
     if won.rowcount == 0:
         return answers.read(store, session, enrolment)
+    _refuse_outdated(store, session, enrolment, findings)
     return _finish(_assemble(store, session, enrolment, subject, findings, now), findings)
+
+
+def _refuse_outdated(store: Store, session: Session, enrolment: Enrolment, findings: Findings) -> None:
+    if findings.searched_as is None:
+        return
+    in_force = store.gallery(session).model_id
+    if in_force != enrolment.model_id or findings.searched_as != (enrolment.model_id, enrolment.first_seq):
+        raise SearchOutdated()
 
 
 def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Subject, findings: Findings, now: datetime) -> _Case:

@@ -1,4 +1,7 @@
-"""Writing the log that every replica's index follows; always under the ledger lock, so seq and count never disagree."""
+"""Writing the log that every replica's indexes follow; always under the ledger lock, so seq and count never disagree.
+
+One log with one numbering; of each model it counts by itself, so that an index of one model is checked by that model's rows.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,19 @@ _NUMBER = (
     _ROWS.update().where(_ROWS.c.seq == bindparam("row")).values(add_seq=bindparam("own_seq"), checksum=bindparam("with_it"))
 )
 """An add row's own seq, which is known once it is there."""
-_HEAD = (
-    select(GalleryChange)
+_HEAD_SEQ = (
+    select(GalleryChange.seq)
     .where(GalleryChange.gallery_id == bindparam("gallery_id"))
     .order_by(col(GalleryChange.seq).desc())
     .limit(1)
 )
+_HEAD = (
+    select(GalleryChange)
+    .where(GalleryChange.gallery_id == bindparam("gallery_id"), GalleryChange.model_id == bindparam("model_id"))
+    .order_by(col(GalleryChange.seq).desc())
+    .limit(1)
+)
+_HEAD_UP_TO = _HEAD.where(col(GalleryChange.seq) <= bindparam("up_to"))
 
 
 def checksum_of(ids: NDArray[np.int64]) -> int:
@@ -44,13 +54,22 @@ def checksum_of(ids: NDArray[np.int64]) -> int:
     return int(np.bitwise_xor.reduce(mixed).astype(np.int64))
 
 
-def head(session: Session, gallery_id: str) -> GalleryChange | None:
-    return session.exec(_HEAD, params={"gallery_id": gallery_id}).first()
+def head_seq(session: Session, gallery_id: str) -> int:
+    """The log's last number, of whatever model; 0 where it is empty."""
+    return session.exec(_HEAD_SEQ, params={"gallery_id": gallery_id}).first() or 0
+
+
+def head(session: Session, gallery_id: str, model_id: str, *, up_to: int | None = None) -> GalleryChange | None:
+    """The last row of a model, with its count and checksum; of those up to a number, where one is given."""
+    asked = {"gallery_id": gallery_id, "model_id": model_id}
+    if up_to is None:
+        return session.exec(_HEAD, params=asked).first()
+    return session.exec(_HEAD_UP_TO, params={**asked, "up_to": up_to}).first()
 
 
 def append_add(session: Session, *, gallery_id: str, template_id: str, model_id: str, at: datetime) -> int:
     """The seq of the new row: the template's id in every index."""
-    count, checksum = _count_and_checksum(session, gallery_id)
+    count, checksum = _count_and_checksum(session, gallery_id, model_id)
     row = {"gallery_id": gallery_id, "kind": Change.add, "template_id": template_id, "model_id": model_id, "at": at}
     seq = _append(session, {**row, "add_seq": None, "count": count + 1, "checksum": checksum})
     session.connection().execute(_NUMBER, {"row": seq, "own_seq": seq, "with_it": checksum ^ _of_one(seq)})
@@ -58,14 +77,14 @@ def append_add(session: Session, *, gallery_id: str, template_id: str, model_id:
 
 
 def append_remove(session: Session, template: Template, *, at: datetime) -> int:
-    count, checksum = _count_and_checksum(session, template.gallery_id)
+    count, checksum = _count_and_checksum(session, template.gallery_id, template.model_id)
     row = {"gallery_id": template.gallery_id, "kind": Change.remove, "template_id": template.id, "model_id": template.model_id}
     after = {"add_seq": template.seq, "count": count - 1, "checksum": checksum ^ _of_one(template.seq), "at": at}
     return _append(session, {**row, **after})
 
 
-def _count_and_checksum(session: Session, gallery_id: str) -> tuple[int, int]:
-    last = head(session, gallery_id)
+def _count_and_checksum(session: Session, gallery_id: str, model_id: str) -> tuple[int, int]:
+    last = head(session, gallery_id, model_id)
     return (last.count, last.checksum) if last else (0, 0)
 
 

@@ -26,8 +26,8 @@ KEPT_AFTER_REMOVAL = timedelta(minutes=14)
 log = logging.getLogger(__name__)
 
 
-def of(store: Store, session: Session, holder: str) -> IndexSnapshot | None:
-    return session.get(IndexSnapshot, (store.gallery_id, holder))
+def of(store: Store, session: Session, holder: str, model_id: str) -> IndexSnapshot | None:
+    return session.get(IndexSnapshot, (store.gallery_id, holder, model_id))
 
 
 def wrapped(store: Store, session: Session, snapshot_id: str, key: bytes) -> bytes:
@@ -42,7 +42,7 @@ def key_of(keyring: Keyring, row: IndexSnapshot) -> DataKey:
 
 def put(store: Store, session: Session, row: IndexSnapshot) -> None:
     """In the place of the holder's old one, whose key is destroyed by that. Within a write transaction."""
-    if of(store, session, row.holder) is not None:
+    if of(store, session, row.holder, row.model_id) is not None:
         scrubbing.ask(session, gallery_id=store.gallery_id, at=store.now(session))
     session.merge(row)
 
@@ -66,6 +66,12 @@ def destroy_outdated(store: Store) -> None:
         log.info("keys of index snapshots destroyed: they held erased templates", extra={"fields": {"snapshots": len(outdated)}})
 
 
+def destroy_of_model(store: Store, session: Session, model_id: str) -> None:
+    """Of every replica: the gallery has nothing of this model any more."""
+    theirs = select(IndexSnapshot.id).where(IndexSnapshot.gallery_id == store.gallery_id, IndexSnapshot.model_id == model_id)
+    destroy(store, session, session.exec(theirs).all())
+
+
 def holding_removed(store: Store, session: Session, *, before: datetime) -> list[str]:
     """Ids of snapshots, of whatever replica, with a template in them that left the gallery before `before`.
 
@@ -73,6 +79,7 @@ def holding_removed(store: Store, session: Session, *, before: datetime) -> list
     """
     removed = exists().where(
         col(GalleryChange.gallery_id) == store.gallery_id,
+        col(GalleryChange.model_id) == col(IndexSnapshot.model_id),
         col(GalleryChange.seq) > col(IndexSnapshot.seq),
         col(GalleryChange.kind) == Change.remove,
         col(GalleryChange.at) < before,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from alembic import command
@@ -60,7 +61,7 @@ def key_is_pinned(url: str, *, gallery_id: str = MAIN) -> bool:
     return found is not None
 
 
-def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) -> bool:
+def pin(url: str, *, keyring: Keyring, model_id: str, others: Collection[str] = (), gallery_id: str = MAIN) -> bool:
     """Pin the gallery to a model and a key file, and tell so in the audit trail; True where that is new, False where it was so.
 
     Raises:
@@ -72,7 +73,7 @@ def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) ->
             gallery = store.gallery(session)
             if trouble := range_trouble(known_revisions()[-1], gallery.min_app_level):
                 raise MigrationError(trouble)
-            fresh = _pin(gallery, keyring, model_id)
+            fresh = _pin(gallery, keyring, model_id, others)
             if fresh:
                 detail = {"model": gallery.model_id, "key": gallery.key_check}
                 Audit(store).append(session, SYSTEM, "gallery.pin", gallery.id, detail)
@@ -81,13 +82,13 @@ def pin(url: str, *, keyring: Keyring, model_id: str, gallery_id: str = MAIN) ->
         store.close()
 
 
-def _pin(gallery: Gallery, keyring: Keyring, model_id: str) -> bool:
+def _pin(gallery: Gallery, keyring: Keyring, model_id: str, others: Collection[str]) -> bool:
     if gallery.key_check not in (None, *keyring.check_values):
         raise MigrationError("the key file is not the one that this database was encrypted with")
-    if gallery.model_id not in (None, model_id):
+    if gallery.model_id not in (None, model_id, *others):
         raise MigrationError(
             f"the gallery is pinned to {gallery.model_id}, the engine is {model_id}: templates cannot be compared"
         )
     fresh = gallery.model_id is None or gallery.key_check is None
-    gallery.model_id, gallery.key_check = model_id, gallery.key_check or keyring.check_value
+    gallery.model_id, gallery.key_check = gallery.model_id or model_id, gallery.key_check or keyring.check_value
     return fresh

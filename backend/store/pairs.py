@@ -96,14 +96,16 @@ OF_WHO_ASKED = ("asked_by", "asked_by_name", "asked_at", "sealed_asking_note", "
 
 
 def write(session: Session, found: FoundPair, gallery_id: str, circumstances: Circumstances) -> tuple[DuplicatePair, bool]:
-    """The row, open, and whether it is new or better than it was: a closed one lost its evidence, so any is better."""
+    """The row, open, and whether it is new or better than it was: a closed one lost its evidence, so any is better, and of two
+    models the scores cannot be compared, so the later is.
+    """
     known = find(session, found, gallery_id)
     fresh = new_pair(found, gallery_id, circumstances, kind=CaseKind.duplicate)
     if known is None:
         session.add(fresh)
         session.flush()
         return fresh, True
-    better = known.state != PairState.open or found.score > known.score
+    better = known.state != PairState.open or known.model_id != fresh.model_id or found.score > known.score
     if better:
         renew(known, fresh)
     return known, better

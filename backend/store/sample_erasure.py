@@ -84,6 +84,7 @@ def _judge_anew(store: Store, session: Session, sample: Sample, compare: Compare
             continue
         pair.a_sample_id, pair.b_sample_id = best.sample_ids
         pair.score = best.score
+        pair.model_id = _model_of(store, session, pair)
         pair.margin = pair.margin_at_least = None  # it was of other samples
         pair.band = band_of(best.score, math.inf if enrolment is None else enrolment.certain_threshold)
     session.flush()
@@ -108,7 +109,8 @@ def _resting_on(session: Session, sample: Sample) -> list[DuplicatePair]:
 def _remaining(store: Store, session: Session, pair: DuplicatePair, sample: Sample, compare: Compare) -> Comparison | None:
     """What still speaks for the pair, at the lowest threshold that was asked for.
 
-    Whatever comes closest for a held sample, and for two that a person put before reviewers: no score brought them there.
+    Whatever comes closest for a held sample, and for two that a person put before reviewers: no score brought them there. And
+    for two whom a model found that is no longer in force: its threshold says nothing of today's scores, and reviewers can tell.
     """
     if pair.held_sample_id == sample.id:
         return None
@@ -118,16 +120,20 @@ def _remaining(store: Store, session: Session, pair: DuplicatePair, sample: Samp
         return compare(_active(own), held)
     sides = [_active(_templates(store, session, pair, [side])) for side in (pair.a_subject_id, pair.b_subject_id)]
     best = compare(*sides)
-    if pair.asked_by is not None:
+    if pair.asked_by is not None or pair.model_id != _model_of(store, session, pair):
         return best
     asked = scans.lowest_done(store, session, model_id=pair.model_id)
     return best if best is not None and best.score >= min(pair.threshold, asked) else None
 
 
 def _templates(store: Store, session: Session, pair: DuplicatePair, subject_ids: Sequence[str]) -> list[StoredTemplate]:
-    return templates.of_subjects(
-        session, store.keyring, gallery_id=store.gallery_id, subject_ids=subject_ids, model_id=pair.model_id
-    )
+    model_id = _model_of(store, session, pair)
+    return templates.of_subjects(session, store.keyring, gallery_id=store.gallery_id, subject_ids=subject_ids, model_id=model_id)
+
+
+def _model_of(store: Store, session: Session, pair: DuplicatePair) -> str:
+    """By which it is judged anew: `compare` is of the one in force."""
+    return store.gallery(session).model_id or pair.model_id
 
 
 def _active(found: Sequence[StoredTemplate]) -> list[StoredTemplate]:

@@ -46,7 +46,11 @@ def write(
         records = trees(session, people)
         theirs = [[record for record, root in records.items() if root == one] for one in people]
         differs = distinct.differ(session, gallery_id=store.gallery_id, ours=theirs[0], theirs=theirs[1])
-        settled = not options.reopen_distinct if differs else _is_known(session, pair.ordered(), store.gallery_id)
+        settled = (
+            not options.reopen_distinct
+            if differs
+            else _is_known(session, pair.ordered(), store.gallery_id, circumstances.model_id)
+        )
         if settled:
             if differs:
                 _keep_aside(store, session, pair, circumstances, options)
@@ -79,15 +83,16 @@ def _tell(audit: Audit, session: Session, scan: Scan, placed: Placed, forgotten:
         audit.append(session, SYSTEM, "decision.reopen", placed.case.id, {"scan": scan.id, "decisions": list(forgotten)})
 
 
-def _is_known(session: Session, pair: FoundPair, gallery_id: str) -> bool:
-    query = select(DuplicatePair.state, DuplicatePair.score).where(
+def _is_known(session: Session, pair: FoundPair, gallery_id: str, model_id: str) -> bool:
+    """Scores of two models say nothing of each other: what another one said is renewed."""
+    query = select(DuplicatePair.state, DuplicatePair.score, DuplicatePair.model_id).where(
         DuplicatePair.gallery_id == gallery_id,
         DuplicatePair.a_subject_id == pair.subject_ids[0],
         DuplicatePair.b_subject_id == pair.subject_ids[1],
         DuplicatePair.held_sample_id == "",
     )
     known = session.exec(query).first()
-    return known is not None and known[0] == PairState.open and known[1] >= pair.score
+    return known is not None and known[0] == PairState.open and known[1] >= pair.score and known[2] == model_id
 
 
 def _people(session: Session, pair: FoundPair) -> tuple[str, str] | None:

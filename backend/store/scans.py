@@ -55,8 +55,7 @@ def settled_seq(store: Store, session: Session) -> int:
         Enrolment.gallery_id == store.gallery_id, Enrolment.state == EnrolmentState.pending
     )
     first = session.exec(pending).one()
-    head = gallery_log.head(session, store.gallery_id)
-    return ((head.seq or 0) if head else 0) if first is None else first - 1
+    return gallery_log.head_seq(session, store.gallery_id) if first is None else first - 1
 
 
 def done_up_to(store: Store, session: Session, *, model_id: str, epoch: str, threshold: float) -> int:
@@ -83,22 +82,24 @@ def lowest_done(store: Store, session: Session, *, model_id: str) -> float:
     return min(done, default=math.inf)
 
 
-def count_templates(store: Store, session: Session, *, after: int, up_to: int) -> int:
-    return session.exec(select(func.count()).select_from(_templates(store, after=after, up_to=up_to).subquery())).one()
+def count_templates(store: Store, session: Session, *, model_id: str, after: int, up_to: int) -> int:
+    found = _templates(store, model_id=model_id, after=after, up_to=up_to)
+    return session.exec(select(func.count()).select_from(found.subquery())).one()
 
 
 def next_seqs(store: Store, session: Session, scan: Scan, limit: int) -> list[int]:
     """Of the templates to be compared next, in their order."""
-    query = _templates(store, after=scan.position_seq, up_to=scan.last_seq)
+    query = _templates(store, model_id=scan.model_id or "", after=scan.position_seq, up_to=scan.last_seq)
     return list(session.exec(query.order_by(col(Template.seq)).limit(limit)))
 
 
-def _templates(store: Store, *, after: int, up_to: int) -> Any:
+def _templates(store: Store, *, model_id: str, after: int, up_to: int) -> Any:
     return (
         select(Template.seq)
         .join(Sample, col(Sample.id) == Template.sample_id)
         .where(
             Template.gallery_id == store.gallery_id,
+            Template.model_id == model_id,
             col(Template.seq) > after,
             col(Template.seq) <= up_to,
             Sample.state == SampleState.active,
@@ -107,7 +108,7 @@ def _templates(store: Store, *, after: int, up_to: int) -> Any:
 
 
 def still(store: Store, session: Session, scan_id: str, fence: Fence) -> Scan | None:
-    """The scan, within a write transaction, where this worker may write what it found; None: cancelled, or somebody else's."""
+    """The scan, within a write transaction, where this worker may write; None: cancelled, or somebody else's."""
     scan = session.get(Scan, scan_id, populate_existing=True)
     if scan is None or scan.state not in UNDER_WAY:
         return None

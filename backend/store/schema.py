@@ -1,7 +1,8 @@
 """Which programs run on which schema: compared in both directions, so that old and new replicas can run side by side.
 
 A revision writes `min_app_level`, the least level of a program that may run on it; a program states the lowest revision
-that it runs on. Expand first (level stays), contract a release later (level rises). A rotation of the file key raises it, too.
+that it runs on. Expand first (level stays), contract a release later (level rises). A rotation of the file key raises it, too,
+and so does a change of model.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from backend.errors import NotReady
 from backend.store.keyring import Keyring
 from backend.store.tables import Gallery
 
-APP_LEVEL = 2
-LOWEST_REVISION = "0003"
+APP_LEVEL = 3
+LOWEST_REVISION = "0004"
 _LEVEL = select(Gallery.min_app_level).where(Gallery.id == bindparam("gallery_id"))
 
 

@@ -42,9 +42,10 @@ _OF_SUBJECTS = _READ.where(
     Template.model_id == bindparam("model_id"),
 )
 _OF_ENROLMENT = _READ.where(
-    col(Template.sample_id).in_(select(Sample.id).where(Sample.enrolment_id == bindparam("enrolment_id")))
+    col(Template.sample_id).in_(select(Sample.id).where(Sample.enrolment_id == bindparam("enrolment_id"))),
+    Template.model_id == bindparam("model_id"),
 )
-_ALL = _READ.order_by(col(Template.seq)).execution_options(yield_per=2000)
+_ALL = _READ.where(Template.model_id == bindparam("model_id")).order_by(col(Template.seq)).execution_options(yield_per=2000)
 _OWNERS = select(Template.seq, Template.subject_id).where(
     Template.gallery_id == bindparam("gallery_id"), col(Template.seq).in_(bindparam("seqs", expanding=True))
 )
@@ -92,17 +93,19 @@ def of_subjects(
     return sorted(found, key=lambda template: template.seq)
 
 
-def of_enrolment(session: Session, keyring: Keyring, *, gallery_id: str, enrolment_id: str) -> list[StoredTemplate]:
-    found = _opened(session, keyring, _OF_ENROLMENT, gallery_id=gallery_id, enrolment_id=enrolment_id)
+def of_enrolment(
+    session: Session, keyring: Keyring, *, gallery_id: str, enrolment_id: str, model_id: str
+) -> list[StoredTemplate]:
+    found = _opened(session, keyring, _OF_ENROLMENT, gallery_id=gallery_id, enrolment_id=enrolment_id, model_id=model_id)
     return sorted(found, key=lambda template: template.seq)
 
 
-def all_of(session: Session, keyring: Keyring, *, gallery_id: str) -> Generator[StoredTemplate, None, None]:
-    """Every template whose subject still has its key, a few thousand rows in memory at a time, by seq.
+def all_of(session: Session, keyring: Keyring, *, gallery_id: str, model_id: str) -> Generator[StoredTemplate, None, None]:
+    """Every template of a model whose subject still has its key, a few thousand rows in memory at a time, by seq.
 
     Who may not read it to its end closes it before the session ends.
     """
-    return _opened(session, keyring, _ALL, gallery_id=gallery_id)
+    return _opened(session, keyring, _ALL, gallery_id=gallery_id, model_id=model_id)
 
 
 def _opened(

@@ -135,7 +135,7 @@ def _judge_sample(store: Store, session: Session, case: DuplicateCase, *, accept
         return
     enrolment = session.get(Enrolment, sample.enrolment_id)
     if enrolment is not None:
-        admission.admit_again(session, enrolment, sample, caller=caller, now=store.now(session))
+        admission.admit_again(store, session, enrolment, sample, caller=caller)
 
 
 def _hold_again(store: Store, session: Session, case: DuplicateCase, now: datetime) -> None:
@@ -143,8 +143,8 @@ def _hold_again(store: Store, session: Session, case: DuplicateCase, now: dateti
     if sample is None:
         return
     if sample.state in (SampleState.active, SampleState.pending):
-        template = session.exec(select(Template).where(Template.sample_id == sample.id)).one()
-        gallery_log.append_remove(session, template, at=now)
+        for template in session.exec(select(Template).where(Template.sample_id == sample.id)).all():
+            gallery_log.append_remove(session, template, at=now)
         store.gallery(session).active_templates -= sample.state == SampleState.active
         enrolment = session.get(Enrolment, sample.enrolment_id)
         if enrolment is not None and enrolment.state == EnrolmentState.pending:

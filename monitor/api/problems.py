@@ -4,8 +4,8 @@ MonitorError
 ├── BadRequest 400            BadCursor
 ├── Unauthenticated 401
 ├── Forbidden 403
-├── NotFound 404              BackendNotFound, TargetNotFound
-├── DrainRefused, DrainImpossible 409
+├── NotFound 404              BackendNotFound, TargetNotFound, AlertNotFound, RouteNotFound
+├── Conflict 409              DrainRefused, DrainImpossible
 ├── TargetRefused 422
 └── Unavailable 503           StoreAway
 """
@@ -67,12 +67,24 @@ class TargetNotFound(NotFound):
     title = "Nothing in the fleet file has this name"
 
 
-class DrainRefused(MonitorError):
-    status, title = 409, "Too few backends would be left"
+class AlertNotFound(NotFound):
+    title = "No such alert; one that never fired leaves nothing behind"
 
 
-class DrainImpossible(MonitorError):
-    status, title = 409, "The backend cannot be asked to drain"
+class RouteNotFound(NotFound):
+    title = "No such alert route in the fleet file"
+
+
+class Conflict(MonitorError):
+    status, title = 409, "This is not possible as things are"
+
+
+class DrainRefused(Conflict):
+    title = "Too few backends would be left"
+
+
+class DrainImpossible(Conflict):
+    title = "The backend cannot be asked to drain"
 
 
 class TargetRefused(MonitorError):

@@ -5,7 +5,7 @@ The present state comes from memory and is served even while the database is awa
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -14,15 +14,11 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from monitor import views, wire
+from monitor.api import history as histories
 from monitor.api.identity import Caller
-from monitor.api.problems import BackendNotFound, BadCursor, BadRequest
-from monitor.histogram import Histogram
+from monitor.api.problems import BackendNotFound, BadCursor
 from monitor.monitor import Monitor
-from monitor.store.history import rebucketed
-from monitor.store.tables import Minute
 
-MOST_POINTS = 1500
-SAMPLES_UP_TO_S = 3600
 WIDEST_WINDOW_S = 3600
 
 
@@ -60,34 +56,25 @@ def history(
     name: str,
     monitor: Parts,
     since: datetime | None = None,
-    step: Annotated[int | None, Query(ge=10, le=86_400, description="seconds per point")] = None,
-) -> wire.Page[wire.HistoryPoint]:
-    """Oldest first; a bucket without a sample is left out. Default: the last hour in minutes."""
+    until: datetime | None = None,
+    step: Annotated[int | None, Query(ge=10, le=86_400, description="seconds per point; default: by the span")] = None,
+) -> wire.HistoryView:
+    """Oldest first. Default: the last hour in minutes."""
     if name not in monitor.watch.backends:
         _no_such(name)
-    now = monitor.watch.now()
-    start = since or now - timedelta(hours=1)
-    if start.tzinfo is None:
-        raise BadRequest("`since` needs a zone: 2026-01-01T00:00:00Z")
-    step_s = step or 60
-    if (now - start).total_seconds() / step_s > MOST_POINTS:
-        raise BadRequest(f"more than {MOST_POINTS} points: give a later `since` or a longer `step`")
-    rows = _buckets(monitor, name, start, now, step_s)
-    return wire.Page(items=[_history_point(row) for row in rows], total=len(rows))
+    span = histories.Span.of(since, until, step, now=monitor.watch.now())
+    return histories.backend_history(monitor.history, name, span)
 
 
 @routes.get("/load")
 async def load(monitor: Parts, window_s: Annotated[float, Query(ge=1, le=WIDEST_WINDOW_S)] = views.WINDOW_S) -> wire.LoadView:
-    return views.load_view(monitor.watch, window_s=window_s, now=monitor.watch.now())
+    return views.load_view(monitor.watch, monitor.distribution, window_s=window_s, now=monitor.watch.now())
 
 
 @routes.get("/load/series")
 def load_series(monitor: Parts, window_s: Annotated[float, Query(ge=60, le=7 * 86_400)] = 900) -> wire.Page[wire.LoadPoint]:
     """Oldest first, about 90 steps over the window, at least ten seconds each."""
-    now = monitor.watch.now()
-    step_s = max(10, int(window_s // 90) // 10 * 10)
-    rows = _buckets(monitor, None, now - timedelta(seconds=window_s), now, step_s)
-    items = [_load_point(row) for row in rows if row.requests is not None]
+    items = histories.load_series(monitor.history, window_s=window_s, now=monitor.watch.now())
     return wire.Page(items=items, total=len(items))
 
 
@@ -133,32 +120,3 @@ async def metrics(request: Request) -> Response:
 
 def _no_such(name: str) -> wire.Backend:
     raise BackendNotFound(f"No backend {name[:80]!r} in the fleet file")
-
-
-def _buckets(monitor: Monitor, backend: str | None, since: datetime, now: datetime, step_s: int) -> list[Minute]:
-    """From samples while the span is short, from minutes beyond."""
-    if step_s < 60 or (now - since).total_seconds() <= SAMPLES_UP_TO_S:
-        return monitor.history.buckets(backend=backend, since=since, step_s=step_s)
-    return rebucketed(monitor.history.minutes(backend=backend, since=since), step_s)
-
-
-def _history_point(row: Minute) -> wire.HistoryPoint:
-    return wire.HistoryPoint(
-        at=row.at,
-        state=wire.State(row.state),
-        up_ratio=row.up / row.samples if row.samples else None,
-        latency_p95_ms=Histogram.from_pairs(row.probe_ms).quantile(0.95),
-        requests=None if row.requests is None else round(row.requests),
-        errors=None if row.errors is None else round(row.errors),
-    )
-
-
-def _load_point(row: Minute) -> wire.LoadPoint:
-    p95 = Histogram.from_pairs(row.latency).quantile(0.95)
-    return wire.LoadPoint(
-        at=row.at,
-        backend=row.backend,
-        requests=round(row.requests or 0),
-        errors=round(row.errors or 0),
-        p95_ms=None if p95 is None else round(p95 * 1000, 2),
-    )

@@ -7,16 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from monitor.balancer.access_log import AccessLog
 from monitor.balancer.place import WILDCARDS, balancer_target
 from monitor.balancer.process import BalancerProcesses, Usage
-from monitor.balancer.stats import HaproxyCsv, NginxStatus, NotStats, Reader, Stats
+from monitor.balancer.servers import CsvHistory, of_haproxy, of_nginx
+from monitor.balancer.stats import (
+    HAPROXY_INFO_PATH,
+    HaproxyCsv,
+    NginxStatus,
+    NotStats,
+    ProcessInfo,
+    Reader,
+    Stats,
+    show_info,
+)
 from monitor.clock import Clock, utc_now
 from monitor.fleet import Balancer, BalancerKind, Fleet
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.outcome import Reason, Result
 from monitor.probe.round import Plan, fetch, probe_once
 from monitor.verdict import Outcome, Rule, Standing, heard, in_transition, is_up
-from monitor.wire import BalancerView, ProbeKind, State
+from monitor.wire import BalancerServer, BalancerView, ProbeKind, State
 
 READERS: dict[BalancerKind, Reader] = {BalancerKind.nginx: NginxStatus(), BalancerKind.haproxy: HaproxyCsv()}
 NO_BACKEND = {502, 503, 504}
@@ -34,6 +45,14 @@ class BalancerWatch:
     usage: Usage | None = None
     at: datetime | None = None
     processes: BalancerProcesses = field(default_factory=BalancerProcesses)
+    info: ProcessInfo | None = None
+    log: AccessLog | None = None
+    counted: CsvHistory = field(default_factory=CsvHistory)
+    servers: list[BalancerServer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.log is None and self.balancer.kind is BalancerKind.nginx and self.balancer.access_log is not None:
+            self.log = AccessLog(self.balancer.access_log)
 
     async def look(self, fleet: Fleet, trust: TrustStore, *, rule: Rule, now: Clock = utc_now) -> None:
         """One round: `/health` through the balancer, its statistics, its processes. Never raises for what it meets."""
@@ -46,7 +65,29 @@ class BalancerWatch:
         stats = await self._read_stats(trust, deadline_s=fleet.probes.deadline_s)
         self.stats, self.stats_reason = (None, stats) if isinstance(stats, Reason) else (stats, None)
         self.usage = await asyncio.to_thread(self._usage) if self._is_here() else None
+        self.info = await self._read_info(trust, deadline_s=fleet.probes.deadline_s)
+        self.servers = await self._read_servers(fleet, now())
         self.at = now()
+
+    async def _read_servers(self, fleet: Fleet, now: datetime) -> list[BalancerServer]:
+        if self.balancer.kind is BalancerKind.haproxy:
+            if self.stats is not None:
+                self.counted.add(self.stats.servers, now)
+            return of_haproxy(self.counted, self.stats, fleet.backends) if self.stats else []
+        if self.log is None or not self._is_here():
+            return []
+        return await asyncio.to_thread(_logged, self.log, fleet, now)
+
+    async def _read_info(self, trust: TrustStore, *, deadline_s: float) -> ProcessInfo | None:
+        """HAProxy's word on its own process, where its exporter is compiled in."""
+        if self.balancer.kind is not BalancerKind.haproxy or self.balancer.stats_address is None or self.stats is None:
+            return None
+        address = self.balancer.stats_address
+        got = await fetch(HAPROXY_INFO_PATH, Target(address, address, address, tls=False), trust, deadline_s=deadline_s)
+        try:
+            return None if isinstance(got, Reason) or got[0] != 200 else show_info(got[1].decode("utf-8", "replace"))
+        except NotStats:
+            return None
 
     async def _read_stats(self, trust: TrustStore, *, deadline_s: float) -> Stats | Reason | None:
         if self.balancer.stats_address is None:
@@ -70,6 +111,11 @@ class BalancerWatch:
         stats = self.balancer.stats_address or ""
         return self.balancer.listen.startswith((*LOOPBACK, *WILDCARDS)) or stats.startswith(LOOPBACK)
 
+    def close(self) -> None:
+        """Let go of its log."""
+        if self.log is not None:
+            self.log.close()
+
     def interval_s(self, fleet: Fleet, rule: Rule) -> float:
         return fleet.probes.fast_interval_s if in_transition(self.standing.health, rule) else fleet.probes.interval_s
 
@@ -88,10 +134,24 @@ class BalancerWatch:
             state=State.unknown if up is None else State.up if up else State.down,
             reason=failure.reason if failure and not up else None,
             connections=self.stats.connections if self.stats else None,
-            cpu_percent=self.usage.cpu_percent if self.usage else None,
-            memory_bytes=self.usage.memory_bytes if self.usage else None,
+            cpu_percent=self.usage.cpu_percent if self.usage else self.info.cpu_percent if self.info else None,
+            memory_bytes=self.usage.memory_bytes if self.usage else self.info.pool_bytes if self.info else None,
             at=self.at,
+            servers=self.servers,
+            traffic_reason=self._traffic_reason(),
         )
+
+    def _traffic_reason(self) -> str | None:
+        if self.balancer.kind is BalancerKind.haproxy:
+            return self.stats_reason.detail if self.stats_reason else None
+        if self.balancer.kind is BalancerKind.nginx and self.log is None:
+            return "the fleet file names no access_log of the balancer"
+        return self.log.reason if self.log else None
+
+
+def _logged(log: AccessLog, fleet: Fleet, now: datetime) -> list[BalancerServer]:
+    log.look()
+    return of_nginx(log, fleet.backends, now) if log.reason is None else []
 
 
 def _outcome(result: Result) -> Outcome:

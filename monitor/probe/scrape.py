@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.histogram import Histogram
+from monitor.tally import Served, Tally
+
+UNUSABLE_FACE = "422"
 
 
 class NotMetrics(ValueError):
@@ -32,6 +36,8 @@ class Scrape:
     gallery_size: int | None
     seq: int | None
     review_threshold: float | None
+    client_errors: float = 0.0
+    served: Served = field(default_factory=Served)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ def parse(text: str, *, at: datetime) -> Scrape:
         gallery_size=_whole(_gauge(samples, "face_auth_gallery_templates")),
         seq=_whole(_gauge(samples, "face_auth_gallery_seq")),
         review_threshold=_gauge(samples, "face_auth_threshold", kind="review"),
+        client_errors=sum(
+            s.value for s in samples if s.name == "http_requests_total" and s.labels.get("status", "").startswith("4")
+        ),
+        served=_served(samples),
     )
 
 
@@ -93,3 +103,26 @@ def _latency(samples: Iterable[_Sample]) -> Histogram:
             bound = float(sample.labels["le"])
             cumulative[bound] = cumulative.get(bound, 0.0) + sample.value
     return Histogram.from_cumulative(cumulative)
+
+
+def _served(samples: Iterable[_Sample]) -> Served:
+    """The same counters by route, and the decisions: what the comparison of backends needs."""
+    by_route: dict[str, list[_Sample]] = defaultdict(list)
+    decisions: dict[tuple[str, str], float] = {}
+    for sample in samples:
+        if sample.name == "face_auth_decisions_total":
+            decisions[sample.labels.get("operation", ""), sample.labels.get("decision", "")] = sample.value
+        elif sample.name.startswith(("http_requests_total", "http_request_duration_seconds")):
+            by_route[f"{sample.labels.get('method', '')} {sample.labels.get('route', '')}"].append(sample)
+    return Served({route: _tally(found) for route, found in by_route.items()}, decisions)
+
+
+def _tally(samples: list[_Sample]) -> Tally:
+    answered = [(s.labels.get("status", ""), s.value) for s in samples if s.name == "http_requests_total"]
+    return Tally(
+        requests=sum(value for _, value in answered),
+        errors=sum(value for status, value in answered if status.startswith("5")),
+        refused=sum(value for status, value in answered if status == UNUSABLE_FACE),
+        latency=_latency(samples),
+        latency_sum_s=_total(samples, "http_request_duration_seconds_sum"),
+    )

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import delete, func
-from sqlmodel import Session, col, select
+from sqlalchemy import delete, func, insert
+from sqlmodel import col, select
 
-from monitor import histogram, wire
-from monitor.histogram import Histogram
+from monitor import wire
+from monitor.store.bucket import Bucket
+from monitor.store.bucket_rows import upsert
 from monitor.store.database import Database
-from monitor.store.tables import BackendState, CertificateState, Event, Minute, Sample
+from monitor.store.retention import prune_some
+from monitor.store.rollup import RollUp
+from monitor.store.series import Series
+from monitor.store.tables import BackendState, CertificateState, Event, Sample
 
-KEEP_SAMPLES = timedelta(hours=48)
-KEEP_MINUTES = timedelta(days=90)
-KEEP_EVENTS = timedelta(days=366)
-# One delete of 750,000 rows held the writer for seconds; this many take milliseconds.
-DELETE_AT_ONCE = 2000
 EXACT_UP_TO = 10_000
-
-WORST_FIRST = (wire.State.down, wire.State.degraded, wire.State.starting, wire.State.unknown, wire.State.up)
 
 
 @dataclass
@@ -44,6 +39,7 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._roll_up = RollUp(database)
 
     def ping(self) -> None:
         """Raises SQLAlchemy's error where the database does not answer."""
@@ -52,10 +48,12 @@ class History:
     def write(self, batch: Batch) -> None:
         """All of it, or nothing: a change of state and its event are never apart."""
         with self._database.write() as session:
-            for state in batch.states.values():
-                session.merge(state)
+            # Core statements for many rows at once: row by row this was the most that a tick cost.
+            connection = session.connection()
+            upsert(connection, BackendState.__table__, [one.model_dump() for one in batch.states.values()])  # type: ignore[attr-defined]
             session.add_all(Event(**event.model_dump(exclude={"id"})) for event in batch.events)
-            session.add_all(Sample(**sample.model_dump(exclude={"id"})) for sample in batch.samples)
+            if batch.samples:
+                connection.execute(insert(Sample), [one.model_dump(exclude={"id"}) for one in batch.samples])
             for name, body in batch.certificates.items():
                 session.merge(CertificateState(name=name, at=body.at, body=body.model_dump(mode="json")))
             if batch.certificate_names is not None:
@@ -88,117 +86,17 @@ class History:
             total_is="at_least" if total > EXACT_UP_TO else "exact",
         )
 
-    def minutes(self, *, backend: str | None, since: datetime) -> list[Minute]:
-        """Oldest first. Minutes that are not rolled up yet are made of their samples on the way."""
-        by_backend = [Minute.backend == backend] if backend else []
-        with self._database.read() as session:
-            done = session.exec(select(Minute).where(col(Minute.at) >= since, *by_backend)).all()
-            until = session.exec(select(func.max(Minute.at))).one()
-            fresh = max(since, until + timedelta(minutes=1)) if until else since
-            return sorted([*done, *_rolled(_samples(session, backend, fresh), 60)], key=lambda row: (row.at, row.backend))
+    def series(self, *, backend: str | None, since: datetime, until: datetime, step_s: int) -> list[Bucket]:
+        """Buckets of `step_s` seconds, oldest first, from the one in which `since` lies; what was never watched has none."""
+        return Series(self._database).read(backend=backend, since=since, until=until, step_s=step_s)
 
-    def buckets(self, *, backend: str | None, since: datetime, step_s: int) -> list[Minute]:
-        """Samples since `since` in buckets of `step_s` seconds, oldest first."""
-        with self._database.read() as session:
-            return _rolled(_samples(session, backend, since), step_s)
+    def roll_up_some(self, now: datetime) -> int | None:
+        """The next short step: how many rows it wrote; None when all that is over is rolled up."""
+        return self._roll_up.step(now)
 
-    def roll_up(self, now: datetime) -> int:
-        """Write the minutes that are over and not rolled up yet; gives how many rows."""
-        this_minute = _floor(now, 60)
-        with self._database.write() as session:
-            last = session.exec(select(func.max(Minute.at))).one()
-            since = last + timedelta(minutes=1) if last else this_minute - KEEP_SAMPLES
-            rows = _rolled([one for one in _samples(session, None, since) if one.at < this_minute], 60)
-            for row in rows:
-                session.merge(row)
-            return len(rows)
-
-    def prune(self, now: datetime) -> int:
-        """Delete what is too old, in small transactions; gives how many rows went."""
-        gone = 0
-        while True:
-            with self._database.write() as session:
-                some = sum(_delete_some(session, now))
-            gone += some
-            if some == 0:
-                return gone
-
-
-def merged(rows: Sequence[Minute]) -> Minute:
-    """Several buckets of one backend as one, which starts where the first does."""
-    return Minute(
-        backend=rows[0].backend,
-        at=rows[0].at,
-        state=_worst(row.state for row in rows),
-        samples=sum(row.samples for row in rows),
-        up=sum(row.up for row in rows),
-        probe_ms=Histogram.merged(Histogram.from_pairs(row.probe_ms) for row in rows).to_pairs(),
-        requests=_sum(row.requests for row in rows),
-        errors=_sum(row.errors for row in rows),
-        latency=Histogram.merged(Histogram.from_pairs(row.latency) for row in rows).to_pairs(),
-    )
-
-
-def rebucketed(rows: Iterable[Minute], step_s: int) -> list[Minute]:
-    """The same, in wider buckets."""
-    ordered = sorted(rows, key=lambda row: (row.backend, row.at))
-    groups = itertools.groupby(ordered, key=lambda row: (row.backend, _floor(row.at, step_s)))
-    wide = []
-    for (_, at), group in groups:
-        bucket = merged(list(group))
-        bucket.at = at
-        wide.append(bucket)
-    return sorted(wide, key=lambda row: (row.at, row.backend))
-
-
-def _samples(session: Session, backend: str | None, since: datetime) -> Sequence[Sample]:
-    query = select(Sample).where(col(Sample.at) >= since).order_by(col(Sample.backend), col(Sample.at))
-    return session.exec(query.where(Sample.backend == backend) if backend else query).all()
-
-
-def _rolled(samples: Iterable[Sample], step_s: int) -> list[Minute]:
-    ordered = sorted(samples, key=lambda one: (one.backend, one.at))
-    groups = itertools.groupby(ordered, key=lambda one: (one.backend, _floor(one.at, step_s)))
-    rows = [_bucket(backend, at, list(group)) for (backend, at), group in groups]
-    return sorted(rows, key=lambda row: (row.at, row.backend))
-
-
-def _bucket(backend: str, at: datetime, samples: Sequence[Sample]) -> Minute:
-    return Minute(
-        backend=backend,
-        at=at,
-        state=_worst(sample.state for sample in samples),
-        samples=len(samples),
-        up=sum(sample.up for sample in samples),
-        probe_ms=histogram.of_values(s.probe_ms for s in samples if s.probe_ms is not None).to_pairs(),
-        requests=_sum(sample.requests for sample in samples),
-        errors=_sum(sample.errors for sample in samples),
-        latency=Histogram.merged(Histogram.from_pairs(s.latency) for s in samples if s.latency).to_pairs(),
-    )
-
-
-def _delete_some(session: Session, now: datetime) -> Iterable[int]:
-    for table, key, at, age in (
-        (Sample, col(Sample.id), col(Sample.at), KEEP_SAMPLES),
-        (Event, col(Event.id), col(Event.at), KEEP_EVENTS),
-        (Minute, col(Minute.at), col(Minute.at), KEEP_MINUTES),
-    ):
-        old = select(key).where(at < now - age).limit(DELETE_AT_ONCE)
-        yield session.connection().execute(delete(table).where(key.in_(old))).rowcount
-
-
-def _floor(at: datetime, step_s: int) -> datetime:
-    return datetime.fromtimestamp(at.timestamp() // step_s * step_s, UTC)
-
-
-def _worst(states: Iterable[str]) -> str:
-    return min(states, key=lambda state: WORST_FIRST.index(wire.State(state)))
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    """None where nothing was measured, which is not the same as nothing served."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    def prune_some(self, now: datetime) -> int | None:
+        """Delete a little of what is too old, in one short transaction: how many rows; None when nothing is left."""
+        return prune_some(self._database, now)
 
 
 def _event(row: Event) -> wire.Event:

@@ -59,12 +59,13 @@ class Event(Table, table=True):
 
 
 class Sample(Table, table=True):
-    """One round of one backend; load where `/metrics` was read in it. Kept 48 hours."""
+    """One round of one backend; load where `/metrics` was read in it. Its state holds until the next one, at most `valid_s`."""
 
     __tablename__ = "sample"
     __table_args__ = (Index("ix_sample_backend_at", "backend", "at"),)
 
-    id: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    # A thousand backends use up 32 bits within a year.
+    id: int | None = Field(default=None, sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True))
     at: datetime = Field(sa_column=Column(UtcMillis, nullable=False, index=True))
     backend: str
     state: str
@@ -72,23 +73,50 @@ class Sample(Table, table=True):
     probe_ms: float | None
     requests: float | None = None
     errors: float | None = None
-    latency: list[Any] | None = Field(default=None, sa_column=Column(JSON))
+    latency: list[Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    valid_s: float | None = None
+    in_flight: float | None = None
 
 
-class Minute(Table, table=True):
-    """A minute of one backend, rolled up: counts and histograms, which can be merged again. Kept 90 days."""
-
-    __tablename__ = "minute"
+class RolledUp(SQLModel):
+    """A stretch of one backend, rolled up: counts and histograms, which can be merged again."""
 
     backend: str = Field(primary_key=True)
-    at: datetime = Field(sa_column=Column(UtcMillis, primary_key=True, index=True))
+    at: datetime = Field(primary_key=True, sa_type=UtcMillis)
     state: str
     samples: int
     up: int
-    probe_ms: list[Any] = Field(sa_column=Column(JSON, nullable=False))
+    probe_ms: list[Any] = Field(sa_type=JSON)
     requests: float | None
     errors: float | None
-    latency: list[Any] = Field(sa_column=Column(JSON, nullable=False))
+    latency: list[Any] = Field(sa_type=JSON)
+    in_flight: list[Any] | None = Field(default=None, sa_type=JSON)
+    held_ms: dict[str, int] | None = Field(default=None, sa_type=JSON)
+
+
+class Minute(RolledUp, Table, table=True):
+    __tablename__ = "minute"
+    __table_args__ = (Index("ix_minute_at", "at"),)
+
+
+class Hour(RolledUp, Table, table=True):
+    __tablename__ = "hour"
+    __table_args__ = (Index("ix_hour_at", "at"), {"sqlite_with_rowid": False})
+
+
+class Day(RolledUp, Table, table=True):
+    __tablename__ = "day"
+    __table_args__ = (Index("ix_day_at", "at"), {"sqlite_with_rowid": False})
+
+
+class RollUpProgress(Table, table=True):
+    """How far each level is: everything before `until` is rolled up. `seen_id`: the samples that the minutes know of."""
+
+    __tablename__ = "roll_up"
+
+    level: str = Field(primary_key=True)
+    until: datetime = Field(sa_column=Column(UtcMillis, nullable=False))
+    seen_id: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
 
 
 class CertificateState(Table, table=True):

@@ -26,6 +26,9 @@ EXAMPLES = {
     "scan_id": "scan_x",
     "bulk_id": "bulk_x",
     "name": "b1",
+    "alert_id": "alr_x",
+    "silence_id": "sil_x",
+    "maintenance_id": "mnt_x",
 }
 USELESS: Mapping[str, object] = {"nothing": "of use"}
 """A body that no route takes: it is refused after the caller was let in, and nothing is done."""

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from backend.app import ROUTERS
 from backend.permissions import PERMISSIONS, PERSONS_ONLY, Action
 from backend.routes.deps import May
 from backend.wire import Scope
+from monitor.api.alert_routes import Needs, alert_routes
 from monitor.api.identity import READERS
 from monitor.api.routes import open_routes, routes
 
@@ -77,21 +79,28 @@ def _cell(action: Action | None, who: Who) -> str:
 
 
 def monitor_rows() -> list[Row]:
-    calls = [(route, True) for route in routes.routes] + [(route, False) for route in open_routes.routes]
+    guarded = [*routes.routes, *alert_routes.routes]
+    calls = [(route, _monitor_roles(route)) for route in guarded] + [(route, None) for route in open_routes.routes]
     return [
-        Row(f"{method} {route.path}", tuple(_monitor_cell(who, guarded=guarded) for who in COLUMNS))
-        for route, guarded in calls
+        Row(f"{method} {route.path}", tuple(_monitor_cell(who, roles) for who in COLUMNS))
+        for route, roles in calls
         if isinstance(route, APIRoute)
         for method in sorted(route.methods)
     ]
 
 
-def _monitor_cell(who: Who, *, guarded: bool) -> str:
-    if not guarded:
+def _monitor_roles(route: BaseRoute) -> frozenset[str]:
+    """Every route of `/v1` may be called by who may read, unless it asks for more."""
+    needs = [one.call for one in route.dependant.dependencies] if isinstance(route, APIRoute) else []
+    return next((one.roles for one in needs if isinstance(one, Needs)), READERS)
+
+
+def _monitor_cell(who: Who, roles: frozenset[str] | None) -> str:
+    if roles is None:
         return YES
     if who.word is None:
         return UNAUTHENTICATED
-    return YES if who.word in READERS else FORBIDDEN
+    return YES if who.word in roles else FORBIDDEN
 
 
 def table(rows: list[Row]) -> str:

@@ -1,9 +1,11 @@
-"""`make bench`: measure, and write docs/benchmarks.json and docs/benchmarks.md. Exit status 1 where an aim is missed."""
+"""`make bench`, `make bench-monitor`: measure, and write docs/benchmarks.json and docs/benchmarks.md.
+
+Exit status 1 where an aim is missed.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +16,9 @@ from tests.bench.end_to_end import end_to_end
 from tests.bench.gallery import search
 from tests.bench.health import health
 from tests.bench.ledger import ledger
-from tests.bench.measure import Benchmark, Setting, as_markdown
+from tests.bench.measure import Benchmark, Setting, save
+from tests.bench.monitor_history import monitor_history
+from tests.bench.probing import probing
 from tests.bench.recognition import probes
 from tests.bench.stages import stages
 from tests.bench.start import start
@@ -30,26 +34,30 @@ MEASURES: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
     "ledger": ledger,
 }
 """Each yields its figures as it gets them; they are run in this order, one at a time."""
+OF_MONITOR: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
+    "monitor-history": monitor_history,
+    "monitor-probing": probing,
+}
+ALL = {**MEASURES, **OF_MONITOR}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--testdata", type=Path, default=ROOT.parent / "shared" / "testdata")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
+    parser.add_argument("--monitor", action="store_true", help="the monitor's instead of the system's")
     parser.add_argument("--quick", action="store_true", help="smaller galleries, fewer rounds; writes nothing")
-    parser.add_argument("--only", choices=MEASURES, action="append", help="just this one (repeatable); writes nothing")
+    parser.add_argument("--only", choices=ALL, action="append", help="just this one (repeatable); writes nothing")
     options = parser.parse_args()
     sys.setswitchinterval(SWITCH_S)  # as the service sets it, for the peers in this process as well
     found: list[Benchmark] = []
-    for name in options.only or MEASURES:
+    for name in options.only or (OF_MONITOR if options.monitor else MEASURES):
         with tempfile.TemporaryDirectory(prefix="face-auth-bench-") as folder:
-            for benchmark in MEASURES[name](Setting(options.testdata, Path(folder), quick=options.quick)):
+            for benchmark in ALL[name](Setting(options.testdata, Path(folder), quick=options.quick)):
                 found.append(benchmark)
                 print(benchmark.line(), flush=True)
     if not options.quick and not options.only:
-        rows = json.dumps([benchmark.row() for benchmark in found], indent=2, ensure_ascii=False)
-        (options.out / "benchmarks.json").write_text(rows + "\n")
-        (options.out / "benchmarks.md").write_text(as_markdown(found))
+        save(options.out, found, part="monitor" if options.monitor else "system")
     aimed = [benchmark for benchmark in found if benchmark.holds is not None]
     missed = [benchmark.name for benchmark in aimed if not benchmark.holds]
     print(f"benchmarks={len(found)} aims={len(aimed)} missed={len(missed)}", *missed, sep="\n  ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 import platform
@@ -45,6 +46,8 @@ class Benchmark:
     """largest less smallest ratio of the middle half of the rounds"""
     aim: str
     machine: str
+    part: str = "system"
+    """which command measures it: `make bench` (system) or `make bench-monitor` (monitor)"""
 
     @property
     def holds(self) -> bool | None:
@@ -84,6 +87,7 @@ def compared(
     peer: str,
     aim: str,
     rounds: int = ROUNDS,
+    part: str = "system",
 ) -> Benchmark:
     """`ours` and `peers` each measure themselves once and give a figure in `unit`; they take turns."""
     ours(), peers()  # once to warm up
@@ -100,6 +104,7 @@ def compared(
         spread=_round(ratios[-1 - quarter] - ratios[quarter]),
         aim=aim,
         machine=machine(),
+        part=part,
     )
 
 
@@ -111,13 +116,23 @@ def _aim(benchmark: Benchmark) -> str:
     return {True: f"{benchmark.aim} ✓", False: f"{benchmark.aim}: **missed**", None: benchmark.aim}[benchmark.holds]
 
 
+def save(folder: Path, found: Sequence[Benchmark], *, part: str) -> None:
+    """`benchmarks.json` and the page made of it; what the other command measured stays."""
+    path = folder / "benchmarks.json"
+    old = [Benchmark(**row) for row in json.loads(path.read_text())] if path.exists() else []
+    others = [one for one in old if one.part != part]
+    rows = [*found, *others] if part == "system" else [*others, *found]
+    path.write_text(json.dumps([one.row() for one in rows], indent=2, ensure_ascii=False) + "\n")
+    (folder / "benchmarks.md").write_text(as_markdown(rows))
+
+
 def as_markdown(benchmarks: Sequence[Benchmark]) -> str:
     """The page of `docs/benchmarks.md`."""
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Ours and the peer take turns in one run; the ratio is what travels: absolute figures are of "
-        f"this machine ({machine()}).",
+        "Written by `make bench` and `make bench-monitor`. Ours and the peer take turns in one run; the ratio is what travels: "
+        f"absolute figures are of this machine ({machine()}).",
         "",
         "| what | ours | peer | ratio ± spread | aim |",
         "|---|---|---|---|---|",

@@ -56,7 +56,7 @@ def test_six_people_are_found_in_the_group_photo(engine: Engine, group_photo: by
 
 
 def test_faces_come_largest_first(engine: Engine, group_photo: bytes) -> None:
-    areas = [face.box[2] * face.box[3] for face, _ in detect(engine, group_photo, limits=LIMITS).faces]
+    areas = [seen.face.box[2] * seen.face.box[3] for seen in detect(engine, group_photo, limits=LIMITS).faces]
     assert areas == sorted(areas, reverse=True)
 
 
@@ -178,7 +178,7 @@ def test_boxes_are_in_pixels_of_the_image_as_sent_even_when_it_was_decoded_small
     assert read(large, LIMITS).pixels.shape[0] == 3200
     (there,), (here,) = (detect(engine, data, limits=LIMITS).faces for data in (large, portrait))
     factor = 6400 / small.height
-    np.testing.assert_allclose(there[0].landmarks[:3] / factor, here[0].landmarks[:3], atol=0.06 * here[0].size)
+    np.testing.assert_allclose(there.face.landmarks[:3] / factor, here.face.landmarks[:3], atol=0.06 * here.face.size)
 
 
 def test_enrolling_the_only_face_refuses_a_group(engine: Engine, group_photo: bytes) -> None:

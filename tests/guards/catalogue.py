@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guards import durability, enrolment, erasure, galleries, restoring, reviewing, scans, service, trail
+from tests.guards import durability, enrolment, erasure, galleries, models, restoring, reviewing, scans, service, trail
 from tests.guards.guard import Guard
 
 GUARDS: tuple[Guard, ...] = (
@@ -10,6 +10,7 @@ GUARDS: tuple[Guard, ...] = (
     *enrolment.GUARDS,
     *scans.GUARDS,
     *galleries.GUARDS,
+    *models.GUARDS,
     *service.GUARDS,
     *erasure.GUARDS,
     *restoring.GUARDS,

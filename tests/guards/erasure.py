@@ -185,8 +185,8 @@ GUARDS = (
         name="keys-of-old-snapshots-are-everybodys-job",
         keeps=6,
         file="backend/parts.py",
-        old='    jobs = [Job("outdated index snapshots", look_s, partial(index_snapshots.destroy_outdated, store))]\n',
-        new="    jobs: list[Job] = []\n",
+        old='    return [Job("outdated index snapshots", look_s, partial(index_snapshots.destroy_outdated, store)), *kept]\n',
+        new="    return kept\n",
         test="tests/api/test_quick_start.py::test_a_replica_without_snapshots_destroys_the_key_of_anothers_that_holds_an_erased_person",
     ),
     Guard(

@@ -61,8 +61,8 @@ GUARDS = (
         name="a-pair-that-somebody-asked-for-outlives-a-sample",
         keeps=2,
         file="backend/store/sample_erasure.py",
-        old="    if pair.asked_by is not None:\n        return best\n",
-        new="",
+        old="    if pair.asked_by is not None or pair.model_id",
+        new="    if pair.model_id",
         test=TOGETHER + "test_erasing_a_sample_leaves_it_open_with_the_best_of_what_is_left[sqlite]",
     ),
     Guard(

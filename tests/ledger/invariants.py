@@ -24,7 +24,7 @@ from backend.store.tables import (
     Subject,
     Template,
 )
-from tests.ledger.world import World
+from tests.ledger.world import MODEL, World
 
 
 def assert_ledger_is_whole(world: World) -> None:
@@ -109,13 +109,13 @@ def assert_whoever_is_called_one_is_one(store: Store) -> None:
             assert decision.verdict != "same" or len(people) <= 1, f"{case_id} calls them one, and they are {len(people)}"
 
 
-def assert_no_pair_is_missed(store: Store, *, threshold: float) -> None:
+def assert_no_pair_is_missed(store: Store, *, threshold: float, model_id: str = MODEL) -> None:
     """Every two records of which two pictures reach `threshold` are in a case, or one person, or known to differ.
 
     By brute force, for a cosine engine and a threshold that never changed.
     """
     with store.read() as session:
-        stored = list(templates.all_of(session, store.keyring, gallery_id=store.gallery_id))
+        stored = list(templates.all_of(session, store.keyring, gallery_id=store.gallery_id, model_id=model_id))
         active = [one for one in stored if one.sample_state == SampleState.active]
         query = select(DuplicatePair).where(DuplicatePair.kind == "duplicate", DuplicatePair.state == PairState.open)
         pairs = session.exec(query).all()
@@ -139,29 +139,34 @@ def assert_no_pair_is_missed(store: Store, *, threshold: float) -> None:
 
 def assert_counts_agree(store: Store) -> None:
     with store.read() as session:
-        active = session.exec(
-            select(Template.id).join(Sample, col(Sample.id) == Template.sample_id).where(Sample.state == SampleState.active)
-        ).all()
+        ours = select(Template.sample_id).join(Sample, col(Sample.id) == Template.sample_id).distinct()
+        active = session.exec(ours.where(Sample.state == SampleState.active)).all()
         gallery = session.exec(select(Gallery)).one()
     assert gallery.active_templates == len(active)
 
 
 def assert_a_fresh_index_agrees_with_the_log(world: World, store: Store) -> None:
-    """`rebuild` compares count and checksum itself; here against the samples that are in the gallery."""
-    from backend.gallery.follow import rebuild
+    """`rebuild` compares count and checksum itself; here against the samples that are in the gallery. Of every model kept."""
+    from backend.gallery.follow import rebuild, stated
     from backend.gallery.memory import room_for
 
-    position = rebuild(store, world.card, room_for(world.card))
     with store.read() as session:
-        in_gallery = set(
-            session.exec(
-                select(Template.seq)
-                .join(Sample, col(Sample.id) == Template.sample_id)
-                .where(col(Sample.state).in_([SampleState.active, SampleState.pending]))
-            )
-        )
-        last = gallery_log.head(session, store.gallery_id)
+        gallery = store.gallery(session)
+        kept = {gallery.model_id, gallery.other_model_id} - {None}
         rows = session.exec(select(GalleryChange).order_by(col(GalleryChange.seq))).all()
-    assert set(position.index.ids().tolist()) == in_gallery
-    assert last is None or (last.count, last.checksum) == position.count_and_checksum()
     assert [row.seq for row in rows] == sorted({row.seq for row in rows})
+    for card in world.cards:
+        if card.model_id not in kept:
+            continue
+        position = rebuild(store, card, room_for(card))
+        with store.read() as session:
+            in_gallery = set(
+                session.exec(
+                    select(Template.seq)
+                    .join(Sample, col(Sample.id) == Template.sample_id)
+                    .where(col(Sample.state).in_([SampleState.active, SampleState.pending]), Template.model_id == card.model_id)
+                )
+            )
+            last = gallery_log.head(session, store.gallery_id, card.model_id)
+        assert set(position.index.ids().tolist()) == in_gallery
+        assert stated(last) == position.count_and_checksum()

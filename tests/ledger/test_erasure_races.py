@@ -27,9 +27,10 @@ WHERE_IDS_MAY_STAY = {"audit_event", "gallery_change", "decision"}
 
 def begun(node: Node, vector: Vector, *, policy: OnDuplicate = OnDuplicate.flag, subject_id: str | None = None) -> str:
     """T1 alone: the enrolment's id."""
-    samples = node.enrolments._samples([face(vector)])
+    side = node.sides.in_force()
+    samples = node.enrolments._samples([face(vector)], side)
     with node.store.write() as session:
-        terms = node.enrolments._terms(session, CLIENT, policy)
+        terms = node.enrolments._terms(session, side, CLIENT, policy)
         if subject_id is None:
             return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).id
         return admission.admit_samples(node.store, session, subject_id, samples, terms=terms).id

@@ -287,9 +287,10 @@ def begin(node: Node, vector: object, policy: OnDuplicate = OnDuplicate.flag) ->
     from backend.store import admission
     from backend.store.sealing import Profile
 
-    samples = node.enrolments._samples([face(vector)])  # type: ignore[arg-type]
+    side = node.sides.in_force()
+    samples = node.enrolments._samples([face(vector)], side)  # type: ignore[arg-type]
     with node.store.write() as session:
-        terms = node.enrolments._terms(session, CLIENT, policy)
+        terms = node.enrolments._terms(session, side, CLIENT, policy)
         return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).id
 
 

@@ -268,7 +268,6 @@ def in_row(**values: object) -> Callable[[Session], object]:
 
 ROW: dict[str, tuple[Callable[[Session], object], str]] = {
     "an older epoch": (in_row(epoch="before"), "restored since"),
-    "another model": (in_row(model_id="another-model"), "of model another-model"),
     "a seq without a row in the log": (in_row(seq=10_000), "log says otherwise"),
     "the seq of another row": (in_row(seq=3), "log says otherwise"),
     "another count": (in_row(count=7), "log says otherwise"),

@@ -20,6 +20,7 @@ from backend.lifecycle import Lifecycle
 from backend.metrics import Metrics
 from backend.parts import _count
 from backend.scans import Scans
+from backend.sides import Side, Sides
 from backend.store import job_leases, schema
 from backend.store.due import DUE_TIMES
 from backend.store.keyring import KeyringError
@@ -37,7 +38,8 @@ def pending(node: Node) -> list[Enrolment]:
 
 def of_card(node: Node, card: ModelCard, room: Room | None = None) -> Enrolments:
     """A replica of its own over the same ledger, with another model or less room."""
-    return Enrolments(node.store, Replica(node.store, card, room=room), card, THRESHOLDS, "b9", 20.0, True)
+    sides = Sides(node.store, [Side(card, THRESHOLDS, Replica(node.store, card, room=room))])
+    return Enrolments(node.store, sides, "b9", 20.0, True)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from backend.faces.quality import Quality
 from backend.gallery.replica import Replica
 from backend.recognition import Recognition, Thresholds
 from backend.review_policy import SecondReview
+from backend.sides import Side, Sides
 from backend.store.audit import Audit
 from backend.store.caller import Caller
 from backend.store.database import Store
@@ -113,6 +114,7 @@ class Node:
     together: Together
     bulk: BulkReviews
     audit: Audit
+    sides: Sides
 
     def enrol(self, vector: Vector, *more: Vector, **options: object) -> wire.Enrolment:
         return self.outcome(vector, *more, **options).answer
@@ -140,7 +142,8 @@ class Node:
         return self.adjudication.undo(case_id, wire.UndoRequest(version=self.open_case(case_id).version), caller)
 
     def close(self) -> None:
-        self.replica.stop()
+        for side in self.sides.all:
+            side.replica.stop()
         self.store.close()
 
 
@@ -155,6 +158,13 @@ class World:
     nodes: list[Node] = field(default_factory=list)
     database_url: str | None = None
     """None: a SQLite file in `folder`"""
+    beside: tuple[ModelCard, ...] = ()
+    """of models that the gallery may change to"""
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Of every model that a test may have put into this ledger."""
+        return (self.card, *self.beside)
 
     @property
     def url(self) -> str:
@@ -182,15 +192,19 @@ class World:
         wait_s: float | None = 5.0,
         second_review: SecondReview = SecondReview.none,
         told: Collection[EventType] = (),
+        cards: Sequence[ModelCard] | None = None,
     ) -> Node:
+        """`cards`: the models that it has loaded; all but its index, search and enrolments are of the world's own."""
         store = Store.open(self.url, keyring=Keyring.load(self.key_file), told=told)
-        replica = Replica(store, self.card, poll_s=0.2)
+        loaded = [Side(card, self.thresholds, Replica(store, card, poll_s=0.2)) for card in cards or [self.card]]
+        sides = Sides(store, loaded)
+        replica = loaded[0].replica
         name = f"b{len(self.nodes) + 1}"
         evidence = Evidence(store, self.card, self.thresholds, self.due)
         node = Node(
             store=store,
             replica=replica,
-            enrolments=Enrolments(store, replica, self.card, self.thresholds, name, lease_s, store_images, pending_wait_s=wait_s),
+            enrolments=Enrolments(store, sides, name, lease_s, store_images, pending_wait_s=wait_s),
             recognition=Recognition(store, replica, self.card, self.thresholds),
             subjects=Subjects(store, self.card.metric),
             exports=Exports(store),
@@ -203,6 +217,7 @@ class World:
             together=Together(store, evidence, self.card, self.thresholds),
             bulk=BulkReviews(store, second_review=second_review),
             audit=Audit(store),
+            sides=sides,
         )
         self.nodes.append(node)
         return node

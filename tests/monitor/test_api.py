@@ -77,11 +77,11 @@ def keys_file(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, **settings: Any) -> Iterator[str]:
-    """The monitor over a fleet whose one backend does not exist, behind real uvicorn in a thread."""
+def serving(folder: Path, *, alerts: dict[str, Any] | None = None, **settings: Any) -> Iterator[str]:
+    """The monitor over a fleet whose one backend does not exist, behind real uvicorn in a thread. `alerts`: that section."""
     backend = {"name": "b1", "url": "http://127.0.0.1:1", "address": "127.0.0.1:1", "server_name": "b1"}
     (folder / "fleet.yaml").write_text(
-        yaml.safe_dump({"backends": [backend], "probes": {"interval_s": 1, "fast_interval_s": 0.5}})
+        yaml.safe_dump({"backends": [backend], "probes": {"interval_s": 1, "fast_interval_s": 0.5}, "alerts": alerts or {}})
     )
     database = Database.open(f"sqlite:///{folder}/monitor.db")
     app = build(Settings(_env_file=None, tick_s=0.1, **settings), FleetFile(folder / "fleet.yaml"), database)
@@ -210,7 +210,7 @@ def test_the_client_reads_every_route(tmp_path: Path) -> None:
         ("/v1/backends/nobody", 404, "backend_not_found"),
         ("/v1/backends/nobody/history", 404, "backend_not_found"),
         ("/v1/backends/b1/history?since=2026-01-01T00:00:00", 400, "bad_request"),
-        ("/v1/backends/b1/history?since=2020-01-01T00:00:00Z", 400, "bad_request"),
+        ("/v1/backends/b1/history?since=2020-01-01T00:00:00Z&step=60", 400, "bad_request"),
         ("/v1/backends/b1/history?step=1", 422, "invalid_request"),
         ("/v1/load?window_s=0", 422, "invalid_request"),
         ("/v1/events?cursor=abc", 400, "bad_cursor"),
@@ -236,7 +236,7 @@ def test_its_own_metrics_are_prometheus_text(served: str) -> None:
     def values() -> dict[str, float]:
         families = text_string_to_metric_families(httpx.get(f"{served}/metrics").text)
         return {
-            f"{s.name}{s.labels.get('state', '')}": s.value
+            f"{s.name}{s.labels.get('state', '')}{s.labels.get('kind', '')}": s.value
             for f in families
             for s in f.samples
             if s.name.startswith("face_auth_monitor")
@@ -248,6 +248,8 @@ def test_its_own_metrics_are_prometheus_text(served: str) -> None:
     assert found["face_auth_monitor_duty_failures_total"] == 0
     assert found["face_auth_monitor_lateness_seconds"] >= 0
     assert found["face_auth_monitor_fleet_file_ok"] == 1
+    kinds = [wire.FindingKind.errors, wire.FindingKind.sinkhole, wire.FindingKind.unfair_share, wire.FindingKind.fleet_errors]
+    assert [found[f"face_auth_monitor_load_findings{kind}"] for kind in kinds] == [0, 0, 0, 0]
 
 
 def test_when_its_database_goes_the_present_state_is_still_served_and_health_says_so(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ frontend api
     default_backend face_auth_backend
 frontend stats
     bind 127.0.0.1:{stats}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
     stats enable
     stats uri /stats
 backend face_auth_backend
@@ -155,6 +156,81 @@ def _fleet(balancer: Balancer) -> Fleet:
     backend = {"name": "b1", "url": "http://127.0.0.1:1", "address": "127.0.0.1:1", "server_name": "b1"}
     probes = {"deadline_s": 3}
     return Fleet.model_validate({"backends": [backend], "balancer": balancer, "probes": probes})
+
+
+def test_haproxys_own_word_on_its_process_and_on_each_server_is_shown(tmp_path: Path) -> None:
+    listen, stats = free_port(), free_port()
+    given = {"kind": "haproxy", "listen": f"127.0.0.1:{listen}", "stats_address": f"127.0.0.1:{stats}"}
+    fleet = _fleet(Balancer.model_validate(given | {"url": f"http://127.0.0.1:{listen}"}))
+
+    async def run() -> BalancerWatch:
+        async with bad.serving(bad.answers(bad.GOOD)) as backend:
+            command = haproxy(tmp_path, listen=listen, stats=stats, backend=backend)
+            with await asyncio.to_thread(_entered, command, stats) as _:
+                watch = BalancerWatch(fleet.balancer)
+                for _ in range(4):
+                    await watch.look(fleet, TrustStore(), rule=RULE)
+                return watch
+
+    watch = asyncio.run(run())
+    view = watch.view(RULE)
+    (server,) = view.servers
+    assert (server.name, server.source) == ("b1", "haproxy_csv")
+    assert server.requests is not None
+    assert server.requests >= 1, "our own /health came through it"
+    assert server.errors == 0
+    assert watch.info is not None, "its exporter gives `show info`"
+    assert watch.info.cpu_percent is not None
+    assert 0 <= watch.info.cpu_percent <= 100
+    assert watch.info.pool_bytes
+
+
+def test_what_a_real_nginx_logged_is_shown_per_server_with_what_was_asked_twice(tmp_path: Path) -> None:
+    listen, stats, dead = free_port(), free_port(), free_port()
+    log = tmp_path / "access.log"
+    given = {"kind": "nginx", "listen": f"127.0.0.1:{listen}", "stats_address": f"127.0.0.1:{stats}", "access_log": log}
+    balancer = Balancer.model_validate(given | {"url": f"http://127.0.0.1:{listen}"})
+
+    async def run() -> BalancerWatch:
+        async with bad.serving(bad.answers(bad.GOOD)) as backend:
+            addresses = {"b1": f"127.0.0.1:{backend}", "b2": f"127.0.0.1:{dead}"}
+            rows = [{"name": n, "url": f"http://{a}", "address": a, "server_name": n} for n, a in addresses.items()]
+            fleet = Fleet.model_validate({"backends": rows, "balancer": balancer, "probes": {"deadline_s": 3}})
+            command = nginx(tmp_path, listen=listen, stats=stats, backend=backend)
+            text = (tmp_path / "nginx.conf").read_text()
+            servers = "".join(f"server {address} max_fails=0;" for address in addresses.values())
+            form = (folder_of_templates() / "nginx-load-balancer.conf.j2").read_text()
+            form = form[form.index("log_format") : form.index(";", form.index("log_format")) + 1]
+            form = form.replace("$face_auth_synthetic", "")
+            text = text.replace(
+                "http { access_log off;", f"http {{ {form} access_log {log} face_auth; upstream u {{ {servers} }}"
+            )
+            (tmp_path / "nginx.conf").write_text(text.replace(f"proxy_pass http://127.0.0.1:{backend}", "proxy_pass http://u"))
+            with await asyncio.to_thread(_entered, command, stats) as _:
+                watch = BalancerWatch(balancer)
+                await watch.look(fleet, TrustStore(), rule=RULE)
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listen}", trust_env=False) as client:
+                    answers = [(await client.get("/v1/verify")).status_code for _ in range(10)]
+                assert set(answers) == {404}, "the live one's answer, every time: this server has no such route"
+                for _ in range(60):
+                    await asyncio.sleep(0.1)
+                    await watch.look(fleet, TrustStore(), rule=RULE)
+                    if sum(server.requests or 0 for server in watch.servers) >= 15:
+                        break
+                return watch
+
+    watch = asyncio.run(run())
+    watch.close()
+    view = watch.view(RULE)
+    b1, b2 = view.servers
+    assert view.traffic_reason is None
+    assert (b1.source, b1.requests, b1.errors) == ("nginx_log", 10, 0)
+    assert b2.requests == b2.errors == b2.failed_attempts == 5
+    assert b1.p95_ms is not None
+
+
+def folder_of_templates() -> Path:
+    return Path(__file__).parents[2] / "deploy" / "render" / "templates"
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])

@@ -123,8 +123,13 @@ def test_a_start_that_cannot_succeed_ends_with_one_sentence_and_a_failing_status
     assert (opened.returncode, "loopback only" in opened.stderr) == (1, True)
     unknown = program("run", "--fleet", str(fleet), folder=tmp_path, MONITOR_TICKS="1")
     assert (unknown.returncode, "MONITOR_TICKS" in unknown.stderr) == (1, True)
-    other = program("run", "--fleet", str(fleet), folder=tmp_path, MONITOR_DATABASE_URL="postgresql://x/y")
+    other = program("run", "--fleet", str(fleet), folder=tmp_path, MONITOR_DATABASE_URL="mysql://x/y")
     assert (other.returncode, "SQLite" in other.stderr) == (1, True)
+    away = f"postgresql://ann:s3cret@127.0.0.1:{free_port()}/y"
+    gone = program("run", "--fleet", str(fleet), folder=tmp_path, MONITOR_DATABASE_URL=away)
+    assert (gone.returncode, "refused" in gone.stderr) == (1, True)
+    assert "s3cret" not in gone.stderr
+    assert "Traceback" not in gone.stderr
 
 
 def test_a_taken_port_is_a_failing_status(tmp_path: Path) -> None:

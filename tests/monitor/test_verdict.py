@@ -212,10 +212,10 @@ def test_flapping_starts_high_and_ends_low() -> None:
     alternating = ["UP", "DOWN"] * 11
     assert percent(alternating[:21]) == pytest.approx(100, abs=0.5)
     assert is_flapping(alternating, was=False)
-    calmer = ["UP", "DOWN"] * 4 + ["UP"] * 13
+    calmer = ["UP", "DOWN"] * 3 + ["UP"] * 15
     assert LOW < percent(calmer) < HIGH
     assert is_flapping(calmer, was=True)
     assert not is_flapping(calmer, was=False)
 
 
-LOW, HIGH = 25, 50
+LOW, HIGH = 20, 30

@@ -16,7 +16,7 @@ from monitor.balancer.watch import BalancerWatch
 from monitor.fleet import Balancer, Fleet
 from monitor.probe.outcome import Reason, Result, Round
 from monitor.store.database import Database, StoreBusy
-from monitor.store.history import Batch, History, rebucketed
+from monitor.store.history import Batch, History
 from monitor.store.tables import Event, Sample
 from monitor.verdict import Readiness
 from monitor.watch import FleetWatch
@@ -237,34 +237,6 @@ def test_events_page_from_the_newest_to_the_oldest_without_gap_or_repeat(history
     assert history.events(backend="b1", before_id=None, limit=100).total == 12
 
 
-def test_minutes_are_rolled_up_once_and_say_the_same_as_the_samples(history: History) -> None:
-    history.write(Batch(samples=[sample(START + timedelta(seconds=10 * n), state="DOWN" if n == 3 else "UP") for n in range(18)]))
-    raw = history.minutes(backend="b1", since=START)
-    now = START + timedelta(minutes=2, seconds=30)
-    assert history.roll_up(now) == 2, "the minute that still runs is left"
-    assert history.roll_up(now) == 0
-    rolled = history.minutes(backend="b1", since=START)
-    said = [(row.at, row.state, row.samples, row.up, row.requests) for row in rolled]
-    assert said == [(row.at, row.state, row.samples, row.up, row.requests) for row in raw]
-    assert said[0] == (START, "DOWN", 6, 5, 6.0)
-    (wide,) = rebucketed(rolled, 3600)
-    assert (wide.samples, wide.up, wide.requests, wide.state) == (18, 17, 18.0, "DOWN")
-
-
-def test_a_bucket_in_which_nothing_was_scraped_has_no_requests_rather_than_zero(history: History) -> None:
-    history.write(Batch(samples=[sample(START, requests=None)]))
-    (row,) = history.buckets(backend="b1", since=START, step_s=60)
-    assert row.requests is None
-
-
-def test_what_is_too_old_is_deleted_in_small_steps_and_the_rest_stays(history: History) -> None:
-    old = [sample(START + timedelta(seconds=n)) for n in range(4500)]
-    history.write(Batch(samples=[*old, sample(START + timedelta(hours=50))], events=[event(1)]))
-    assert history.prune(START + timedelta(hours=51)) == 4500
-    assert len(history.buckets(backend="b1", since=START, step_s=60)) == 1
-    assert history.events(backend=None, before_id=None, limit=1).total == 1
-
-
 def test_a_second_monitor_on_the_same_database_is_refused_and_the_lock_ends_with_the_first(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/monitor.db"
     first = Database.open(url)
@@ -280,8 +252,7 @@ def test_readers_go_on_while_a_writer_writes_and_a_writer_has_the_lock_from_its_
         session.add(event(1))
         session.flush()
         database.ping()
-        other = Database(database._readers, None)
-        connection = other._readers.raw_connection()
+        connection = database._readers.raw_connection()
         connection.execute("PRAGMA busy_timeout = 10")
         with pytest.raises(Exception, match="locked"):
             connection.execute("BEGIN IMMEDIATE")

@@ -193,8 +193,7 @@ class _Experiment:
     def _head(self) -> int:
         """The log's last number."""
         with self._store.read() as session:
-            head = gallery_log.head(session, self._store.gallery_id)
-        return (head.seq or 0) if head else 0
+            return gallery_log.head_seq(session, self._store.gallery_id)
 
     # --- afterwards -----------------------------------------------------------------------------------------------
 

@@ -89,7 +89,9 @@ def _best_scores(store: Store, session: Session, active: set[str]) -> dict[froze
     """The best score of any two samples, for every two active subjects."""
     stored = [
         template
-        for template in templates.all_of(session, store.keyring, gallery_id=store.gallery_id)
+        for template in templates.all_of(
+            session, store.keyring, gallery_id=store.gallery_id, model_id=store.gallery(session).model_id or ""
+        )
         if template.subject_id in active
     ]
     if not stored:

@@ -23,6 +23,7 @@ from backend.faces.quality import Quality
 from backend.findings import Outcome
 from backend.gallery.replica import Replica
 from backend.recognition import Thresholds
+from backend.sides import Side, Sides
 from backend.store.caller import Caller
 from backend.store.database import Store
 from backend.store.keyring import Keyring
@@ -76,7 +77,7 @@ def _enrolments(store: Store) -> Iterator[tuple[Enrolments, ModelCard]]:
     thresholds = Thresholds(card.verification_threshold, card.review_threshold, card.certain_threshold)
     replica = Replica(store, card, poll_s=0.2)
     try:
-        yield Enrolments(store, replica, card, thresholds, "planter", 60.0, store_images=True), card
+        yield Enrolments(store, Sides(store, [Side(card, thresholds, replica)]), "planter", 60.0, store_images=True), card
     finally:
         replica.stop()
 

@@ -57,6 +57,8 @@ class Planting:
     urls: Sequence[str]
     key: str
     record: Record
+    pause_s: float = 0.0
+    """between two pairs"""
 
     def run(self, done: threading.Event) -> None:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
@@ -65,6 +67,7 @@ class Planting:
                 if done.is_set():
                     return
                 self._plant(http, pool, turn)
+                done.wait(self.pause_s)
 
     def _plant(self, http: httpx.Client, pool: ThreadPoolExecutor, turn: int) -> None:
         group, photograph = self.rng.choice(self.groups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.store.tables.enrolments import Enrolment, EnrolmentKind, EnrolmentState, Idempotency
-from backend.store.tables.gallery import Change, Gallery, GalleryChange, IndexSnapshot
+from backend.store.tables.gallery import Change, ChangeState, Gallery, GalleryChange, IndexSnapshot, ModelChange
 from backend.store.tables.operations import ApiKey, AuditRow, CalibrationRow, JobLease, Outbox, Scan, ScanState
 from backend.store.tables.review import BulkReview, CaseKind, Decision, DistinctPair, DuplicateCase, DuplicatePair, PairState
 from backend.store.tables.subjects import Sample, SampleState, Subject, Template
@@ -15,6 +15,7 @@ __all__ = [
     "CalibrationRow",
     "CaseKind",
     "Change",
+    "ChangeState",
     "Decision",
     "DistinctPair",
     "DuplicateCase",
@@ -27,6 +28,7 @@ __all__ = [
     "Idempotency",
     "IndexSnapshot",
     "JobLease",
+    "ModelChange",
     "Outbox",
     "PairState",
     "Sample",
