@@ -19,14 +19,16 @@ from monitor.alerts.rules import evaluate
 from monitor.alerts.sender import Sender
 from monitor.balancer.watch import BalancerWatch
 from monitor.clock import Clock, utc_now
+from monitor.distribution.watch import DistributionWatch
 from monitor.fleet_alerts import Alerts, Heartbeat, Route, RouteKind
 from monitor.schedule import Duty, Schedule
 from monitor.store.alert_views import AlertReader
 from monitor.store.alerts import AlertBook
 from monitor.store.database import Database
 from monitor.store.deliveries import Outbox
-from monitor.store.operators import Operators
+from monitor.store.operators import Actor, Operators
 from monitor.store.traffic import burn
+from monitor.synthetic.watch import SyntheticWatch
 from monitor.watch import FleetWatch
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Alerting:
         *,
         watch: FleetWatch,
         balancer: Callable[[], BalancerWatch],
+        distribution: DistributionWatch,
+        synthetic: SyntheticWatch,
         schedule: Schedule,
         is_ready: Callable[[], bool],
         base: Path,
@@ -54,6 +58,7 @@ class Alerting:
     ) -> None:
         self._database = database
         self._watch, self._balancer, self._schedule, self._is_ready = watch, balancer, schedule, is_ready
+        self._distribution, self._synthetic = distribution, synthetic
         self._base, self._clock = base, clock
         self._reader = reading.Reader()
         self.book, self.outbox = AlertBook(database), Outbox(database)
@@ -91,6 +96,11 @@ class Alerting:
         """Told by whoever could not write: it is an alert of its own as soon as the database takes it."""
         self._store_failed_at = self._clock()
 
+    async def note(self, action: str, target: str, actor: Actor, *, outcome: str) -> None:
+        """In the operators' trail. A database that is away keeps nobody from acting: it is an alert of its own."""
+        noted = partial(self.operators.note, action, target, actor, outcome=outcome, now=self._clock())
+        await self._in_thread(noted, f"{action} of {target} by {actor.id} ({outcome}) could not be recorded")
+
     async def _evaluate(self) -> None:
         now, watch = self._clock(), self._watch
         sheet = evaluate(self._facts(now), self.settings, now)
@@ -116,7 +126,9 @@ class Alerting:
             certificates=reading.certificates(watch),
             balancer=reading.balancer_facts(watch, balancer),
             monitor=self._own(now),
-            findings=reading.findings(watch, now),
+            findings=reading.findings(self._distribution, now),
+            drift=reading.drift(watch, now),
+            synthetic=reading.synthetic(self._synthetic),
             burn=self._burn,
         )
 

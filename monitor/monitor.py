@@ -82,6 +82,8 @@ class Monitor:
             database,
             watch=self.watch,
             balancer=lambda: self.balancer,
+            distribution=self.distribution,
+            synthetic=self.synthetic,
             schedule=self.schedule,
             is_ready=lambda: self.ready().status == "ready",
             base=file.path.resolve().parent,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 from monitor.fleet_alerts import Severity
-from monitor.wire import AdminState, CertificateState, State
+from monitor.wire import AdminState, CertificateState, DriftKind, State, SyntheticPair
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,26 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class DriftFacts:
+    """What differs across the fleet beside what each backend says of itself."""
+
+    kind: DriftKind
+    sentence: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SyntheticFacts:
+    """A known pair verified through a backend or the balancer. `passed` None: the fault was the monitor's own."""
+
+    through: str
+    pair: SyntheticPair
+    passed: bool | None
+    reason: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
 class Burn:
     """Error ratios by window, in seconds; a window without enough requests is left out."""
 
@@ -132,4 +152,6 @@ class Facts:
     monitor: MonitorFacts = MonitorFacts()
     findings: tuple[Finding, ...] | None = ()
     """None: the detectors had too little to judge"""
+    drift: tuple[DriftFacts, ...] = ()
+    synthetic: tuple[SyntheticFacts, ...] = ()
     burn: Burn | None = None

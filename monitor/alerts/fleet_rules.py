@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from monitor.alerts.condition import Sheet, named
 from monitor.alerts.facts import BackendFacts, Burn, CertificateFacts, Facts
 from monitor.fleet_alerts import Severity
-from monitor.wire import State
+from monitor.wire import DriftKind, State
 
 # SRE workbook: factor, long window, short window (seconds), severity. Both windows must burn faster than the factor.
 BURN_ROWS = (
@@ -37,6 +37,7 @@ def evaluate(sheet: Sheet, facts: Facts) -> None:
     _traffic_gone(sheet, facts.backends)
     _burn(sheet, facts.burn)
     _drift(sheet, facts.backends)
+    _drifted(sheet, facts)
     _rotation(sheet, facts.certificates)
 
 
@@ -197,6 +198,17 @@ def _drift(sheet: Sheet, backends: Iterable[BackendFacts]) -> None:
             sheet.add(rule, f"drift:{what}", _differs(what, known), reason)
         elif some_unknown or len(known) < len(said):
             sheet.hold(f"drift:{what}")
+
+
+def _drifted(sheet: Sheet, facts: Facts) -> None:
+    """Galleries and scores are compared over time by the watch; one that says nothing may be the one that differs."""
+    found = {one.kind: one for one in facts.drift}
+    for kind, rule in ((DriftKind.gallery_size, "GalleryDisagreement"), (DriftKind.scores, "ScoresDisagreement")):
+        scope = f"drift:{kind}"
+        if kind in found:
+            sheet.add(rule, scope, found[kind].sentence, found[kind].reason)
+        elif any(not one.known for one in facts.backends):
+            sheet.hold(scope)
 
 
 def _differs(what: str, values: dict[str, object]) -> str:

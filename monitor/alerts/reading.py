@@ -6,20 +6,46 @@ from datetime import datetime, timedelta
 
 from monitor import views, wire
 from monitor.alerts.client_errors import ClientErrors
-from monitor.alerts.facts import BackendFacts, BalancerFacts, CertificateFacts, Finding, FindingKind, Traffic
+from monitor.alerts.facts import (
+    BackendFacts,
+    BalancerFacts,
+    CertificateFacts,
+    DriftFacts,
+    Finding,
+    FindingKind,
+    SyntheticFacts,
+    Traffic,
+)
 from monitor.backend_watch import BackendWatch
 from monitor.balancer.watch import BalancerWatch
+from monitor.distribution.watch import WINDOW_S as JUDGED_S
+from monitor.distribution.watch import DistributionWatch
 from monitor.fleet import BalancerKind
 from monitor.load import LoadHistory
 from monitor.sentences import Identified, behind
+from monitor.synthetic.watch import SyntheticWatch
 from monitor.verdict import is_up
 from monitor.watch import FleetWatch
+from monitor.wire import FindingKind as Found
 from monitor.wire import State
 
 WINDOW_S = 300.0
 BEFORE_S = 3600.0
 # A scrape this much older than the usual distance says nothing of now.
 FRESH = timedelta(seconds=60)
+# Windows are judged one after the other: with a third one overdue, what was found says nothing of now.
+JUDGED_LATELY = timedelta(seconds=3 * JUDGED_S)
+FINDINGS = {
+    Found.unfair_share: (FindingKind.uneven, "LB.UNEVEN"),
+    Found.fleet_share: (FindingKind.uneven, "LB.UNEVEN"),
+    Found.sinkhole: (FindingKind.sinkhole, "APP.SINKHOLE"),
+    Found.errors: (FindingKind.outlier, "APP.ERRORS"),
+    Found.fleet_errors: (FindingKind.outlier, "APP.ERRORS"),
+    Found.latency: (FindingKind.outlier, "APP.SLOW"),
+    Found.fleet_latency: (FindingKind.outlier, "APP.SLOW"),
+    Found.decision_mix: (FindingKind.outlier, "APP.DECISION_MIX"),
+    Found.fleet_mix: (FindingKind.outlier, "APP.DECISION_MIX"),
+}
 
 
 class Reader:
@@ -96,14 +122,22 @@ def balancer_facts(watch: FleetWatch, balancer: BalancerWatch) -> BalancerFacts 
     )
 
 
-def findings(watch: FleetWatch, now: datetime) -> tuple[Finding, ...] | None:
-    """What the load's judges found; None where there was too little to judge."""
-    load = views.load_view(watch, window_s=WINDOW_S, now=now)
-    if load.total_requests == 0:
+def findings(distribution: DistributionWatch, now: datetime) -> tuple[Finding, ...] | None:
+    """What the load's judges found; None before they have judged, and when that is long ago."""
+    if distribution.judged_at is None or now - distribution.judged_at > JUDGED_LATELY:
         return None
-    if not load.fairness.flagged:
-        return ()
-    return (Finding(FindingKind.uneven, "fleet", load.fairness.sentence, "LB.UNEVEN"),)
+    return tuple(
+        Finding(FINDINGS[one.kind][0], one.backend or "fleet", one.sentence, FINDINGS[one.kind][1])
+        for one in distribution.findings
+    )
+
+
+def drift(watch: FleetWatch, now: datetime) -> tuple[DriftFacts, ...]:
+    return tuple(DriftFacts(one.kind, one.sentence, one.code) for one in watch.compare(now))
+
+
+def synthetic(found: SyntheticWatch) -> tuple[SyntheticFacts, ...]:
+    return tuple(SyntheticFacts(one.through, one.pair, one.passed, one.reason, one.detail) for one in found.results())
 
 
 def _traffic(history: LoadHistory, client_errors: int | None, now: datetime) -> Traffic | None:

@@ -10,12 +10,22 @@ from datetime import datetime, timedelta
 
 from monitor.alerts import fleet_rules
 from monitor.alerts.condition import Sheet
-from monitor.alerts.facts import BackendFacts, BalancerFacts, CertificateFacts, Facts, Finding, FindingKind, MonitorFacts
+from monitor.alerts.facts import (
+    BackendFacts,
+    BalancerFacts,
+    CertificateFacts,
+    Facts,
+    Finding,
+    FindingKind,
+    MonitorFacts,
+    SyntheticFacts,
+)
 from monitor.fleet_alerts import Alerts, Severity
 from monitor.wire import CertificateState, State
 
 FAILED_LATELY = timedelta(minutes=5)
 ATTEMPTS_BEFORE_TOLD = 5
+ERRORS = "APP.ERRORS"
 RULE_OF_FINDING = {FindingKind.uneven: "LoadUneven", FindingKind.sinkhole: "LoadSinkhole", FindingKind.outlier: "LoadOutlier"}
 
 
@@ -32,6 +42,7 @@ def evaluate(facts: Facts, settings: Alerts, now: datetime) -> Sheet:
         _certificate(sheet, certificate)
     _balancer(sheet, facts.balancer)
     _findings(sheet, facts.findings)
+    _synthetic(sheet, facts.synthetic)
     _monitor(sheet, facts.monitor, now)
     fleet_rules.evaluate(sheet, facts)
     return sheet
@@ -86,7 +97,7 @@ def _traffic(sheet: Sheet, one: BackendFacts) -> None:
     ratio = traffic.errors / traffic.requests
     if ratio >= limits.error_ratio:
         sentence = f"{ratio:.0%} of {traffic.requests} requests to {one.name} failed (5xx), at most {limits.error_ratio:.0%} may"
-        _if_enough(sheet, many, "BackendErrorRatioHigh", errors, sentence, "APP.ERRORS", one.name)
+        _if_enough(sheet, many, "BackendErrorRatioHigh", errors, sentence, ERRORS, one.name)
     if traffic.p95_ms is None:
         sheet.hold(latency)
     elif traffic.p95_ms >= limits.latency_p95_ms:
@@ -172,8 +183,22 @@ def _findings(sheet: Sheet, findings: tuple[Finding, ...] | None) -> None:
         return
     for one in findings:
         backend = None if one.subject == "fleet" else one.subject
-        scope = f"load:{one.kind}:{one.subject}"
-        sheet.add(RULE_OF_FINDING[one.kind], scope, one.sentence, one.reason, severity=one.severity, backend=backend)
+        scope = f"load:{one.reason}:{one.subject}"
+        told = sheet.add(RULE_OF_FINDING[one.kind], scope, one.sentence, one.reason, severity=one.severity, backend=backend)
+        if told and one.reason == ERRORS and f"errors:{one.subject}" in sheet.conditions:
+            sheet.suppress(scope)  # the same failures, told by their ratio
+
+
+def _synthetic(sheet: Sheet, results: tuple[SyntheticFacts, ...]) -> None:
+    for one in results:
+        scope = f"synthetic:{one.through}:{one.pair}"
+        if one.passed is None:
+            sheet.hold(scope)
+        elif not one.passed:
+            sentence = f"The known {one.pair} pair through {one.through}: {one.detail or one.reason}"
+            told = sheet.add("SyntheticFailing", scope, sentence, one.reason or "APP.UNKNOWN", backend=one.through)
+            if told and f"backend:{one.through}" in sheet.conditions:
+                sheet.suppress(scope)  # who is down verifies nobody
 
 
 def _monitor(sheet: Sheet, one: MonitorFacts, now: datetime) -> None:

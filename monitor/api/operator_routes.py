@@ -13,6 +13,7 @@ from monitor.api.problems import BackendNotFound, DrainImpossible, DrainRefused,
 from monitor.api.routes import Parts, reader
 from monitor.control import CannotTell, TooFewLeft
 from monitor.diagnosis.subjects import NoSuchTarget, in_fleet, of_url
+from monitor.store.operators import Actor
 
 OPERATORS = frozenset({"operator", "admin"})
 
@@ -46,7 +47,10 @@ async def diagnose(asked: wire.DiagnosisRequest, monitor: Parts, caller: Operato
         raise TargetRefused(str(error)) from None
     except ValueError as error:
         raise TargetRefused(f"url: {error}") from None
-    return await monitor.diagnose(subject)
+    found = await monitor.diagnose(subject)
+    outcome = "passed" if found.passed else "failed"
+    await monitor.alerting.note("diagnose", asked.target or found.address, Actor(caller.id), outcome=outcome)
+    return found
 
 
 @operator_routes.post("/backends/{name}/drain")
@@ -54,12 +58,17 @@ async def drain(name: str, monitor: Parts, caller: Operator, asked: wire.DrainRe
     """Take it out of service: it says not ready and goes on serving. Refused where too few would be left."""
     if name not in monitor.watch.backends:
         raise BackendNotFound(f"No backend {name[:80]!r} in the fleet file")
+    actor = Actor(caller.id)
     try:
-        return await monitor.control.drain(name, by=caller.id, accept_left=asked.accept_left if asked else None)
+        drained = await monitor.control.drain(name, by=caller.id, accept_left=asked.accept_left if asked else None)
     except TooFewLeft as error:
+        await monitor.alerting.note("drain", name, actor, outcome="refused")
         raise DrainRefused(str(error)) from None
     except CannotTell as error:
+        await monitor.alerting.note("drain", name, actor, outcome="not possible")
         raise DrainImpossible(str(error)) from None
+    await monitor.alerting.note("drain", name, actor, outcome="told" if drained.told else "to be told")
+    return drained
 
 
 @operator_routes.post("/backends/{name}/return")
@@ -67,7 +76,9 @@ async def put_back(name: str, monitor: Parts, caller: Operator) -> wire.Drained:
     """No longer tell it to drain. One that drains already serves again once it is restarted."""
     if name not in monitor.watch.backends:
         raise BackendNotFound(f"No backend {name[:80]!r} in the fleet file")
-    return monitor.control.put_back(name, by=caller.id)
+    returned = monitor.control.put_back(name, by=caller.id)
+    await monitor.alerting.note("return", name, Actor(caller.id), outcome="done")
+    return returned
 
 
 @operator_routes.get("/synthetic")

@@ -95,6 +95,11 @@ class Operators:
         with self._database.write() as session:
             _lift(session, session.get(MaintenanceRow, maintenance_id), actor, "end_maintenance", now)
 
+    def note(self, action: str, target: str, actor: Actor, *, outcome: str, now: datetime) -> None:
+        """What was done to a backend, after it was done: the trail must not stand between an operator and a drain."""
+        with self._database.write() as session:
+            _note(session, actor, action, target, now, outcome=outcome)
+
     def note_test(self, route: str, actor: Actor, *, delivered: bool, now: datetime) -> None:
         with self._database.write() as session:
             _note(session, actor, "test_route", route, now, outcome="delivered" if delivered else "not delivered")

@@ -18,16 +18,18 @@ from monitor.alerts.facts import (
     BalancerFacts,
     Burn,
     CertificateFacts,
+    DriftFacts,
     Facts,
     Finding,
     FindingKind,
     MonitorFacts,
+    SyntheticFacts,
     Traffic,
 )
 from monitor.alerts.rules import evaluate
 from monitor.fleet_alerts import RULE_NAMES, Alerts, Severity
 from monitor.probe.scrape import parse
-from monitor.wire import AdminState, CertificateState, State
+from monitor.wire import AdminState, CertificateState, DriftKind, State, SyntheticPair
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 USUAL = Traffic(requests=100, errors=0, p95_ms=50.0, client_errors=1)
@@ -175,19 +177,34 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
     "ThresholdDisagreement": (one_backend(review_threshold=0.7), "drift:threshold", one_backend(stale=True)),
     "VersionDisagreement": (one_backend(version="2"), "drift:version", one_backend(version=None)),
     "GalleryBehind": (one_backend(behind="The gallery of b1 is behind."), "behind:b1", one_backend(stale=True)),
+    "GalleryDisagreement": (
+        {"drift": (DriftFacts(DriftKind.gallery_size, "b1 has 3 templates, the others 4.", "APP.DRIFT.GALLERY"),)},
+        "drift:gallery_size",
+        one_backend(stale=True),
+    ),
+    "ScoresDisagreement": (
+        {"drift": (DriftFacts(DriftKind.scores, "b1 scores otherwise.", "APP.DRIFT.SCORES"),)},
+        "drift:scores",
+        one_backend(stale=True),
+    ),
+    "SyntheticFailing": (
+        {"synthetic": (SyntheticFacts("b1", SyntheticPair.impostor, passed=False, reason="APP.FALSE_MATCH"),)},
+        "synthetic:b1:impostor",
+        {"synthetic": (SyntheticFacts("b1", SyntheticPair.impostor, passed=None, reason="MON.KEY"),)},
+    ),
     "LoadUneven": (
         {"findings": (Finding(FindingKind.uneven, "fleet", "Uneven.", "LB.UNEVEN"),)},
-        "load:uneven:fleet",
+        "load:LB.UNEVEN:fleet",
         {"findings": None},
     ),
     "LoadSinkhole": (
         {"findings": (Finding(FindingKind.sinkhole, "b1", "b1 draws traffic and fails.", "APP.SINKHOLE"),)},
-        "load:sinkhole:b1",
+        "load:APP.SINKHOLE:b1",
         {"findings": None},
     ),
     "LoadOutlier": (
         {"findings": (Finding(FindingKind.outlier, "b1", "b1 fails more.", "APP.OUTLIER"),)},
-        "load:outlier:b1",
+        "load:APP.OUTLIER:b1",
         {"findings": None},
     ),
     "MonitorStoreFailing": ({"monitor": MonitorFacts(store_failed_at=LATELY)}, "monitor:store", None),
@@ -233,6 +250,17 @@ def test_a_rule_can_be_switched_off_and_then_covers_nothing(rule: str) -> None:
     uncovered = [key for key in sheet.suppressed if key in sheet.conditions]
     wider = [one for one in sheet.conditions.values() if one.key not in sheet.suppressed]
     assert not uncovered or wider, "what is covered is covered by something that is told"
+
+
+def test_failures_that_their_ratio_tells_are_not_told_twice() -> None:
+    finding = (Finding(FindingKind.outlier, "b1", "b1 fails more.", "APP.ERRORS"),)
+    assert told(judged(findings=finding)) == {"LoadOutlier"}
+    assert told(judged(findings=finding, **one_backend(traffic=Traffic(100, 10, 50.0, 0)))) == {"BackendErrorRatioHigh"}
+
+
+def test_who_is_down_is_not_told_again_for_verifying_nobody() -> None:
+    failed = (SyntheticFacts("b1", SyntheticPair.genuine, passed=False, reason="NET.REFUSED"),)
+    assert told(judged(synthetic=failed, **one_backend(**DB))) == {"BackendDown"}
 
 
 def test_how_long_a_condition_must_hold_can_be_set_by_rule() -> None:
