@@ -1,4 +1,4 @@
-"""The schema of the section `alerts:` of `fleet.yaml`: routes, thresholds, reminders, SLO. Pydantic, and the judgement of addresses.
+"""The schema of the section `alerts:` of `fleet.yaml`: routes, thresholds, reminders, SLO. Pydantic, and judged addresses.
 
 It holds no secret. Most addresses of notification services *are* one (a token in the path), so a URL stands here as ``env:NAME``
 or ``file:PATH``, and literally only where its kind carries none and this one neither.
