@@ -1,4 +1,4 @@
-"""The schema of the section `alerts:` of `fleet.yaml`: routes, thresholds, reminders, SLO. Pydantic only.
+"""The schema of the section `alerts:` of `fleet.yaml`: routes, thresholds, reminders, SLO. Pydantic, and judged addresses.
 
 It holds no secret. Most addresses of notification services *are* one (a token in the path), so a URL stands here as ``env:NAME``
 or ``file:PATH``, and literally only where its kind carries none and this one neither.
@@ -10,11 +10,15 @@ from enum import StrEnum
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from monitor.addresses import refuse
 
 # Kinds of Apprise URLs that name a receiver of one's own: everything else carries its token somewhere in the URL.
 SCHEMES_WITHOUT_TOKEN = frozenset({"json", "jsons", "xml", "xmls", "form", "forms", "syslog"})
 REFERENCES = ("env:", "file:")
+# Beyond these a figure is a slip of the keyboard: a year, and more than any fleet has of anything.
+LONGEST_S, MOST = 366 * 86_400, 1_000_000_000
 
 
 class Severity(StrEnum):
@@ -69,7 +73,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Route(Part):
@@ -81,7 +85,9 @@ class Route(Part):
     min_severity: Severity = Severity.warning
 
     @model_validator(mode="after")
-    def _without_literal_credential(self) -> Self:
+    def _without_literal_credential(self, info: ValidationInfo) -> Self:
+        if not is_reference(self.url):
+            refuse(urlsplit(self.url).hostname or "", allowed=info.context or ())
         if self.kind is RouteKind.alertmanager:
             _of_http(self.url)
         elif not is_reference(self.url):
@@ -99,9 +105,9 @@ class Heartbeat(Part):
 class Reminders(Part):
     """While an alert fires and nobody acknowledged it: after `first_s`, then at growing distances."""
 
-    first_s: float = Field(3600.0, gt=0)
+    first_s: float = Field(3600.0, gt=0, le=LONGEST_S)
     factor: float = Field(2.0, ge=1, le=10)
-    most_s: float = Field(86_400.0, gt=0)
+    most_s: float = Field(86_400.0, gt=0, le=LONGEST_S)
 
 
 class Slo(Part):
@@ -115,16 +121,18 @@ class Thresholds(Part):
 
     error_ratio: float = Field(0.05, gt=0, le=1, description="5xx of a backend, and of the whole fleet")
     client_error_ratio: float = Field(0.5, gt=0, le=1, description="4xx: usually a caller that does something wrong")
-    latency_p95_ms: float = Field(2000.0, gt=0)
-    least_requests: int = Field(30, ge=1, description="in the window, before a ratio or a p95 says anything")
-    connections: int = Field(500, ge=1, description="open at one backend")
-    in_flight: float = Field(32.0, gt=0, description="mean requests in flight at one backend")
-    gone_after_requests: int = Field(100, ge=1, description="in the hour before, for silence to be remarkable")
+    latency_p95_ms: float = Field(2000.0, gt=0, le=MOST)
+    least_requests: int = Field(30, ge=1, le=MOST, description="in the window, before a ratio or a p95 says anything")
+    connections: int = Field(500, ge=1, le=MOST, description="open at one backend")
+    in_flight: float = Field(32.0, gt=0, le=MOST, description="mean requests in flight at one backend")
+    gone_after_requests: int = Field(100, ge=1, le=MOST, description="in the hour before, for silence to be remarkable")
     least_up_ratio: float = Field(0.5, gt=0, le=1, description="of the fleet, without backends in maintenance")
-    balancer_cpu_percent: float = Field(90.0, gt=0)
-    balancer_memory_mb: float = Field(2048.0, gt=0)
-    lateness_s: float = Field(2.0, gt=0, description="of the monitor's own schedule")
-    together: int = Field(2, ge=2, description="so many backends at least make one alert of the fleet, if they are most of it")
+    balancer_cpu_percent: float = Field(90.0, gt=0, le=100_000)
+    balancer_memory_mb: float = Field(2048.0, gt=0, le=MOST)
+    lateness_s: float = Field(2.0, gt=0, le=LONGEST_S, description="of the monitor's own schedule")
+    together: int = Field(
+        2, ge=2, le=10_000, description="so many backends at least make one alert of the fleet, if they are most of it"
+    )
 
 
 class Alerts(Part):
@@ -152,7 +160,7 @@ class Alerts(Part):
         return next((route for route in self.routes if route.name == name), None)
 
 
-# The catalogue in `monitor/alerts` says what each is; this module imports nothing of ours, so the names stand here too.
+# The catalogue in `monitor/alerts` says what each is; this module imports nothing of it, so the names stand here too.
 RULE_NAMES = (
     "BackendDown",
     "BackendDegraded",

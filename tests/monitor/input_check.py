@@ -71,6 +71,7 @@ FULL: dict[str, Any] = {
     ],
     "synthetic": {"key": "file:key", "genuine": ["a1.jpg", "a2.jpg"], "impostor": ["a1.jpg", "b.jpg"]},
     "drain": {"key": "env:DRAIN_KEY"},
+    "alerts": {"routes": [{"name": "r", "url": "env:ROUTE"}], "heartbeat": {"url": "env:HEARTBEAT"}},
     "probes": {"reference_url": "https://reference.example.com"},
     "dashboard": {"url": "https://dashboard.example.com", "address": "127.0.0.1:8501"},
     "certificates": {"watch": [{"name": "x", "address": "127.0.0.1:443", "server_name": "x.internal", "ca_file": "ca.pem"}]},
@@ -222,7 +223,10 @@ def _wrong_for(name: str, schema: dict[str, Any], *, ours: bool) -> Iterator[Any
         yield None
     kind = next((one for one in kinds if one not in (None, "null")), None)
     bounds = [option for option in options if option.get("type") == "number"]
+    is_time = any(option.get("format") == "date-time" for option in options)
     for value in WRONG_BY_TYPE.get(kind or "", []):
+        if is_time and value == 7:
+            continue  # seconds since 1970
         if value == 0 and not any("exclusiveMinimum" in option for option in bounds):
             continue
         yield value
@@ -271,6 +275,8 @@ def _with(data: dict[str, Any], place: Path_, value: Any) -> dict[str, Any]:
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/diagnoses": {"url": "http://127.0.0.1:1"},
     "/v1/backends/{name}/drain": {"accept_left": 0},
+    "/v1/silences": {"matchers": {"rule": "BackendDown"}, "ends_at": "2100-01-01T00:00:00Z", "comment": "x"},
+    "/v1/maintenance": {"backends": ["b1"], "ends_at": "2100-01-01T00:00:00Z", "comment": "x"},
 }
 NOT_BODIES: dict[str, bytes] = {
     "no JSON": b"{",
@@ -299,7 +305,8 @@ def _check_operation(
         schema = parameter["schema"]
         options = schema.get("anyOf", [schema])
         if parameter["in"] == "query" and any(one.get("type") in ("integer", "number") or "format" in one for one in options):
-            for value in ("x", "nan", "-1", "1e400", "99999999999999999999", "\x00", ""):
+            numbers = () if any("format" in one for one in options) else ("-1", "99999999999999999999")  # a number is a time too
+            for value in ("x", "nan", "1e400", "\x00", "", *numbers):
                 answer = client.request(method, address, params={parameter["name"]: value})
                 tally.note(f"{path}?{parameter['name']}", value, _not_refused(answer, parameter["name"]))
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")

@@ -125,6 +125,7 @@ PLACES = {
     "balancer.stats_address": "balancer: {stats_address: '169.254.1.1:80'}",
     "dashboard.url": "dashboard: {url: 'https://169.254.1.1', address: '127.0.0.1:1'}",
     "dashboard.address": "dashboard: {url: 'https://localhost', address: '[fe80::1]:1'}",
+    "alerts.routes.0": "alerts: {routes: [{name: r, url: 'jsons://169.254.169.254/a'}]}",
     "certificates.watch.0.address": "certificates: {watch: [{name: x, address: '100.100.100.200:443'}]}",
 }
 
