@@ -38,8 +38,13 @@ check: install ## ruff, mypy --strict, the import contracts
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 
-test: install ## every test; a part with ARGS="tests/ledger -k merge"
+test: install ## every test, on two processes and then what must run alone (WORKERS=2); a part with ARGS="tests/ledger -k merge"
+ifeq ($(ARGS),)
+	$(VENV)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile -m "not alone"
+	$(VENV)/python -m pytest -m alone
+else
 	$(VENV)/python -m pytest $(ARGS)
+endif
 
 bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)

@@ -13,6 +13,22 @@ from tests.postgres import PostgresServer, is_installed, postgres_server
 TESTDATA = Path(__file__).resolve().parents[2] / "shared" / "testdata"
 
 
+ALONE = (
+    "tests/system/",
+    "tests/deploy/",
+    "tests/monitor/test_faults.py",
+    "tests/monitor/test_hostile_targets.py",
+    "tests/monitor/test_real_backends.py",
+    "tests/monitor/test_traffic.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(ALONE) or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.alone)
+
+
 @pytest.fixture(scope="session")
 def testdata() -> Path:
     """Photographs and weights beside the repository (see CONTRIBUTING.md)."""
