@@ -74,6 +74,8 @@ class TrustStore:
 
     def __init__(self, *, allowed: Collection[str] = ()) -> None:
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
+        # For plain HTTP: it trusts nobody, as loading roots for nothing costs 20 ms, and is made once, as that costs one.
+        self.nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.allowed = allowed
 
     def context(self, ca_file: Path | None) -> ssl.SSLContext:
@@ -94,11 +96,6 @@ def _verifying_context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     return context
-
-
-def _nothing_trusted() -> ssl.SSLContext:
-    """For plain HTTP: a context that verifies and trusts nobody, as loading roots for nothing costs 20 ms per probe."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class StageClock:
@@ -215,7 +212,7 @@ def _bracketed(address: str) -> str:
 @asynccontextmanager
 async def connection(target: Target, trust: TrustStore) -> AsyncIterator[Connection]:
     """A connection that is opened by its first request. Raises `TrustFileUnreadable`."""
-    verify = trust.context(target.ca_file) if target.tls else _nothing_trusted()
+    verify = trust.context(target.ca_file) if target.tls else trust.nobody
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
     transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, retries=0)
     async with httpx.AsyncClient(
