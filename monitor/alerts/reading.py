@@ -32,6 +32,8 @@ WINDOW_S = 300.0
 BEFORE_S = 3600.0
 # A scrape this much older than the usual distance says nothing of now.
 FRESH = timedelta(seconds=60)
+# Opinions are compared over a window of a minute, and must differ for another one: no need to look each second.
+COMPARED_EVERY = timedelta(seconds=5)
 # Windows are judged one after the other: with a third one overdue, what was found says nothing of now.
 JUDGED_LATELY = timedelta(seconds=3 * JUDGED_S)
 FINDINGS = {
@@ -48,20 +50,27 @@ FINDINGS = {
 
 
 class Reader:
-    """Keeps what the watch itself does not count: 4xx answers."""
+    """Keeps what the watch itself does not count, 4xx answers, and who disagreed when it was last looked at."""
 
     def __init__(self) -> None:
+        self._disagree: dict[str, str | None] = {}
+        self._compared_at: datetime | None = None
         self._client_errors: dict[str, ClientErrors] = {}
 
     def backends(self, watch: FleetWatch, balancer: BalancerWatch, now: datetime) -> tuple[BackendFacts, ...]:
         """In the order of the fleet file."""
         late = _late_galleries(watch, now)
-        disagree = views.disagreements(watch, balancer, now=now)
+        disagree = self._disagreements(watch, balancer, now)
         self._client_errors = {name: self._client_errors.get(name) or ClientErrors(keep_s=WINDOW_S) for name in watch.backends}
         return tuple(
-            self._backend(watch, one, disagreement=disagree[name], behind=late.get(name), now=now)
+            self._backend(watch, one, disagreement=disagree.get(name), behind=late.get(name), now=now)
             for name, one in watch.backends.items()
         )
+
+    def _disagreements(self, watch: FleetWatch, balancer: BalancerWatch, now: datetime) -> dict[str, str | None]:
+        if self._compared_at is None or not timedelta(0) <= now - self._compared_at < COMPARED_EVERY:
+            self._disagree, self._compared_at = views.disagreements(watch, balancer, now=now), now
+        return self._disagree
 
     def _backend(
         self, watch: FleetWatch, one: BackendWatch, *, disagreement: str | None, behind: str | None, now: datetime
