@@ -103,7 +103,7 @@ def _differences(said: Sequence[Said]) -> Iterator[_Difference]:
     yield from _differs(DriftKind.version, "version", {one.name: one.version for one in said})
     yield from _thresholds(said)
     yield from _sizes(said)
-    yield from _lagging([Identified(one.name, one.version, one.model_id, one.review_threshold, one.seqs) for one in said])
+    yield from _lagging([Identified(one.name, one.seqs) for one in said])
     yield from _scores(said)
 
 

@@ -1,4 +1,4 @@
-"""What a person reads: the fleet in one sentence, where a backend's four verdicts disagree, and how the fleet drifts. Pure."""
+"""What a person reads: the fleet in one sentence, where a backend's four verdicts disagree, whose gallery is behind. Pure."""
 
 from __future__ import annotations
 
@@ -58,36 +58,10 @@ def disagreement(name: str, verdicts: Mapping[str, str | None]) -> str | None:
 
 @dataclass(frozen=True)
 class Identified:
-    """What one reachable backend says it is; `seqs` are its last two scrapes, oldest first."""
+    """One reachable backend; `seqs` are the log's numbers at its last two scrapes, oldest first."""
 
     name: str
-    version: str | None
-    model_id: str | None
-    review_threshold: float | None
     seqs: Sequence[tuple[datetime, int]] = ()
-
-
-def drift(backends: Sequence[Identified]) -> list[str]:
-    """One sentence for each thing in which the backends should be the same, and are not."""
-    found = [
-        _differs(what, {one.name: value for one in backends if (value := getattr(one, attribute)) is not None})
-        for what, attribute in (
-            ("model", "model_id"),
-            ("version", "version"),
-            ("review threshold", "review_threshold"),
-        )
-    ]
-    return [sentence for sentence in (*found, *(behind(one, backends) for one in backends)) if sentence]
-
-
-def _differs(what: str, values: Mapping[str, object]) -> str | None:
-    groups: dict[object, list[str]] = {}
-    for name, value in values.items():
-        groups.setdefault(value, []).append(name)
-    if len(groups) < 2:
-        return None
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
-    return f"The {what} differs: " + "; ".join(f"{_and(names)} {_has(names)} {value}" for value, names in ordered) + "."
 
 
 def behind(one: Identified, backends: Sequence[Identified]) -> str | None:

@@ -111,8 +111,24 @@ def _members(watch: FleetWatch, window_s: float, now: datetime) -> list[Member]:
     ]
 
 
+def disagreements(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) -> dict[str, str | None]:
+    """By backend, the sentence where its verdicts disagree: the alerts look once a second, and need no more of a view."""
+    load = loads(_members(watch, WINDOW_S, now), window_s=WINDOW_S)
+    requests = sum(one.requests for one in load.values())
+    return {
+        name: _disagreement(watch, one, _verdicts(watch, one, balancer, _Traffic(load[name], requests)), now)
+        for name, one in watch.backends.items()
+    }
+
+
+def _disagreement(watch: FleetWatch, one: BackendWatch, verdicts: dict[str, str | None], now: datetime) -> str | None:
+    if one.stale(watch.fleet.probes, now) or not _settled(watch, one, now):
+        return None
+    return sentences.disagreement(one.spec.name, verdicts)
+
+
 def _backend(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, traffic: _Traffic, now: datetime) -> wire.Backend:
-    spec, stale = one.spec, one.stale(watch.fleet.probes, now)
+    spec = one.spec
     verdicts = _verdicts(watch, one, balancer, traffic)
     certificate = watch.certificates.get(spec.name)
     return wire.Backend(
@@ -122,13 +138,13 @@ def _backend(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, traf
         zone=spec.zone,
         weight=spec.weight,
         state=one.verdict.state,
-        stale=stale,
+        stale=one.stale(watch.fleet.probes, now),
         admin_state=one.admin_state,
         since=one.since,
         reason=one.verdict.reason,
         detail=one.verdict.detail,
         verdicts=verdicts,
-        disagreement=sentences.disagreement(spec.name, verdicts) if _settled(watch, one, now) and not stale else None,
+        disagreement=_disagreement(watch, one, verdicts, now),
         flapping=one.flapping,
         monitor_fault=one.monitor_fault.code if one.monitor_fault else None,
         probes=[_probe(one, kind, watch) for kind in ProbeKind],

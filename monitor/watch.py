@@ -17,6 +17,7 @@ from monitor.drift import DriftWatch
 from monitor.load import Increment
 from monitor.probe.outcome import Reason, Round
 from monitor.rows import sample_row, state_row, take_up
+from monitor.shared_answer import SharedAnswer
 from monitor.store.history import Batch
 from monitor.store.tables import BackendState, Event
 from monitor.verdict import Rule, Standings, Verdict, adapted
@@ -47,6 +48,8 @@ class FleetWatch:
         self.certificates: dict[str, wire.Certificate] = {}
         self._own_connectivity = own_connectivity
         self._way_out = way_out
+        # Of a large fleet hundreds seem gone at once: what the monitor is short of must not go into asking that often.
+        self._own = SharedAnswer(self._own_fault)
         self._clock = clock
         self._batch = Batch()
         self._drift = DriftWatch()
@@ -98,9 +101,14 @@ class FleetWatch:
 
     async def _fault_behind(self, heard_now: Round) -> Reason | None:
         """When more than half of the fleet seems gone, the monitor suspects itself first."""
-        gone = sum(backend.unreached for backend in self.backends.values())
-        if not heard_now.failed_without_answer or gone * 2 <= len(self.backends):
+        if not heard_now.failed_without_answer:
             return None
+        gone = sum(backend.unreached for backend in self.backends.values())
+        if gone * 2 <= len(self.backends):
+            return None
+        return await self._own.answer()
+
+    async def _own_fault(self) -> Reason | None:
         if not await self._own_connectivity():
             return LOOPBACK_BROKEN
         return await self._way_out() if self._way_out is not None else None

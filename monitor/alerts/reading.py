@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from monitor import views, wire
+from monitor import views
 from monitor.alerts.client_errors import ClientErrors
 from monitor.alerts.facts import (
     BackendFacts,
@@ -22,17 +22,18 @@ from monitor.distribution.watch import WINDOW_S as JUDGED_S
 from monitor.distribution.watch import DistributionWatch
 from monitor.fleet import BalancerKind
 from monitor.load import LoadHistory
-from monitor.sentences import Identified, behind
 from monitor.synthetic.watch import SyntheticWatch
 from monitor.verdict import is_up
 from monitor.watch import FleetWatch
+from monitor.wire import DriftKind
 from monitor.wire import FindingKind as Found
-from monitor.wire import State
 
 WINDOW_S = 300.0
 BEFORE_S = 3600.0
 # A scrape this much older than the usual distance says nothing of now.
 FRESH = timedelta(seconds=60)
+# Opinions are compared over a window of a minute, and must differ for another one: no need to look each second.
+COMPARED_EVERY = timedelta(seconds=5)
 # Windows are judged one after the other: with a third one overdue, what was found says nothing of now.
 JUDGED_LATELY = timedelta(seconds=3 * JUDGED_S)
 FINDINGS = {
@@ -49,44 +50,54 @@ FINDINGS = {
 
 
 class Reader:
-    """Keeps what the watch itself does not count: 4xx answers."""
+    """Keeps what the watch itself does not count, 4xx answers, and who disagreed when it was last looked at."""
 
     def __init__(self) -> None:
+        self._disagree: dict[str, str | None] = {}
+        self._compared_at: datetime | None = None
         self._client_errors: dict[str, ClientErrors] = {}
 
     def backends(self, watch: FleetWatch, balancer: BalancerWatch, now: datetime) -> tuple[BackendFacts, ...]:
         """In the order of the fleet file."""
-        said = {name: _identified(one) for name, one in watch.backends.items() if _is_alive(watch, one, now)}
-        shown = views.backend_views(watch, balancer, now=now)
+        late = _late_galleries(watch, now)
+        disagree = self._disagreements(watch, balancer, now)
         self._client_errors = {name: self._client_errors.get(name) or ClientErrors(keep_s=WINDOW_S) for name in watch.backends}
-        return tuple(self._backend(watch, watch.backends[view.name], view, said, now) for view in shown)
+        return tuple(
+            self._backend(watch, one, disagreement=disagree.get(name), behind=late.get(name), now=now)
+            for name, one in watch.backends.items()
+        )
+
+    def _disagreements(self, watch: FleetWatch, balancer: BalancerWatch, now: datetime) -> dict[str, str | None]:
+        if self._compared_at is None or not timedelta(0) <= now - self._compared_at < COMPARED_EVERY:
+            self._disagree, self._compared_at = views.disagreements(watch, balancer, now=now), now
+        return self._disagree
 
     def _backend(
-        self, watch: FleetWatch, one: BackendWatch, view: wire.Backend, said: dict[str, Identified], now: datetime
+        self, watch: FleetWatch, one: BackendWatch, *, disagreement: str | None, behind: str | None, now: datetime
     ) -> BackendFacts:
-        name, last = view.name, one.history.last
+        name, last = one.spec.name, one.history.last
         if last is not None:
             self._client_errors[name].add(last)
         fresh = last is not None and now - last.at <= FRESH
         load = one.history.over(WINDOW_S, now)
         return BackendFacts(
             name=name,
-            state=view.state,
-            stale=view.stale,
-            admin_state=view.admin_state,
-            reason=view.reason,
-            detail=view.detail,
-            flapping=view.flapping,
-            monitor_fault=view.monitor_fault,
-            disagreement=view.disagreement,
+            state=one.verdict.state,
+            stale=one.stale(watch.fleet.probes, now),
+            admin_state=one.admin_state,
+            reason=one.verdict.reason,
+            detail=one.verdict.detail,
+            flapping=one.flapping,
+            monitor_fault=one.monitor_fault.code if one.monitor_fault else None,
+            disagreement=disagreement,
             traffic=_traffic(one.history, self._client_errors[name].over_window(now), now) if fresh else None,
             requests_before=_before(one.history, now),
             connections=last.connections if last and fresh else None,
             in_flight=load.latency_sum_s / load.covered_s if load and fresh and load.covered_s > 0 else None,
-            model_id=view.identity.model_id,
-            version=view.identity.version,
-            review_threshold=view.identity.review_threshold,
-            behind=behind(said[name], list(said.values())) if name in said else None,
+            model_id=last.model_id if last else None,
+            version=last.version if last else None,
+            review_threshold=last.review_threshold if last else None,
+            behind=behind,
         )
 
 
@@ -153,9 +164,7 @@ def _before(history: LoadHistory, now: datetime) -> int | None:
     return None if found is None else found.requests - (lately.requests if lately else 0)
 
 
-def _is_alive(watch: FleetWatch, one: BackendWatch, now: datetime) -> bool:
-    return one.verdict.state not in (State.down, State.unknown) and not one.stale(watch.fleet.probes, now)
-
-
-def _identified(one: BackendWatch) -> Identified:
-    return Identified(one.spec.name, None, None, None, list(one.seqs))
+def _late_galleries(watch: FleetWatch, now: datetime) -> dict[str, str]:
+    """By backend, of those that are alive."""
+    found = (one for one in watch.compare(now) if one.kind is DriftKind.gallery_seq)
+    return {name: one.sentence for one in found for name in one.backends}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +22,9 @@ NameKey = tuple[tuple[str, ...], ...]
 Trusted = Mapping[NameKey, bool]
 
 
+@lru_cache(maxsize=64)
 def trusted_by(context: ssl.SSLContext) -> Trusted:
-    """The names that a client with this context trusts.
+    """The names that a client with this context trusts: read once, as it never trusts others later (see `TrustStore`).
 
     Not by parsing each with `cryptography`: old roots break rules (a serial number of zero), of which it warns.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -22,6 +23,8 @@ from monitor.wire import CertificateState
 WARN_FRACTION = 1 / 3
 CRITICAL_FRACTION = 1 / 6
 CRITICAL_DAYS = 3.0
+KNOWN = 4096
+"""Certificates whose names and keys are remembered: the same ones come back each minute, and reading them takes milliseconds."""
 
 SEVERITY = (
     CertificateState.expired,
@@ -81,9 +84,9 @@ def certificate(
         reason=judged.reason,
         detail=judged.detail,
         fingerprint_sha256=leaf.fingerprint(hashes.SHA256()).hex(),
-        subject=leaf.subject.rfc4514_string(),
-        issuer=leaf.issuer.rfc4514_string(),
-        sans=names(leaf),
+        subject=_link(leaf).subject,
+        issuer=_link(leaf).issuer,
+        sans=list(names(leaf)),
         key_type=key_type(leaf),
         not_before=leaf.not_valid_before_utc,
         not_after=leaf.not_valid_after_utc,
@@ -141,16 +144,18 @@ def fraction_left(one: x509.Certificate, now: datetime) -> float:
     return (one.not_valid_after_utc - now) / (one.not_valid_after_utc - one.not_valid_before_utc)
 
 
-def names(leaf: x509.Certificate) -> list[str]:
+@lru_cache(maxsize=KNOWN)
+def names(leaf: x509.Certificate) -> tuple[str, ...]:
     """The names and addresses that it is for."""
     try:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return []
+        return ()
     addresses = [str(address) for address in found.get_values_for_type(x509.IPAddress)]
-    return [*found.get_values_for_type(x509.DNSName), *addresses]
+    return (*found.get_values_for_type(x509.DNSName), *addresses)
 
 
+@lru_cache(maxsize=KNOWN)
 def key_type(leaf: x509.Certificate) -> str:
     key = leaf.public_key()
     if isinstance(key, rsa.RSAPublicKey):
@@ -196,6 +201,7 @@ def _ago(span: timedelta) -> str:
     return f"{days:.0f} days" if days >= 2 else f"{span / timedelta(hours=1):.1f} hours"
 
 
+@lru_cache(maxsize=KNOWN)
 def _link(one: x509.Certificate) -> wire.ChainLink:
     return wire.ChainLink(
         subject=one.subject.rfc4514_string(),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
-import httpx
 
 from monitor.addresses import number_of
 from monitor.probe.outcome import Stage
@@ -74,6 +73,8 @@ class TrustStore:
 
     def __init__(self, *, allowed: Collection[str] = ()) -> None:
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
+        # For plain HTTP: it trusts nobody, as loading roots for nothing costs 20 ms, and is made once, as that costs one.
+        self.nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.allowed = allowed
 
     def context(self, ca_file: Path | None) -> ssl.SSLContext:
@@ -94,11 +95,6 @@ def _verifying_context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     return context
-
-
-def _nothing_trusted() -> ssl.SSLContext:
-    """For plain HTTP: a context that verifies and trusts nobody, as loading roots for nothing costs 20 ms per probe."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class StageClock:
@@ -137,17 +133,21 @@ class StageClock:
 
 
 class Connection:
-    """Asks one path after the other over one connection, to the address that its name had at the first request."""
+    """Asks one path after the other over one connection, to the address that its name had at the first request.
 
-    def __init__(self, http: httpx.AsyncClient, target: Target, allowed: Collection[str]) -> None:
-        self._http = http
+    By httpx' transport layer itself: its client and its pool, of which a probe needs nothing, take as long again.
+    """
+
+    def __init__(self, target: Target, context: ssl.SSLContext, allowed: Collection[str]) -> None:
         self._target = target
+        self._context = context
         self._allowed = allowed
         self._addresses: list[str] = []
+        self._http: httpcore.AsyncHTTPConnection | None = None
         self._opened: list[httpcore.AsyncNetworkStream] = []
 
     async def get(self, path: str, *, clock: StageClock, max_bytes: int) -> tuple[int, bytes]:
-        """Status and body. Raises httpx' errors, OSError, `AddressRefused` and `BodyTooLarge`; the caller holds the deadline."""
+        """Status and body. Raises httpcore's errors, OSError, `AddressRefused`, `BodyTooLarge`; the caller holds the deadline."""
         answer = await self.ask("GET", path, clock=clock, max_bytes=max_bytes)
         return answer.status, answer.body
 
@@ -164,12 +164,12 @@ class Connection:
         """As `get`, with what is sent along and the answer's headers."""
         if not self._addresses:
             await self._resolve(clock)
+        sent = self._headers(headers or {}, content)
         try:
             while True:
-                url = f"{self._scheme}://{_bracketed(self._addresses[0])}:{self._target.port}{path}"
                 try:
-                    return await self._ask(method, url, clock, max_bytes, headers, content)
-                except httpx.ConnectError:
+                    return await self._ask(method, path, clock, max_bytes, sent, content)
+                except httpcore.ConnectError:
                     # A name with several addresses (IPv6 and IPv4): the next one is tried as a client would.
                     if len(self._addresses) == 1 or clock.stage != "connect":
                         raise
@@ -178,16 +178,43 @@ class Connection:
             self._opened += clock.opened
 
     async def _ask(
-        self, method: str, url: str, clock: StageClock, most: int, headers: Mapping[str, str] | None, content: bytes | None
+        self, method: str, path: str, clock: StageClock, most: int, headers: Sequence[tuple[str, str]], content: bytes | None
     ) -> Answered:
+        where = self._origin()
+        url = httpcore.URL(scheme=where.scheme, host=where.host, port=where.port, target=path.encode())
         extensions = {"trace": clock, "sni_hostname": self._target.server_name}
-        async with self._http.stream(method, url, extensions=extensions, headers=headers, content=content) as response:
+        connection = self._connected(where)
+        async with connection.stream(method, url, headers=headers, content=content, extensions=extensions) as response:
             body = bytearray()
-            async for piece in response.aiter_raw():
+            async for piece in response.aiter_stream():
                 body += piece
                 if len(body) > most:
                     raise BodyTooLarge(most)
-            return Answered(response.status_code, bytes(body), dict(response.headers))
+            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            return Answered(response.status, bytes(body), found)
+
+    def _connected(self, where: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        """The connection there is, or a new one where there is none yet, or the peer has ended it."""
+        known = self._http
+        if known is None or not known.can_handle_request(where) or not known.is_available() or known.has_expired():
+            known = self._http = httpcore.AsyncHTTPConnection(
+                where, ssl_context=self._context, network_backend=httpcore.AnyIOBackend()
+            )
+        return known
+
+    def _origin(self) -> httpcore.Origin:
+        scheme = b"https" if self._target.tls else b"http"
+        return httpcore.Origin(scheme, self._addresses[0].encode(), self._target.port)
+
+    def _headers(self, more: Mapping[str, str], content: bytes | None) -> list[tuple[str, str]]:
+        length = {} if content is None else {"Content-Length": str(len(content))}
+        usual = {
+            "Host": self._target.host_header,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "face-auth-monitor",
+        }
+        return list((usual | length | dict(more)).items())
 
     async def _resolve(self, clock: StageClock) -> None:
         """Look the name up first, so that a failure or a hang of the resolver is seen as one and not as the backend's."""
@@ -197,10 +224,6 @@ class Connection:
         self._addresses = await resolved(host, self._target.port, allowed=self._allowed)
         clock.enter("connect")
 
-    @property
-    def _scheme(self) -> str:
-        return "https" if self._target.tls else "http"
-
     async def close(self) -> None:
         """Close every socket for sure: httpcore forgets one whose handshake was cancelled, and a frozen backend makes many."""
         for stream in self._opened:
@@ -208,25 +231,11 @@ class Connection:
                 await stream.aclose()
 
 
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
-
-
 @asynccontextmanager
 async def connection(target: Target, trust: TrustStore) -> AsyncIterator[Connection]:
     """A connection that is opened by its first request. Raises `TrustFileUnreadable`."""
-    verify = trust.context(target.ca_file) if target.tls else _nothing_trusted()
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-    transport = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, retries=0)
-    async with httpx.AsyncClient(
-        transport=transport,
-        timeout=None,  # noqa: S113 - the caller's asyncio.timeout is total; httpx' are per phase and add up
-        trust_env=False,
-        follow_redirects=False,
-        headers={"Host": target.host_header, "Accept-Encoding": "identity", "User-Agent": "face-auth-monitor"},
-    ) as http:
-        opened = Connection(http, target, trust.allowed)
-        try:
-            yield opened
-        finally:
-            await opened.close()
+    opened = Connection(target, trust.context(target.ca_file) if target.tls else trust.nobody, trust.allowed)
+    try:
+        yield opened
+    finally:
+        await opened.close()

@@ -20,7 +20,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-import httpx
+import httpcore
 
 from monitor.addresses import AddressRefused
 from monitor.probe.outcome import Reason, Stage
@@ -72,9 +72,9 @@ def of_exception(error: BaseException, stage: Stage) -> Reason:
         found = _of_one(cause, stage)
         if found is not None:
             return found
-    if any(isinstance(cause, httpx.RemoteProtocolError) for cause in chain):
+    if any(isinstance(cause, httpcore.RemoteProtocolError) for cause in chain):
         return _of_protocol(error)
-    if any(isinstance(cause, httpx.NetworkError | EOFError) for cause in chain):
+    if any(isinstance(cause, httpcore.NetworkError | EOFError) for cause in chain):
         return Reason("NET.CLOSED", f"the connection broke: {DOING[stage]}")
     return Reason("MON.PROBE", f"the probe itself failed: {type(error).__name__}")
 

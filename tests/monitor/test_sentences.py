@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.sentences import Identified, Seen, disagreement, drift, of_fleet
+from monitor.sentences import Identified, Seen, behind, disagreement, of_fleet
 from monitor.wire import State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -65,24 +65,9 @@ def at(seconds: float, seq: int) -> tuple[datetime, int]:
     return NOW + timedelta(seconds=seconds), seq
 
 
-def test_what_differs_across_the_fleet_is_named_with_who_has_what() -> None:
-    found = drift(
-        [
-            Identified("b1", "0.1.0", "m1", 0.4),
-            Identified("b2", "0.1.0", "m1", 0.4),
-            Identified("b3", "0.2.0", "m2", 0.5),
-            Identified("b4", None, None, None),
-        ]
-    )
-    assert found == [
-        "The model differs: b1 and b2 have m1; b3 has m2.",
-        "The version differs: b1 and b2 have 0.1.0; b3 has 0.2.0.",
-        "The review threshold differs: b1 and b2 have 0.4; b3 has 0.5.",
-    ]
-
-
 def test_a_gallery_is_behind_only_if_it_lacks_what_another_had_well_before() -> None:
-    ahead = Identified("b1", "1", "m", 0.4, [at(0, 50), at(4, 60)])
-    assert drift([ahead, Identified("b2", "1", "m", 0.4, [at(1, 50), at(5, 58)])]) == [], "58 of 60 a second later is no lag"
-    (sentence,) = drift([ahead, Identified("b2", "1", "m", 0.4, [at(1, 10), at(5, 10)])])
-    assert sentence == "The gallery of b2 is behind: it stands at change 10, b1 was at 50 before that."
+    ahead = Identified("b1", [at(0, 50), at(4, 60)])
+    near, far = Identified("b2", [at(1, 50), at(5, 58)]), Identified("b2", [at(1, 10), at(5, 10)])
+    assert behind(near, [ahead, near]) is None, "58 of 60 a second later is no lag"
+    assert behind(ahead, [ahead, far]) is None
+    assert behind(far, [ahead, far]) == "The gallery of b2 is behind: it stands at change 10, b1 was at 50 before that."
