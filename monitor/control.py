@@ -12,7 +12,7 @@ from monitor.fleet import BalancerKind
 from monitor.probe.call import call
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.outcome import Reason
-from monitor.secret import KeyUnreadable, read_key
+from monitor.secret import SecretMissing, read_key
 from monitor.watch import FleetWatch
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Control:
             raise CannotTell("there is no key for it: give `drain: {key: file:PATH}` in the fleet file, of an operator")
         try:
             return read_key(reference, base=self._base)
-        except KeyUnreadable as error:
+        except SecretMissing as error:
             raise CannotTell(f"the key below `drain` in the fleet file: {error}") from error
 
     async def _tell(self, spec: fleet.Backend, key: str) -> Reason | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 
 from monitor.alerts.notify import TIMEOUT_S, Outcome
-from monitor.alerts.secret import SecretMissing, revealed
 from monitor.fleet_alerts import Heartbeat
+from monitor.secret import SecretMissing, revealed
 
 
 async def beat(heartbeat: Heartbeat, *, base: Path) -> Outcome:

@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 
-from monitor.alerts.secret import SecretMissing, revealed
 from monitor.clock import Clock, utc_now
 from monitor.fleet_alerts import Route, RouteKind
+from monitor.secret import SecretMissing, revealed
 
 TIMEOUT_S = 5.0
 # An Alertmanager takes an alert for resolved when it hears no more of it. A dead monitor is no recovery: it has an hour.

@@ -7,30 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from monitor import wire
-from monitor.api.identity import Caller
-from monitor.api.problems import AlertNotFound, BackendNotFound, BadCursor, Conflict, Forbidden, NotFound, RouteNotFound
+from monitor.api.problems import AlertNotFound, BackendNotFound, BadCursor, Conflict, NotFound, RouteNotFound
+from monitor.api.roles import MayAudit, Operator
 from monitor.api.routes import Parts, reader
-from monitor.store.operators import Actor, NoSuchThing, NotPossible
+from monitor.store.operators import NoSuchThing, NotPossible
 
 alert_routes = APIRouter(prefix="/v1", dependencies=[Depends(reader)])
 
 Limit = Annotated[int, Query(ge=1, le=500)]
-Known = Annotated[Caller, Depends(reader)]
-
-
-class Needs:
-    """Of people a role, of keys a scope: one of `roles`."""
-
-    def __init__(self, *roles: str) -> None:
-        self.roles = frozenset(roles)
-
-    def __call__(self, caller: Known) -> Actor:
-        if not caller.roles & self.roles:
-            raise Forbidden(f"This needs one of the roles {', '.join(sorted(self.roles))}")
-        return Actor(caller.id)
-
-
-Acting = Annotated[Actor, Depends(Needs("operator", "admin"))]
 
 
 @alert_routes.get("/alerts")
@@ -50,7 +34,7 @@ def alert(alert_id: str, monitor: Parts) -> wire.AlertDetail:
 
 
 @alert_routes.post("/alerts/{alert_id}/acknowledge")
-def acknowledge(alert_id: str, monitor: Parts, actor: Acting) -> wire.AlertDetail:
+def acknowledge(alert_id: str, monitor: Parts, actor: Operator) -> wire.AlertDetail:
     """No more reminders until it is over. A second time changes nothing."""
     try:
         monitor.alerting.operators.acknowledge(alert_id, actor, monitor.watch.now())
@@ -67,7 +51,7 @@ def silences(monitor: Parts, cursor: str | None = None, limit: Limit = 50) -> wi
 
 
 @alert_routes.post("/silences", status_code=201)
-def silence(asked: wire.NewSilence, monitor: Parts, actor: Acting) -> wire.Silence:
+def silence(asked: wire.NewSilence, monitor: Parts, actor: Operator) -> wire.Silence:
     try:
         return monitor.alerting.operators.silence(asked, actor, monitor.watch.now())
     except NotPossible as error:
@@ -75,7 +59,7 @@ def silence(asked: wire.NewSilence, monitor: Parts, actor: Acting) -> wire.Silen
 
 
 @alert_routes.delete("/silences/{silence_id}", status_code=204)
-def lift_silence(silence_id: str, monitor: Parts, actor: Acting) -> Response:
+def lift_silence(silence_id: str, monitor: Parts, actor: Operator) -> Response:
     try:
         monitor.alerting.operators.lift_silence(silence_id, actor, monitor.watch.now())
     except NoSuchThing:
@@ -91,7 +75,7 @@ def maintenance(monitor: Parts, cursor: str | None = None, limit: Limit = 50) ->
 
 
 @alert_routes.post("/maintenance", status_code=201)
-def maintain(asked: wire.NewMaintenance, monitor: Parts, actor: Acting) -> wire.Maintenance:
+def maintain(asked: wire.NewMaintenance, monitor: Parts, actor: Operator) -> wire.Maintenance:
     unknown = sorted(set(asked.backends) - set(monitor.watch.backends))
     if unknown:
         raise BackendNotFound(f"No backend {unknown[0][:80]!r} in the fleet file")
@@ -102,7 +86,7 @@ def maintain(asked: wire.NewMaintenance, monitor: Parts, actor: Acting) -> wire.
 
 
 @alert_routes.delete("/maintenance/{maintenance_id}", status_code=204)
-def end_maintenance(maintenance_id: str, monitor: Parts, actor: Acting) -> Response:
+def end_maintenance(maintenance_id: str, monitor: Parts, actor: Operator) -> Response:
     try:
         monitor.alerting.operators.end_maintenance(maintenance_id, actor, monitor.watch.now())
     except NoSuchThing:
@@ -130,7 +114,7 @@ async def routes(monitor: Parts) -> wire.Page[wire.AlertRoute]:
 
 
 @alert_routes.post("/alert-routes/{name}/test")
-def test_route(name: str, monitor: Parts, actor: Acting) -> wire.RouteTest:
+def test_route(name: str, monitor: Parts, actor: Operator) -> wire.RouteTest:
     """Send a notification that says it is a test, now, and give what the receiver made of it."""
     route = monitor.alerting.settings.route(name)
     if route is None:
@@ -140,7 +124,7 @@ def test_route(name: str, monitor: Parts, actor: Acting) -> wire.RouteTest:
     return tested
 
 
-@alert_routes.get("/audit", dependencies=[Depends(Needs("supervisor", "admin"))])
+@alert_routes.get("/audit", dependencies=[MayAudit])
 def audit(monitor: Parts, cursor: str | None = None, limit: Limit = 50) -> wire.Page[wire.Action]:
     """What operators did: who, what, when, newest first."""
     return monitor.alerting.views.actions(before=_number(cursor), limit=limit)

@@ -20,7 +20,7 @@ from monitor.fleet import Synthetic
 from monitor.probe.call import call
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.outcome import Reason
-from monitor.secret import KeyUnreadable, read_key
+from monitor.secret import SecretMissing, read_key
 from monitor.wire import SyntheticPair
 
 EXPECTED = {SyntheticPair.genuine: "match", SyntheticPair.impostor: "non_match"}
@@ -57,7 +57,7 @@ async def verify(
     try:
         key = read_key(settings.key, base=base) if settings.key else None
         body = await asyncio.to_thread(_body, settings.genuine if pair is SyntheticPair.genuine else settings.impostor)
-    except KeyUnreadable as error:
+    except SecretMissing as error:
         return _failed(pair, through, Reason("MON.KEY", str(error)), at)
     except OSError as error:
         return _failed(pair, through, Reason("MON.PHOTOGRAPHS", f"a photograph cannot be read: {error.strerror}"), at)

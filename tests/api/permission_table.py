@@ -19,8 +19,10 @@ from backend.app import ROUTERS
 from backend.permissions import PERMISSIONS, PERSONS_ONLY, Action
 from backend.routes.deps import May
 from backend.wire import Scope
-from monitor.api.alert_routes import Needs, alert_routes
+from monitor.api.alert_routes import alert_routes
 from monitor.api.identity import READERS
+from monitor.api.operator_routes import operator_routes
+from monitor.api.roles import Needs
 from monitor.api.routes import open_routes, routes
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "permissions.md"
@@ -79,7 +81,7 @@ def _cell(action: Action | None, who: Who) -> str:
 
 
 def monitor_rows() -> list[Row]:
-    guarded = [*routes.routes, *alert_routes.routes]
+    guarded = [*routes.routes, *alert_routes.routes, *operator_routes.routes]
     calls = [(route, _monitor_roles(route)) for route in guarded] + [(route, None) for route in open_routes.routes]
     return [
         Row(f"{method} {route.path}", tuple(_monitor_cell(who, roles) for who in COLUMNS))

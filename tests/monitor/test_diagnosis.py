@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from contextlib import AbstractAsyncContextManager
@@ -214,9 +215,16 @@ def test_the_command_refuses_a_metadata_address_in_one_sentence() -> None:
 def test_a_web_page_makes_an_open_monitor_do_nothing(tmp_path: Path) -> None:
     """Without keys everybody on this machine may; a page in a browser of this machine is not meant."""
     with serving(tmp_path) as url:
-        for path in ("/v1/diagnoses", "/v1/backends/b1/drain", "/v1/backends/b1/return"):
-            body = {"target": "b1"} if path == "/v1/diagnoses" else None
-            assert httpx.post(url + path, json=body, headers={"Origin": "https://evil.example"}).status_code == 403
+        changing = [
+            (method.upper(), path)
+            for path, operations in httpx.get(f"{url}/openapi.json").json()["paths"].items()
+            for method in operations
+            if method != "get"
+        ]
+        assert len(changing) >= 8, "alerts, silences, maintenance and tests of a route are among them"
+        for method, path in changing:
+            asked = httpx.request(method, url + re.sub(r"\{\w+\}", "b1", path), headers={"Origin": "https://evil.example"})
+            assert (method, path, asked.status_code) == (method, path, 403)
         assert httpx.post(f"{url}/v1/diagnoses", json={"target": "b1"}, timeout=30).status_code == 200
 
 

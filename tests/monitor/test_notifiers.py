@@ -18,9 +18,9 @@ import yaml
 from monitor.alerts.condition import Sheet
 from monitor.alerts.heartbeat import beat
 from monitor.alerts.notify import Message, notifier_of
-from monitor.alerts.secret import SecretMissing, revealed
 from monitor.alerts.sender import Sender
 from monitor.fleet_alerts import Alerts, Heartbeat, Route, Severity
+from monitor.secret import SecretMissing, revealed
 from monitor.store.alerts import AlertBook
 from monitor.store.database import Database
 from monitor.store.deliveries import Outbox
