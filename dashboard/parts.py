@@ -15,7 +15,7 @@ from dashboard.attempts import Attempts
 from dashboard.browsers import Browsers
 from dashboard.sessions import Sessions
 from dashboard.settings import Settings
-from dashboard.signing import BACKEND, Signer
+from dashboard.signing import BACKEND, MONITOR, Signer
 from dashboard.users import Users
 from monitor.client import MonitorClient
 
@@ -34,6 +34,8 @@ class Parts:
     """Speaks as the person whose page is running: a fresh token for each call."""
     monitor: MonitorClient
     """Speaks as the dashboard itself (viewer key): fleet data only."""
+    operator: MonitorClient
+    """Speaks as the person whose page is running: whatever an operator does, and the operators' trail."""
 
     @staticmethod
     def now() -> float:
@@ -43,6 +45,7 @@ class Parts:
     def close(self) -> None:
         self.backend.close()
         self.monitor.close()
+        self.operator.close()
 
 
 def build(settings: Settings, mint: Mint) -> Parts:
@@ -65,6 +68,9 @@ def build(settings: Settings, mint: Mint) -> Parts:
             settings.backend_urls, token=lambda: mint(BACKEND), ca_file=settings.ca_file, timeout=settings.backend_timeout_s
         ),
         monitor=MonitorClient(settings.monitor_url, token=key, ca_file=settings.ca_file, timeout_s=settings.monitor_timeout_s),
+        operator=MonitorClient(
+            settings.monitor_url, token=lambda: mint(MONITOR), ca_file=settings.ca_file, timeout_s=settings.monitor_timeout_s
+        ),
     )
 
 

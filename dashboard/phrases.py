@@ -33,6 +33,14 @@ def moment(at: datetime | None, zone: tzinfo) -> str:
     return NOTHING if at is None else at.astimezone(zone).strftime("%d %b %Y, %H:%M")
 
 
+def when(at: datetime | None, now: float, zone: tzinfo) -> str:
+    """A moment in the reader's zone with its distance: `26 Nov 2026, 14:03 (3 min ago)`, `… (in 2 h)`."""
+    if at is None:
+        return NOTHING
+    distance = now - at.timestamp()
+    return f"{moment(at, zone)} ({ago(distance) if distance > -1 else f'in {span(-distance)}'})"
+
+
 def number(value: float | None, digits: int = 0, unit: str = "") -> str:
     if value is None:
         return NOTHING

@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard import identity, parts, phrases
 from dashboard.components.markup import text
-from dashboard.fetch import Seen
+from dashboard.fetch.seen import Seen
 from dashboard.sessions import Person
 from dashboard.sign_in import SIGN_IN, SIGN_OUT
 

@@ -6,9 +6,10 @@ from datetime import tzinfo
 
 import streamlit as st
 
-from dashboard import fetch, parts, phrases
+from dashboard import parts, phrases
 from dashboard.components import frame
 from dashboard.components.markup import badge, block, facts, table, text, verdict
+from dashboard.fetch import fleet
 from dashboard.palette import CERTIFICATES
 from dashboard.tables import certificates as tables
 from monitor import wire
@@ -24,7 +25,7 @@ def page() -> None:
 def _live() -> None:
     if not frame.still_signed_in():
         return
-    found = frame.shown(fetch.certificates(), "list of certificates")
+    found = frame.shown(fleet.certificates(), "list of certificates")
     if found is None:
         return
     if not found:

@@ -7,10 +7,11 @@ from typing import cast
 import streamlit as st
 
 from backend import wire
-from dashboard import fetch, identity, parts, phrases
+from dashboard import identity, parts, phrases
 from dashboard.components import frame
 from dashboard.components.markup import badge, block, line, text
 from dashboard.desk import Desk
+from dashboard.fetch import people
 from dashboard.palette import CASES
 from dashboard.views import case as case_view
 
@@ -51,7 +52,7 @@ def _queue(desk: Desk) -> None:
     _counts()
     state, least = _filters()
     cursor = st.session_state.get("queue-cursor")
-    found = frame.shown(fetch.cases(state, least, cursor), "queue")
+    found = frame.shown(people.cases(state, least, cursor), "queue")
     if found is None:
         return
     if not found.items:
@@ -68,7 +69,7 @@ def _queue(desk: Desk) -> None:
 
 
 def _counts() -> None:
-    seen = fetch.stats()
+    seen = people.stats()
     if seen.value is None or seen.failure is not None:
         return
     now = parts.current().now()

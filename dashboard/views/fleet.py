@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import fetch, parts
+from dashboard import parts
 from dashboard.components import backend_card, frame
 from dashboard.components.markup import block
+from dashboard.fetch import fleet
 
 
 def page() -> None:
@@ -17,7 +18,7 @@ def page() -> None:
 def _live() -> None:
     if not frame.still_signed_in():
         return
-    view = frame.shown(fetch.fleet(), "state of the fleet")
+    view = frame.shown(fleet.fleet(), "state of the fleet")
     if view is None:
         return
     if not view.items:

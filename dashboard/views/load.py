@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import fetch, parts, phrases
+from dashboard import parts, phrases
 from dashboard.charts import load as charts
 from dashboard.components import frame, plot
 from dashboard.components.markup import block, facts, table, verdict
+from dashboard.fetch import fleet
 from dashboard.tables import load as tables
 from monitor import wire
 
@@ -25,7 +26,7 @@ def page() -> None:
 def _live(window_s: float) -> None:
     if not frame.still_signed_in():
         return
-    view = frame.shown(fetch.load(window_s), "load")
+    view = frame.shown(fleet.load(window_s), "load")
     if view is None:
         return
     if not view.shares:
@@ -44,7 +45,7 @@ def _live(window_s: float) -> None:
 
 def _series(window_s: float) -> None:
     st.subheader(f"Requests over the last {WINDOWS.get(int(window_s), phrases.span(window_s))}", anchor=False)
-    points = frame.shown(fetch.load_series(window_s), "series")
+    points = frame.shown(fleet.load_series(window_s), "series")
     if points is None:
         return
     if not any(point.requests for point in points):

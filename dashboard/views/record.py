@@ -5,15 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from backend import wire
-from dashboard import fetch, identity, parts, phrases
+from dashboard import identity, parts, phrases
 from dashboard.components import faces, frame
 from dashboard.components.markup import badge, block, facts, table, text
+from dashboard.fetch import people
 from dashboard.palette import SUBJECTS
 from dashboard.roles import Right, may
 
 
 def draw(subject_id: str) -> None:
-    subject = frame.shown(fetch.subject(subject_id), "record")
+    subject = frame.shown(people.subject(subject_id), "record")
     if subject is None:
         return
     zone = frame.zone()
@@ -64,7 +65,7 @@ def _samples(subject: wire.Subject) -> None:
     if may(identity.person().roles, Right.see_faces):
         for sample in subject.samples:
             if sample.image is not None:
-                seen = fetch.crop(subject.id, sample.id)
+                seen = people.crop(subject.id, sample.id)
                 crops[sample.id] = seen.value if seen.value is not None else seen.failure or "No picture."
     else:
         st.caption("Faces are shown to reviewers only.")

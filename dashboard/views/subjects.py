@@ -7,9 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from backend import wire
-from dashboard import fetch, identity, parts, phrases
+from dashboard import identity, parts, phrases
 from dashboard.components import faces, frame
 from dashboard.components.markup import block, line
+from dashboard.fetch import people
 from dashboard.palette import SUBJECTS
 from dashboard.roles import Right, may
 from dashboard.views import enrol, recognise, record
@@ -54,7 +55,7 @@ def _find() -> None:
         )
     state = None if chosen in (ANY, None) else wire.SubjectState(chosen)
     cursor = st.session_state.get("subjects-cursor")
-    found = frame.shown(fetch.subjects(query.strip() or None, state, cursor), "list")
+    found = frame.shown(people.subjects(query.strip() or None, state, cursor), "list")
     if found is None:
         return
     if not found.items:

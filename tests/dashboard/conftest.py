@@ -123,6 +123,7 @@ def desktop(
     made = parts.Parts(
         settings=settings, users=users, sessions=Sessions(users, SECRET, idle_s=1800, max_s=43_200), attempts=made.attempts,
         browsers=made.browsers, signer=made.signer, backend=made.backend, monitor=made.monitor,
+        operator=made.operator,
     )  # fmt: skip
     parts.install(made)
     desk = Desktop(settings, backend, monitor, users, made)

@@ -33,6 +33,15 @@ def test_an_age_below_a_second_or_from_a_fast_clock_is_just_now() -> None:
     assert phrases.ago(5) == "5 s ago"
 
 
+def test_a_moment_carries_its_distance_before_or_ahead() -> None:
+    at = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    zone = ZoneInfo("Europe/Berlin")
+    assert phrases.when(at, at.timestamp() + 180, zone) == "01 Mar 2026, 13:00 (3 min ago)"
+    assert phrases.when(at, at.timestamp() - 7200, zone) == "01 Mar 2026, 13:00 (in 2 h)"
+    assert phrases.when(at, at.timestamp() + 0.5, zone) == "01 Mar 2026, 13:00 (just now)"
+    assert phrases.when(None, 0.0, zone) == "–"
+
+
 def test_moments_are_in_the_readers_zone() -> None:
     at = datetime(2026, 7, 1, 23, 30, tzinfo=UTC)
     assert phrases.moment(at, ZoneInfo("Europe/Berlin")) == "02 Jul 2026, 01:30"
