@@ -110,6 +110,11 @@ class RunFolder:
         return self.secrets / "drain.key"
 
     @property
+    def requests(self) -> Path:
+        """What other commands ask of the supervisor."""
+        return self.path / "requests"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -138,7 +143,7 @@ class RunFolder:
     def entries(self) -> tuple[Path, ...]:
         """Everything that a run makes here."""
         files = (self.access_file, self.fleet_file, self.engine_file, self.demo_file, self.supervisor_file, self.programs_file)
-        return (*files, self.data, self.certificates, self.secrets, self.logs, self.balancer)
+        return (*files, self.data, self.certificates, self.secrets, self.logs, self.balancer, self.requests)
 
     def create(self) -> None:
         """Make the folders; what holds secrets or faces is closed to everybody else."""

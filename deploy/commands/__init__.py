@@ -16,6 +16,9 @@ COMMANDS = {
     "status": "say what runs",
     "clean": "stop, and delete the run folder with its data, after asking (`make clean`)",
     "install": "make or update .venv (`make install`)",
+    "drain": "take one backend out of service, or put it back (--return)",
+    "roll": "restart every backend in turn, without a failed request",
+    "reload": "render the balancer's configuration, let it judge it, reload it",
     "render": "turn a fleet file into the configuration of its balancer",
 }
 

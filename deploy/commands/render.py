@@ -24,11 +24,13 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     fleet_file, out = options.fleet.absolute(), options.out.absolute()
     environment.enter(_absolute(arguments, options), aloud)
-    from deploy.render import documents, folder
+    from deploy.render import documents, folder, taken_out
     from monitor.fleet_file import FleetFileError, read
 
     try:
-        rendered = documents.documents(read(fleet_file))
+        fleet = read(fleet_file)
+        down = taken_out.read(out / fleet.balancer.kind)
+        rendered = documents.documents(fleet, down=down)
     except FleetFileError as error:
         raise Sentence(str(error), status=WRONG_FLEET) from None
     except Sentence as error:
@@ -36,6 +38,8 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     changed = [str(name) for name in folder.drift(out, rendered)]
     if not options.check:
         folder.write_all(out, rendered)
+    if down:
+        aloud(f"still taken out: {', '.join(sorted(down))} (`python -m deploy drain NAME --return` puts one back)")
     _report(options, [str(name) for name in rendered], changed)
     return 1 if options.check and changed else 0
 

@@ -12,7 +12,7 @@ from typing import Any
 from deploy import processes
 from deploy.commands.down import end_orphans
 from deploy.layout import Ports, RunFolder
-from deploy.local import balancers, engine_choice
+from deploy.local import balancers, engine_choice, requests
 from deploy.local.programs import Programs
 from deploy.local.start import Interrupted, Start
 from deploy.local.summary import for_people
@@ -48,7 +48,7 @@ class Foreground:
         self._began = began
         self._install_s = install_s
         self._failed: Exception | None = None
-        self._supervisor = Supervisor(aloud, state_file=where.programs_file)
+        self._supervisor = Supervisor(aloud, state_file=where.programs_file, asked=lambda: requests.restarts(where))
 
     def run(self) -> None:
         """Until a signal asks to stop.

@@ -48,6 +48,8 @@ class _Child:
     due: float | None = 0.0
     """When it is to be started; None while it runs."""
     restarts: int = 0
+    asked: bool = False
+    """Somebody wants it restarted: its end is no accident, and it starts again at once."""
 
     @property
     def state(self) -> str:
@@ -63,12 +65,15 @@ class Supervisor:
         restart_after_s: float = RESTART_AFTER_S,
         stop_within_s: float = STOP_WITHIN_S,
         clock: Callable[[], float] = time.monotonic,
+        asked: Callable[[], Iterable[str]] = tuple,
     ) -> None:
+        """`asked`: names of the programs that are to be restarted now, each told once."""
         self._say = say
         self._state_file = state_file
         self._restart_after_s = restart_after_s
         self._stop_within_s = stop_within_s
         self._clock = clock
+        self._asked = asked
         self._new: queue.SimpleQueue[Program] = queue.SimpleQueue()
         self._children: list[_Child] = []
         self._stopping = threading.Event()
@@ -103,6 +108,7 @@ class Supervisor:
 
     def _tick(self) -> bool:
         changed = self._take_new()
+        self._restart_asked()
         now = self._clock()
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
@@ -120,6 +126,15 @@ class Supervisor:
                 self._children.append(_Child(self._new.get_nowait()))
         return len(self._children) > before
 
+    def _restart_asked(self) -> None:
+        wanted = set(self._asked())
+        for child in self._children:
+            if child.program.name in wanted and child.process is not None:
+                child.asked = True
+                child.process.terminate()
+            elif child.program.name in wanted:
+                child.due = self._clock()
+
     def _start(self, child: _Child) -> None:
         program = child.program
         _keep_short(program.log)
@@ -134,8 +149,12 @@ class Supervisor:
     def _bury(self, child: _Child, process: subprocess.Popen[bytes], now: float) -> None:
         _kill_group(process.pid)
         child.process = None
-        child.due = now + self._restart_after_s
         child.restarts += 1
+        if child.asked:
+            child.asked, child.due = False, now
+            self._say(f"{child.program.name} is restarted, as somebody asked")
+            return
+        child.due = now + self._restart_after_s
         how, later = _how(process.returncode), f"{self._restart_after_s:.0f} s"
         self._say(f"{child.program.name} {how}; it starts again in {later} (see {child.program.log})")
 

@@ -16,8 +16,8 @@ HAPROXY = "haproxy-load-balancer.cfg"
 OWN_NGINX = "nginx.conf"
 
 
-def documents(fleet: Fleet) -> dict[Path, str]:
-    """Every file for servers that run Debian's packages, by its path below the output folder.
+def documents(fleet: Fleet, *, down: frozenset[str] = frozenset()) -> dict[Path, str]:
+    """Every file for servers that run Debian's packages, by its path below the output folder; `down`: taken out of nginx.
 
     Raises:
         Sentence: the balancer cannot do what the fleet asks for; names the nearest that it can.
@@ -25,19 +25,19 @@ def documents(fleet: Fleet) -> dict[Path, str]:
     name = {BalancerKind.nginx: NGINX, BalancerKind.haproxy: HAPROXY}
     refuse.check(fleet)
     kind = fleet.balancer.kind
-    return {Path(kind) / name[kind]: _render(f"{name[kind]}.j2", fleet, PACKAGED)}
+    return {Path(kind) / name[kind]: _render(f"{name[kind]}.j2", fleet, PACKAGED, down)}
 
 
-def local_documents(fleet: Fleet, place: Place) -> dict[Path, str]:
+def local_documents(fleet: Fleet, place: Place, *, down: frozenset[str] = frozenset()) -> dict[Path, str]:
     """The files of a balancer that runs in a folder of its own. Raises as `documents`."""
     refuse.check(fleet)
     if fleet.balancer.kind is BalancerKind.haproxy:
-        return {Path(HAPROXY): _render(f"{HAPROXY}.j2", fleet, place)}
-    return {Path(name): _render(f"{name}.j2", fleet, place) for name in (NGINX, OWN_NGINX)}
+        return {Path(HAPROXY): _render(f"{HAPROXY}.j2", fleet, place, down)}
+    return {Path(name): _render(f"{name}.j2", fleet, place, down) for name in (NGINX, OWN_NGINX)}
 
 
-def _render(template: str, fleet: Fleet, place: Place) -> str:
-    return _templates().get_template(template).render(view(fleet, place))
+def _render(template: str, fleet: Fleet, place: Place, down: frozenset[str]) -> str:
+    return _templates().get_template(template).render(view(fleet, place, down=down))
 
 
 def _templates() -> jinja2.Environment:

@@ -43,6 +43,8 @@ class Server:
     tls: bool
     weight: int
     backup: bool
+    down: bool = False
+    """taken out by hand, where the balancer asks nobody"""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,15 @@ class DashboardSite:
     address: str
 
 
-def view(fleet: Fleet, place: Place) -> dict[str, Any]:
-    """Everything that a template may ask for."""
+def view(fleet: Fleet, place: Place, *, down: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Everything that a template may ask for; `down`: who is taken out of service in nginx."""
     balancer = fleet.balancer
     return {
         "fleet": fleet,
         "balancer": balancer,
         "probes": fleet.probes,
         "place": place,
-        "servers": _servers(fleet),
+        "servers": _servers(fleet, down),
         "tls_upstream": any(backend.tls for backend in fleet.backends),
         "upstream_name": balancer.backend_server_name or fleet.backends[0].server_name,
         "upstream_ca": fleet.backends[0].ca_file or SYSTEM_CAS,
@@ -84,12 +86,12 @@ def view(fleet: Fleet, place: Place) -> dict[str, Any]:
     }
 
 
-def _servers(fleet: Fleet) -> list[Server]:
+def _servers(fleet: Fleet, down: frozenset[str]) -> list[Server]:
     divisor = math.gcd(*(backend.weight for backend in fleet.backends))
-    return [_server(backend, fleet, divisor) for backend in fleet.backends]
+    return [_server(backend, fleet, divisor, backend.name in down) for backend in fleet.backends]
 
 
-def _server(backend: Backend, fleet: Fleet, divisor: int) -> Server:
+def _server(backend: Backend, fleet: Fleet, divisor: int, down: bool) -> Server:
     zone = fleet.balancer.zone
     return Server(
         name=backend.name,
@@ -99,6 +101,7 @@ def _server(backend: Backend, fleet: Fleet, divisor: int) -> Server:
         tls=backend.tls,
         weight=backend.weight // divisor,
         backup=zone is not None and backend.zone != zone,
+        down=down,
     )
 
 

@@ -1,0 +1,144 @@
+"""The running balancer: its configuration rendered, judged by itself, and reloaded; and what it thinks of the backends."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from deploy.local import balancers
+from deploy.operate.waiting import within
+from deploy.render import documents, folder, taken_out
+from deploy.sentence import Sentence
+from monitor.fleet import BalancerKind, Fleet
+
+RELOAD_WITHIN_S = 10.0
+COMMAND_S = 60.0
+STATS_S = 3.0
+
+
+class Balancing(Protocol):
+    """One balancer, wherever it runs."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def render(self, fleet: Fleet, down: frozenset[str]) -> dict[Path, str]: ...
+
+    def check(self) -> None:
+        """Raises `Sentence` with the balancer's own words where it refuses what is in the folder."""
+
+    def reload(self) -> None:
+        """Raises `Sentence` where it does not take it."""
+
+
+@dataclass(frozen=True)
+class LocalBalancing:
+    """That of `make run`, in the run folder."""
+
+    kind: str
+    folder: Path
+    pid: Callable[[], int]
+
+    def render(self, fleet: Fleet, down: frozenset[str]) -> dict[Path, str]:
+        return documents.local_documents(fleet, balancers.place(self.kind, self.folder), down=down)
+
+    def check(self) -> None:
+        balancers.check(self.kind, self.folder)
+
+    def reload(self) -> None:
+        master = self.pid()
+        before = _children(master)
+        os.kill(master, signal.SIGHUP if self.kind == "nginx" else signal.SIGUSR2)
+        if within(RELOAD_WITHIN_S, lambda: bool(_children(master) - before)) is None:
+            raise Sentence(f"{self.kind} (process {master}) did not take its new configuration: see its log")
+
+
+@dataclass(frozen=True)
+class PackagedBalancing:
+    """Debian's package of this machine; `folder` is where `render --out` writes (its `nginx/` or `haproxy/`)."""
+
+    kind: str
+    folder: Path
+    reload_command: Sequence[str]
+
+    def render(self, fleet: Fleet, down: frozenset[str]) -> dict[Path, str]:
+        return {
+            Path(name.name): text for name, text in documents.documents(fleet, down=down).items() if name.parts[0] == self.kind
+        }
+
+    def check(self) -> None:
+        if self.kind == "nginx":
+            _run([balancers.installed("nginx") or "nginx", "-t", "-q"])
+        else:
+            file = self.folder / documents.HAPROXY
+            _run([balancers.installed("haproxy") or "haproxy", "-c", "-dW", "-f", str(file)])
+
+    def reload(self) -> None:
+        _run(self.reload_command)
+
+
+def default_reload(kind: str) -> list[str]:
+    return ["systemctl", "reload", kind]
+
+
+def apply(balancing: Balancing, fleet: Fleet, down: frozenset[str]) -> None:
+    """Render with these taken out, let the balancer judge it, reload. Where it refuses, everything is as it was.
+
+    Raises:
+        Sentence: what the balancer says.
+    """
+    before_down = taken_out.read(balancing.folder)
+    rendered = balancing.render(fleet, down)
+    before = {name: (balancing.folder / name).read_text("utf-8") for name in rendered if (balancing.folder / name).exists()}
+    folder.write_all(balancing.folder, rendered)
+    taken_out.store(balancing.folder, down)
+    try:
+        balancing.check()
+    except Sentence:
+        folder.write_all(balancing.folder, before)
+        taken_out.store(balancing.folder, before_down)
+        raise
+    balancing.reload()
+
+
+def opinions(fleet: Fleet) -> dict[str, bool] | None:
+    """Whom HAProxy sends requests to, by name, from its own table; None where it does not say (or is nginx, which has none)."""
+    balancer = fleet.balancer
+    if balancer.kind is not BalancerKind.haproxy or balancer.stats_address is None:
+        return None
+    try:
+        answer = httpx.get(f"http://{balancer.stats_address}/stats;csv", timeout=STATS_S, trust_env=False)
+    except httpx.TransportError:
+        return None
+    if answer.status_code != 200:
+        return None
+    rows = csv.DictReader(io.StringIO(answer.text.removeprefix("# ")))
+    names = {backend.name for backend in fleet.backends}
+    return {row["svname"]: row["status"].startswith("UP") for row in rows if row["svname"] in names}
+
+
+def _children(pid: int) -> set[int]:
+    """Processes whose parent it is. Raises `Sentence` where it is gone."""
+    try:
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    except OSError:
+        raise Sentence(f"the balancer (process {pid}) does not run") from None
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Sentence(f"`{shlex.join(command)}`: {error}") from None
+    if done.returncode != 0:
+        raise Sentence(f"`{shlex.join(command)}` ended with {done.returncode}: {(done.stdout + done.stderr).strip()}")
