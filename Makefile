@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables wrk apache2-utils hey
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 # Every target that has a description.
@@ -31,6 +31,15 @@ install: ## make or update .venv from requirements.txt
 
 system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL and Alertmanager, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
+
+roll: install ## two full rolls under load (wrk with a photograph): does a request fail, is anybody enrolled twice? (LB=nginx|haproxy STRATEGY=… ROLLS=2)
+	@$(VENV)/python -m tests.system.load.roll --lb $(or $(LB),nginx) --strategy $(or $(STRATEGY),least_connections) --rolls $(or $(ROLLS),2)
+
+kill: install ## kill -9 of one backend under load: what fails, and the rate within three seconds (LB=nginx|haproxy)
+	@$(VENV)/python -m tests.system.load.kill --lb $(or $(LB),nginx)
+
+freeze: install ## one backend stopped for 30 s under load: who waits, and what the monitor says (LB=nginx|haproxy)
+	@$(VENV)/python -m tests.system.load.freeze --lb $(or $(LB),nginx)
 
 check: install ## ruff, mypy --strict, the import contracts
 	$(VENV)/ruff check .

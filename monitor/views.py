@@ -124,7 +124,8 @@ def disagreements(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) 
 def _disagreement(watch: FleetWatch, one: BackendWatch, verdicts: dict[str, str | None], now: datetime) -> str | None:
     if one.stale(watch.fleet.probes, now) or not _settled(watch, one, now):
         return None
-    return sentences.disagreement(one.spec.name, verdicts)
+    hanging = sentences.waited_for(one.spec.name, verdicts["probes"], one.verdict.reason, watch.fleet.balancer.kind)
+    return hanging or sentences.disagreement(one.spec.name, verdicts)
 
 
 def _backend(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, traffic: _Traffic, now: datetime) -> wire.Backend:

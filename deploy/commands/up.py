@@ -25,6 +25,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-demo", action="store_true", help="enrol no demo faces")
     parser.add_argument("--no-traffic", action="store_true", help="send no demo traffic")
     parser.add_argument("--balancer", choices=("auto", "nginx", "haproxy", "none"), default="auto", help="what stands in front")
+    strategies = ("least_connections", "round_robin", "ip_hash")
+    parser.add_argument("--strategy", choices=strategies, default=strategies[0], help="how the balancer spreads requests")
     parser.add_argument("--engine", choices=("offline", "insightface"), help="face engine; kept from the first run on")
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="an installed insightface pack (engine insightface)")
 
@@ -54,7 +56,7 @@ def _foreground(options: argparse.Namespace, arguments: Sequence[str], began: fl
 
     report = detached.reporter()
     wishes = Wishes(
-        balancer=options.balancer, engine=options.engine, pack=options.pack, demo=not options.no_demo,
+        balancer=options.balancer, strategy=options.strategy, engine=options.engine, pack=options.pack, demo=not options.no_demo,
         traffic=not options.no_traffic, wait_s=options.wait,
     )  # fmt: skip
 

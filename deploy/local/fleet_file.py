@@ -13,6 +13,7 @@ BACKENDS_NAME = "backend.face-auth.internal"
 """Stands in every backend's certificate beside its own name, because nginx verifies one name for all."""
 BALANCER_NAME = "face-auth.internal"
 HEADER = "# Written by `python -m deploy up` at each start; docs: deploy/fleet.example.yaml.\n"
+STRATEGIES = ("least_connections", "round_robin", "ip_hash")
 RATE_PER_CLIENT = 1000
 """Everything here comes from one address: the demo, the tests, a load test by hand."""
 
@@ -21,11 +22,11 @@ def server_name(backend: str) -> str:
     return f"{backend}.face-auth.internal"
 
 
-def fleet_data(run: RunFolder, ports: Ports, balancer: str) -> dict[str, Any]:
+def fleet_data(run: RunFolder, ports: Ports, balancer: str, strategy: str = STRATEGIES[0]) -> dict[str, Any]:
     """The content of `fleet.yaml`; paths are relative to the run folder."""
     return {
         "version": 1,
-        "balancer": _balancer(run, ports, balancer),
+        "balancer": _balancer(run, ports, balancer, strategy),
         "backends": [_backend(name, ports) for name in BACKENDS],
         "dashboard": {"url": f"http://127.0.0.1:{ports.dashboard}", "address": f"127.0.0.1:{ports.dashboard}"},
         # rise × fast interval after a start, fall × interval for a fault: seconds that a person at the screen will wait
@@ -35,7 +36,7 @@ def fleet_data(run: RunFolder, ports: Ports, balancer: str) -> dict[str, Any]:
     }
 
 
-def _balancer(run: RunFolder, ports: Ports, kind: str) -> dict[str, Any]:
+def _balancer(run: RunFolder, ports: Ports, kind: str, strategy: str) -> dict[str, Any]:
     if kind == "none":
         return {"kind": "none"}
     stats = ports.nginx_status if kind == "nginx" else ports.haproxy_stats
@@ -46,7 +47,7 @@ def _balancer(run: RunFolder, ports: Ports, kind: str) -> dict[str, Any]:
     )
     return {
         "kind": kind,
-        "strategy": "least_connections",
+        "strategy": strategy,
         "url": f"https://127.0.0.1:{ports.balancer}",
         "listen": f"127.0.0.1:{ports.balancer}",
         "redirect_listen": f"127.0.0.1:{ports.redirect}",

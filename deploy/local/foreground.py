@@ -29,6 +29,7 @@ class Wishes:
     """What was asked for on the command line."""
 
     balancer: str = "auto"
+    strategy: str = "least_connections"
     engine: str | None = None
     pack: Path | None = None
     demo: bool = True
@@ -86,7 +87,7 @@ class Foreground:
         return Start(
             run=where, ports=self._ports, programs=Programs(where, self._ports, engine, kind), supervisor=self._supervisor,
             say=self._say, deadline=time.monotonic() + self._wishes.wait_s, began=self._began, install_s=self._install_s,
-            with_demo=self._wishes.demo, with_traffic=self._wishes.traffic,
+            with_demo=self._wishes.demo, with_traffic=self._wishes.traffic, strategy=self._wishes.strategy,
         )  # fmt: skip
 
     def _refuse_taken_ports(self, kind: str) -> None:

@@ -47,6 +47,7 @@ class Start:
     install_s: float
     with_demo: bool = True
     with_traffic: bool = True
+    strategy: str = fleet_file.STRATEGIES[0]
 
     def bring_up(self) -> tuple[Summary, dict[str, Any]]:
         """Everything up and answering: the summary and the content of `access.json`.
@@ -86,7 +87,7 @@ class Start:
 
     def _render(self) -> None:
         kind = self.programs.balancer_kind
-        data = fleet_file.fleet_data(self.run, self.ports, kind)
+        data = fleet_file.fleet_data(self.run, self.ports, kind, self.strategy)
         write(self.run.fleet_file, fleet_file.text(data))
         if kind == "none":
             return

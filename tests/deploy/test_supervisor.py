@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ import pytest
 
 from deploy import processes
 from deploy.layout import ROOT, RunFolder
+from deploy.local import requests
 from deploy.local.supervisor import Program, Supervisor
 from tests.deploy.fleets import eventually
 
 OBEDIENT = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('asked', flush=True), sys.exit(0)))\n"
 STUBBORN = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+Asked = Callable[[], Iterable[str]]
 FOREVER = "print('up', flush=True)\nwhile True: time.sleep(0.1)\n"
 WITH_CHILD = "import subprocess, sys, time\nchild = subprocess.Popen(['sleep', '600'])\nprint(child.pid, flush=True)\n" + FOREVER
 
@@ -32,11 +34,14 @@ def program(name: str, code: str, folder: Path) -> Program:
 
 
 @contextmanager
-def supervised(folder: Path, *programs: Program, restart_after_s: float = 0.5, stop_within_s: float = 10) -> Iterator[Supervisor]:
+def supervised(
+    folder: Path, *programs: Program, restart_after_s: float = 0.5, stop_within_s: float = 10, asked: Asked = tuple
+) -> Iterator[Supervisor]:
     """`run` needs the thread that stays: here it is one of its own, which lives as long as the programs."""
     supervisor = Supervisor(
-        lambda _: None, state_file=folder / "programs.json", restart_after_s=restart_after_s, stop_within_s=stop_within_s
-    )
+        lambda _: None, state_file=folder / "programs.json", restart_after_s=restart_after_s, stop_within_s=stop_within_s,
+        asked=asked,
+    )  # fmt: skip
     thread = threading.Thread(target=supervisor.run)
     thread.start()
     try:
@@ -70,6 +75,29 @@ def test_a_killed_program_starts_again_after_the_pause_and_not_before(tmp_path: 
         assert time.monotonic() - killed >= 2
         assert second != first
         assert state(tmp_path, "one")["restarts"] == 1
+
+
+def test_a_program_that_somebody_asks_to_restart_hears_sigterm_and_starts_at_once(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    one = program("one", OBEDIENT + FOREVER, tmp_path)
+    with supervised(tmp_path, one, restart_after_s=600, asked=lambda: requests.restarts(run)):
+        first = state(tmp_path, "one")["pid"]
+        requests.ask_restart(run, "one")
+        eventually(lambda: state(tmp_path, "one")["pid"] not in (first, None), within_s=20)
+        assert list(run.requests.iterdir()) == []
+    assert "asked" in one.log.read_text()
+
+
+def test_a_dead_program_that_somebody_asks_for_does_not_wait_for_its_pause(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    one = program("one", OBEDIENT + FOREVER, tmp_path)
+    with supervised(tmp_path, one, restart_after_s=600, asked=lambda: requests.restarts(run)):
+        os.kill(state(tmp_path, "one")["pid"], signal.SIGKILL)
+        eventually(lambda: state(tmp_path, "one")["state"] == "waiting", within_s=5)
+        requests.ask_restart(run, "one")
+        eventually(lambda: state(tmp_path, "one")["state"] == "running", within_s=20)
 
 
 def test_stopping_asks_first(tmp_path: Path) -> None:

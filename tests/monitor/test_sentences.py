@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.sentences import Identified, Seen, behind, disagreement, of_fleet
+from monitor.fleet import BalancerKind
+from monitor.sentences import Identified, Seen, behind, disagreement, of_fleet, waited_for
 from monitor.wire import State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -71,3 +72,12 @@ def test_a_gallery_is_behind_only_if_it_lacks_what_another_had_well_before() -> 
     assert behind(near, [ahead, near]) is None, "58 of 60 a second later is no lag"
     assert behind(ahead, [ahead, far]) is None
     assert behind(far, [ahead, far]) == "The gallery of b2 is behind: it stands at change 10, b1 was at 50 before that."
+
+
+def test_one_that_hangs_behind_nginx_is_named_with_the_command_that_takes_it_out() -> None:
+    said = waited_for("b2", "down", "NET.TIMEOUT.TLS", BalancerKind.nginx)
+    assert said is not None
+    assert "`python -m deploy drain b2`" in said
+    assert waited_for("b2", "down", "NET.TIMEOUT.TLS", BalancerKind.haproxy) is None
+    assert waited_for("b2", "down", "NET.REFUSED", BalancerKind.nginx) is None
+    assert waited_for("b2", "up", "NET.TIMEOUT.TLS", BalancerKind.nginx) is None

@@ -74,16 +74,16 @@ class Fleet:
 
     def up(self, *options: str) -> dict[str, Any]:
         """Start, detached; the summary that `up --json` prints."""
-        done = self._deploy("up", "--detach", "--wait", str(START_LIMIT_S), "--json", *options, timeout=START_LIMIT_S + 60)
+        done = self.deploy("up", "--detach", "--wait", str(START_LIMIT_S), "--json", *options, timeout=START_LIMIT_S + 60)
         assert done.returncode == 0, f"up failed ({done.returncode}):\n{done.stdout}\n{done.stderr}"
         self.summary = json.loads(done.stdout[done.stdout.index("{") :])
         return self.summary
 
     def down(self) -> None:
-        done = self._deploy("down", timeout=90)
+        done = self.deploy("down", timeout=90)
         assert done.returncode == 0, f"down failed:\n{done.stdout}\n{done.stderr}"
 
-    def _deploy(self, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
+    def deploy(self, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
         environment = {
             **{
                 name: value
