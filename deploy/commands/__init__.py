@@ -19,13 +19,15 @@ COMMANDS = {
     "drain": "take one backend out of service, or put it back (--return)",
     "roll": "restart every backend in turn, without a failed request",
     "reload": "render the balancer's configuration, let it judge it, reload it",
+    "verify-distribution": "who serves the requests, against what the balancer's strategy promises",
+    "chaos": "one fault in the local fleet for a while, to rehearse with",
     "render": "turn a fleet file into the configuration of its balancer",
 }
 
 
 def run(arguments: Sequence[str]) -> int:
     options = _parser(arguments).parse_args(arguments)
-    command = importlib.import_module(f"deploy.commands.{options.command}")
+    command = importlib.import_module(_module(options.command))
     try:
         status: int = command.run(options, arguments)
     except Sentence as sentence:
@@ -46,5 +48,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what)
         if name == asked:
-            importlib.import_module(f"deploy.commands.{name}").options(command)
+            importlib.import_module(_module(name)).options(command)
     return parser
+
+
+def _module(command: str) -> str:
+    return f"deploy.commands.{command.replace('-', '_')}"

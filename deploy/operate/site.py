@@ -44,16 +44,17 @@ class Site:
 def site(options: argparse.Namespace, *, needs_key: bool = True) -> Site:
     """Raises `Sentence`: no fleet runs here, the file is wrong (status 2), or no key can be read."""
     if options.fleet is None:
-        return _local(run_folder(), options, needs_key)
+        return local(run_folder(), key=options.key, needs_key=needs_key)
     fleet_file = options.fleet.absolute()
     fleet = _read(fleet_file)
     return Site(
         fleet, fleet_file, _packaged(fleet, options), _by_command(getattr(options, "restart", None)),
-        _key(fleet, fleet_file, options) if needs_key else "",
+        _key(fleet, fleet_file, options.key) if needs_key else "",
     )  # fmt: skip
 
 
-def _local(run: RunFolder, options: argparse.Namespace, needs_key: bool) -> Site:
+def local(run: RunFolder, *, key: str | None = None, needs_key: bool = True) -> Site:
+    """The fleet that `make run` started. Raises `Sentence` as `site`."""
     if processes.supervisor(run) is None:
         raise Sentence(f"no fleet runs in {run.path}: `make run` starts one, --fleet names another")
     fleet = _read(run.fleet_file)
@@ -61,8 +62,26 @@ def _local(run: RunFolder, options: argparse.Namespace, needs_key: bool) -> Site
     balancing = None if kind is BalancerKind.none else LocalBalancing(kind, run.balancer, lambda: program_pid(run, kind))
     return Site(
         fleet, run.fleet_file, balancing, lambda backend: requests.ask_restart(run, backend.name),
-        _key(fleet, run.fleet_file, options) if needs_key else "",
+        _key(fleet, run.fleet_file, key) if needs_key else "",
     )  # fmt: skip
+
+
+def fleet_of(run: RunFolder, options: argparse.Namespace) -> Fleet:
+    """The fleet file alone, of a fleet that need not run."""
+    return _read(options.fleet.absolute() if options.fleet is not None else run.fleet_file)
+
+
+def monitor_of(run: RunFolder, options: argparse.Namespace) -> tuple[str, str]:
+    """The monitor's URL and an operator's key there. Raises `Sentence` where they are not known."""
+    if options.monitor is not None:
+        if options.key is None:
+            raise Sentence("give an operator's key of the monitor: --key file:PATH", status=WRONG_FLEET)
+        return options.monitor, _secret(options.key, run.path)
+    try:
+        access: dict[str, Any] = json.loads(run.access_file.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise Sentence(f"no fleet runs in {run.path}: name its monitor with --monitor URL and --key file:PATH") from None
+    return access["monitor"], access["keys"]["operator"]
 
 
 def program_pid(run: RunFolder, name: str) -> int:
@@ -110,11 +129,15 @@ def _by_command(command: str | None) -> Callable[[Backend], None]:
     return restart
 
 
-def _key(fleet: Fleet, fleet_file: Path, options: argparse.Namespace) -> str:
-    reference = options.key or fleet.drain.key
+def _key(fleet: Fleet, fleet_file: Path, given: str | None) -> str:
+    reference = given or fleet.drain.key
     if reference is None:
         raise Sentence("no key: give `drain: {key: file:PATH}` in the fleet file, or --key file:PATH, of an operator")
+    return _secret(reference, fleet_file.parent)
+
+
+def _secret(reference: str, base: Path) -> str:
     try:
-        return read_key(reference, base=fleet_file.parent)
+        return read_key(reference, base=base)
     except SecretMissing as error:
         raise Sentence(str(error)) from None

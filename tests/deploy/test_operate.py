@@ -146,3 +146,29 @@ def test_who_would_be_left_is_counted_without_the_one_that_goes(
             guard.refuse("a", ready, accept_left=accept_left)
     else:
         guard.refuse("a", ready, accept_left=accept_left)
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("cut", "NET.TIMEOUT.TLS"), ("reset", "NET.RESET"), ("freeze", "NET.TIMEOUT")])
+def test_a_rehearsed_fault_is_seen_by_the_monitor_and_over_afterwards(fleet: Fleet, kind: str, reason: str) -> None:
+    before = (fleet.run_dir / "fleet.yaml").read_text()
+    changes = said(fleet, "chaos", kind, "b3", "--seconds", "25")["changes"]
+    assert changes[0]["state"] == "UP"
+    assert any(change["state"] == "DOWN" and change["reason"].startswith(reason) for change in changes), changes
+    assert changes[-1]["state"] == "UP"
+    assert (fleet.run_dir / "fleet.yaml").read_text() == before
+    assert served(fleet)["b3"] > 0
+
+
+def test_a_slow_backend_stays_up_and_its_clients_wait(fleet: Fleet) -> None:
+    changes = said(fleet, "chaos", "slow", "b3", "--seconds", "8", "--delay-ms", "50")["changes"]
+    assert {change["state"] for change in changes} == {"UP"}
+
+
+def test_the_distribution_is_verified_through_the_balancer_and_from_the_logs(fleet: Fleet) -> None:
+    check = said(fleet, "verify-distribution", "--requests", "60")
+    assert check["answered"] == 60
+    assert {share["backend"] for share in check["shares"] if share["requests"]} == {"b1", "b2", "b3"}
+    served(fleet)
+    logged = said(fleet, "verify-distribution", "--from-logs")
+    assert sum(share["requests"] for share in logged["shares"]) >= SEVERAL
+    assert all(share["requests"] for share in logged["shares"])
