@@ -19,6 +19,8 @@ class Programs:
     ports: Ports
     engine: EngineChoice
     balancer_kind: str
+    database_url: str | None = None
+    """of the ledger; None: SQLite in the run folder"""
     inherited: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def module(self, *arguments: str) -> tuple[str, ...]:
@@ -42,7 +44,7 @@ class Programs:
     def ledger(self) -> dict[str, str]:
         """Settings that every backend and every `python -m backend` command shares."""
         settings = {
-            "BACKEND_DATABASE_URL": f"sqlite:///{self.run.database}",
+            "BACKEND_DATABASE_URL": self.database_url or f"sqlite:///{self.run.database}",
             "BACKEND_MASTER_KEY_FILE": str(self.run.master_key),
             "BACKEND_SIGNERS_FILE": str(self.signers),
             "BACKEND_ENGINE": self.engine.engine,

@@ -15,6 +15,8 @@ class Place:
     """of a local balancer: its working folder"""
     temporary: Path | None = None
     """of a local nginx: where its workers may write"""
+    read_only: bool = False
+    """the folder cannot be written to: in a container"""
     worker_user: str | None = None
     """of a local nginx: who its workers are; None = whoever starts it, when that is not root"""
 
