@@ -29,9 +29,7 @@ def run() -> None:
     _balancer(run)
     people = Credentials(run, programs(run)).ensure_people()
     _give(run)
-    aloud(
-        f"Dashboard: https://{fleet_file.DASHBOARD_HOST}:{HTTPS_PORT}/ (trust certs/ca.pem of the volume `fleet`, or accept it)"
-    )
+    aloud(f"Dashboard: https://{fleet_file.DASHBOARD_HOST}:{HTTPS_PORT}/ (its CA: certs/ca.pem of the volume `fleet`)")
     for role, person in people.items():
         aloud(f"  {role:10} name {person['name']:10} password {person['password']}")
 

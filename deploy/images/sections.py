@@ -1,4 +1,4 @@
-"""Print what one program needs of requirements.txt: `python sections.py PROGRAM[,PROGRAM…] requirements.txt`. Standard library only.
+"""Print what a program needs of requirements.txt: `python sections.py PROGRAM[,PROGRAM…] FILE`. Standard library only.
 
 A section begins with `# --- backend and monitor: servers and ledgers ---`; its programs stand before the colon, `all programs`
 is everybody's.
