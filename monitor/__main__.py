@@ -24,7 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "check":
             return check.run(given)
         if given.command == "discover":
-            discovery.follow(given.fleet, given.out, every_s=given.every_s, stop=_told_to_stop())
+            stop = _told_to_stop()
+            discovery.follow(
+                given.fleet,
+                given.out,
+                every_s=given.every_s,
+                stop=stop,
+                say=lambda text: print(f"monitor: {text}", file=sys.stderr),
+            )
             return 0
         if given.command == "codes":
             print(reason_codes.document(), end="")
@@ -59,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_parser(commands)
     found = commands.add_parser("discover", help="keep a fleet file with one backend for each address of a name (Kubernetes)")
     found.add_argument("--fleet", type=Path, required=True, metavar="FILE", help="fleet.yaml, whose backends may be names")
-    found.add_argument("--out", type=Path, required=True, metavar="FILE", help="the fleet file for `run`; replaced when it changes")
+    found.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the fleet file for `run`; replaced when it changes"
+    )
     found.add_argument("--every-s", type=float, default=5.0, help="how often the names are looked up")
     commands.add_parser("codes", help="print every reason code with what to look at next (docs/reason-codes.md)")
     simulated = commands.add_parser("simulate", help="measure the detectors of the load distribution over simulated fleets")

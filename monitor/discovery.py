@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -84,8 +83,8 @@ def refresh(source: Path, out: Path, lookup: Lookup = addresses) -> bool:
     return True
 
 
-def follow(source: Path, out: Path, *, every_s: float, stop: Event) -> None:
-    """`refresh` until told to stop. What goes wrong is said once, on standard error, and tried again."""
+def follow(source: Path, out: Path, *, every_s: float, stop: Event, say: Callable[[str], None]) -> None:
+    """`refresh` until told to stop. What goes wrong is said once, and tried again."""
     said = ""
     while not stop.is_set():
         try:
@@ -93,7 +92,7 @@ def follow(source: Path, out: Path, *, every_s: float, stop: Event) -> None:
         except (FleetFileError, OSError) as error:
             wrong = str(error)
         if wrong and wrong != said:
-            print(f"monitor discover: {wrong}", file=sys.stderr)
+            say(wrong)
         said = wrong
         stop.wait(every_s)
 
