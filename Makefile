@@ -41,6 +41,9 @@ kill: install ## kill -9 of one backend under load: what fails, and the rate wit
 freeze: install ## one backend stopped for 30 s under load: who waits, and what the monitor says (LB=nginx|haproxy)
 	@$(VENV)/python -m tests.system.load.freeze --lb $(or $(LB),nginx)
 
+tools: install ## kubectl, validators, AWS' stand-in for the tests of deploy/kubernetes and deploy/aws, into .tools (1 GB)
+	@$(VENV)/python -m tests.deploy.tools
+
 check: install ## ruff, mypy --strict, the import contracts
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
@@ -54,6 +57,9 @@ ifeq ($(ARGS),)
 else
 	$(VENV)/python -m pytest $(ARGS)
 endif
+
+render: install ## write the committed configuration below deploy/ anew from deploy/fleet.example.yaml (ARGS=--check shows what differs)
+	@$(VENV)/python -m deploy render --fleet deploy/fleet.example.yaml --out deploy --only all $(ARGS)
 
 bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)

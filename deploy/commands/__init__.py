@@ -21,7 +21,7 @@ COMMANDS = {
     "reload": "render the balancer's configuration, let it judge it, reload it",
     "verify-distribution": "who serves the requests, against what the balancer's strategy promises",
     "chaos": "one fault in the local fleet for a while, to rehearse with",
-    "render": "turn a fleet file into the configuration of its balancer",
+    "render": "turn a fleet file into configuration: nginx, HAProxy, Kubernetes, AWS, Prometheus, systemd",
 }
 
 
