@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables wrk apache2-utils hey
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables wrk apache2-utils hey certbot pebble
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 # Every target that has a description.

@@ -115,6 +115,9 @@ class Balancer(Part):
     ca_file: File | None = Field(None, description="CA of the balancer's own certificate, for those who call it.")
     cert_file: File | None = Field(None, description="PEM chain that the balancer serves.")
     key_file: File | None = None
+    acme: Target | None = Field(
+        None, description="Where certbot answers Let's Encrypt's challenges (`certbot --standalone`), e.g. 127.0.0.1:8888."
+    )
     stats_address: Target | None = Field(None, description="nginx-status (8080) or HAProxy's stats page (8404), loopback.")
     access_log: File | None = None
     error_log: File | None = None

@@ -45,6 +45,7 @@ FULL: dict[str, Any] = {
         "url": "https://api.example.com",
         "listen": "0.0.0.0:443",
         "redirect_listen": "0.0.0.0:80",
+        "acme": "127.0.0.1:8888",
         "server_name": "api.example.com",
         "ca_file": "ca.pem",
         "cert_file": "cert.pem",
@@ -91,6 +92,7 @@ METADATA_URLS = [
 BY_NAME: dict[str, list[Any]] = {
     "address": NOT_ADDRESSES,
     "stats_address": NOT_ADDRESSES,
+    "acme": NOT_ADDRESSES,
     "listen": ["h", ":443", "h:0", "h:65536"],
     "redirect_listen": ["h", ":80", "h:0", "h:65536"],
     "url": [*NOT_URLS, *METADATA_URLS],
