@@ -542,8 +542,7 @@ def test_a_mistake_is_named_with_its_line_and_the_folder_stays_as_it_was(
     before: str, after: str, place: str, tmp_path: Path
 ) -> None:
     file, out = tmp_path / "fleet.yaml", tmp_path / "out"
-    file.write_text(EXAMPLE)
-    deploy_render("--fleet", file, "--out", out)
+    folder.write_all(out, targets.rendered(fleet_file.read(ROOT / "deploy" / "fleet.example.yaml")))
     kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert kept
     assert EXAMPLE.count(before) == 1, before
