@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from monitor.addresses import refuse
 from monitor.fleet_alerts import Alerts
+from monitor.fleet_observability import Alertmanager, Prometheus, Systemd
 
 LONGEST_PATH = 1000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -209,6 +210,9 @@ class Fleet(Part):
     drift: Drift = Drift()
     synthetic: Synthetic | None = None
     drain: Drain = Drain()
+    prometheus: Prometheus | None = None
+    alertmanager: Alertmanager | None = None
+    systemd: Systemd | None = None
     allow_addresses: list[Host] = Field(
         [],
         max_length=100,
