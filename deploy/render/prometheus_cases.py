@@ -37,7 +37,7 @@ class Case:
     fires: Sequence[Fires] = ()
 
 
-def pair(alert: str, bad: Series, good: Series, labels: Labels, *, shown: str = "", at: int = 30) -> list[Case]:
+def pair(alert: str, bad: Series, good: Series, labels: Labels, *, shown: str = "", at: int = 12) -> list[Case]:
     """The same alert with what is wrong and with what is right."""
     return [Case(alert, "fires", bad, at, (Fires(labels, shown),)), Case(alert, "is silent", good, at)]
 

@@ -45,18 +45,18 @@ def _reachable(fleet: Fleet, names: list[str]) -> Iterator[Case]:
     one, rest = names[0], names[1:]
     up = {series("up", name=name): "1x60" for name in names}
     yield from pair("FaceAuthFleetDown", {series("up", name=name): "0x60" for name in names}, up | {series("up", name=one): "0x60"} if rest else up, {})
-    yield Case("FaceAuthFleetDown", "fires when nothing is scraped", NO_SERIES, 30, (Fires({}),))
+    yield Case("FaceAuthFleetDown", "fires when nothing is scraped", NO_SERIES, 12, (Fires({}),))
     yield from pair("FaceAuthBackendDown", up | {series("up", name=one): "0x60"}, up, of(one))
     yield from pair("FaceAuthBackendAbsent", {series("up", name=name): "1x60" for name in rest}, up, of(one))
     from_monitor = {**of(one), "job": "face-auth-monitor", "backend": one}
     bad = {**up, **_state(one, "down", 1)}
     yield from pair("FaceAuthBackendUnhealthy", bad, {**bad, **_state(one, "down", 0)}, {**from_monitor, "state": "down"})
-    yield Case("FaceAuthBackendUnhealthy", "leaves one that cannot be scraped to its own alert", bad | {series("up", name=one): "0x60"}, 30)
+    yield Case("FaceAuthBackendUnhealthy", "leaves one that cannot be scraped to its own alert", bad | {series("up", name=one): "0x60"}, 12)
     yield from pair(
-        "FaceAuthBackendDegraded", _state(one, "degraded", 1), _state(one, "degraded", 0), {**from_monitor, "state": "degraded"}
+        "FaceAuthBackendDegraded", _state(one, "degraded", 1), _state(one, "degraded", 0), {**from_monitor, "state": "degraded"}, at=20,
     )
     began = series("process_start_time_seconds", name=one)
-    yield from pair("FaceAuthBackendRestarting", {began: "1x20 2x2 3x2 4x30"}, {began: "1x20 2x40"}, of(one), shown="3")
+    yield from pair("FaceAuthBackendRestarting", {began: "1x5 2x2 3x1 4x30"}, {began: "1x5 2x40"}, of(one), shown="3")
 
 
 def _counted(name: str, ratio: float, status: str = "500") -> Series:
@@ -78,7 +78,7 @@ def _burning(fleet: Fleet, index: int) -> Case:
         for name, _, row_burn, row_long, row_short in BURNS
         if name == alert and row_burn < burn * 1.2
     ]
-    return Case(alert, f"fires at {burn:g} times, over {long} and {short}", _counted(fleet.backends[0].name, ratio), 80, fires)
+    return Case(alert, f"fires at {burn:g} times, over {long} and {short}", _counted(fleet.backends[0].name, ratio), 35, fires)
 
 
 def _traffic(fleet: Fleet, name: str) -> Iterator[Case]:
@@ -86,18 +86,18 @@ def _traffic(fleet: Fleet, name: str) -> Iterator[Case]:
     calm = _counted(name, 0.9 * (1 - fleet.alerts.slo.availability))
     few = {series("http_requests_total", name=name, status="500"): f"0+{limits.least_requests / 100}x90"}
     for alert in dict.fromkeys(row[0] for row in BURNS):
-        yield Case(alert, "is silent within the budget", calm, 80)
-        yield Case(alert, "is silent where there are too few requests", few if "Fast" in alert else NO_SERIES, 80)
+        yield Case(alert, "is silent within the budget", calm, 35)
+        yield Case(alert, "is silent where there are too few requests", few if "Fast" in alert else NO_SERIES, 35)
     ratio = (1 + limits.error_ratio) / 2
-    yield from pair("FaceAuthBackendErrorRatioHigh", _counted(name, ratio), calm, of(name), shown=percentage(ratio), at=80)
-    yield Case("FaceAuthBackendErrorRatioHigh", "is silent where there are too few requests", few, 80)
+    yield from pair("FaceAuthBackendErrorRatioHigh", _counted(name, ratio), calm, of(name), shown=percentage(ratio), at=12)
+    yield Case("FaceAuthBackendErrorRatioHigh", "is silent where there are too few requests", few, 12)
     ratio = (1 + limits.client_error_ratio) / 2
     yield from pair(
-        "FaceAuthClientErrorsHigh", _counted(name, ratio, "404"), _counted(name, 0.0, "404"), of(name), shown=percentage(ratio), at=80
+        "FaceAuthClientErrorsHigh", _counted(name, ratio, "404"), _counted(name, 0.0, "404"), of(name), shown=percentage(ratio), at=12
     )  # fmt: skip
     yield from _slow(fleet, name)
     gone = series("http_requests_total", name=name, status="200")
-    yield from pair("FaceAuthTrafficGone", {gone: "0+1000x60 60000x40"}, {gone: "0+1000x100"}, JOB, at=75)
+    yield from pair("FaceAuthTrafficGone", {gone: "0+1000x30 30000x40"}, {gone: "0+1000x60"}, JOB, at=45)
 
 
 def _slow(fleet: Fleet, name: str) -> Iterator[Case]:
@@ -110,8 +110,8 @@ def _slow(fleet: Fleet, name: str) -> Iterator[Case]:
         return counted | {series("http_request_duration_seconds_bucket", name=name, le=le): values for le, values in buckets.items()}
 
     shown = f"{limit * 4 * 0.975:.4g}s"
-    yield from pair("FaceAuthBackendLatencyHigh", took(limit * 4), took(limit / 2), of(name), shown=shown, at=80)
-    yield from pair("FaceAuthLatencyHigh", took(limit * 4), took(limit / 2), JOB, shown=shown, at=80)
+    yield from pair("FaceAuthBackendLatencyHigh", took(limit * 4), took(limit / 2), of(name), shown=shown, at=12)
+    yield from pair("FaceAuthLatencyHigh", took(limit * 4), took(limit / 2), JOB, shown=shown, at=12)
 
 
 def _capacity(fleet: Fleet, name: str) -> Iterator[Case]:
@@ -169,7 +169,7 @@ def _ledger() -> Iterator[Case]:
     unsealed = series("face_auth_audit_unsealed_age_seconds", name="a")
     yield from pair("FaceAuthAuditUnsealed", {unsealed: "1000x60"}, {unsealed: "3x60"}, JOB, shown=duration(1000))
     overdue = series("face_auth_cases_overdue", name="a")
-    yield from pair("FaceAuthCasesOverdue", {overdue: "4x90"}, {overdue: "0x90"}, JOB, shown="4", at=80)
+    yield from pair("FaceAuthCasesOverdue", {overdue: "4x90"}, {overdue: "0x90"}, JOB, shown="4", at=65)
     waits = series("face_auth_webhook_waiting_age_seconds", name="a")
     yield from pair("FaceAuthWebhookBehind", {waits: "1000x60"}, {waits: "0x60"}, JOB, shown=duration(1000))
 

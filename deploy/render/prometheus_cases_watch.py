@@ -34,7 +34,7 @@ def _certificates() -> Iterator[Case]:
 
     yield from pair("FaceAuthCertificateExpiring", left(0.3, MANY), left(0.5, MANY), labels)
     yield from pair("FaceAuthCertificateNearlyExpired", left(0.1, MANY), left(0.3, MANY), labels)
-    yield Case("FaceAuthCertificateNearlyExpired", "fires for the last three days of a short one", left(0.4, 2), 30, (Fires(labels),))
+    yield Case("FaceAuthCertificateNearlyExpired", "fires for the last three days of a short one", left(0.4, 2), 12, (Fires(labels),))
     yield from pair("FaceAuthCertificateExpired", left(-0.1, -6), left(0.1, 6), labels)
     for state, alert in (("invalid", "FaceAuthCertificateInvalid"), ("unknown", "FaceAuthCertificateUnknown")):
         name = _of(STATE, certificate="worker1", state=state)
@@ -44,13 +44,13 @@ def _certificates() -> Iterator[Case]:
 def _monitor(fleet: Fleet) -> Iterator[Case]:
     up = _of("up")
     yield from pair("FaceAuthMonitorDown", {up: "0x60"}, {up: "1x60"}, JOB)
-    yield Case("FaceAuthMonitorDown", "fires when it is not scraped at all", {}, 30, (Fires(JOB),))
+    yield Case("FaceAuthMonitorDown", "fires when it is not scraped at all", {}, 12, (Fires(JOB),))
     late = _of("face_auth_monitor_lateness_seconds")
     limit = fleet.alerts.thresholds.lateness_s
     yield from pair("FaceAuthMonitorLate", {late: f"{limit + 3:g}x60"}, {late: "0.1x60"}, JOB, shown=f"{limit + 3:g}s")
     ok, failed = _of("face_auth_monitor_fleet_file_ok"), _of("face_auth_monitor_store_failures_total")
     yield from pair("FaceAuthMonitorFailing", {ok: "0x60"}, {ok: "1x60", failed: "7x60"}, JOB)
-    yield Case("FaceAuthMonitorFailing", "fires when its database refuses", {ok: "1x60", failed: "0+1x60"}, 30, (Fires(JOB),))
+    yield Case("FaceAuthMonitorFailing", "fires when its database refuses", {ok: "1x60", failed: "0+1x60"}, 12, (Fires(JOB),))
     waiting = _of("face_auth_monitor_delivery_attempts", route="operators")
     yield from pair("FaceAuthMonitorUndelivered", {waiting: "5x60"}, {waiting: "1x60"}, {**JOB, "route": "operators"})
     where = {"through": "worker1", "pair": "genuine"}
@@ -63,7 +63,7 @@ def _balancer(fleet: Fleet) -> Iterator[Case]:
     yield from pair("FaceAuthBalancerDown", {up: "0x60"}, {up: "1x60"}, {"job": BALANCER})
     if fleet.balancer.kind is BalancerKind.nginx:
         seen = f'nginx_up{{job="{BALANCER}"}}'
-        yield Case("FaceAuthBalancerDown", "fires when the exporter reaches no nginx", {up: "1x60", seen: "0x60"}, 30, (Fires({"job": BALANCER}),))
+        yield Case("FaceAuthBalancerDown", "fires when the exporter reaches no nginx", {up: "1x60", seen: "0x60"}, 12, (Fires({"job": BALANCER}),))
     labels = {"job": BALANCER, "proxy": "face_auth_backend", "server": "worker1", "state": "DOWN"}
     status = "haproxy_server_status{" + ", ".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
     yield from pair("FaceAuthBalancerRoutesAround", {status: "1x60"}, {status: "0x60"}, labels)
