@@ -46,6 +46,9 @@ else
 	$(VENV)/python -m pytest $(ARGS)
 endif
 
+render: install ## write the committed configuration below deploy/ anew from deploy/fleet.example.yaml (ARGS=--check shows what differs)
+	@$(VENV)/python -m deploy render --fleet deploy/fleet.example.yaml --out deploy --only all $(ARGS)
+
 bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)
 

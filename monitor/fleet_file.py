@@ -59,6 +59,11 @@ def parse(text: bytes, *, path: Path) -> Fleet:
         raise FleetFileError(path, [_mistake(one, lines) for one in error.errors()]) from error
 
 
+def lines(text: bytes, *, path: Path) -> dict[Place, int]:
+    """The line of every value in `text`, by its place: ``("backends", 0, "url")``. Raises `FleetFileError`."""
+    return _load(text, path)[1]
+
+
 def _load(text: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
     loader = yaml.SafeLoader(text)
     try:

@@ -16,7 +16,7 @@ COMMANDS = {
     "status": "say what runs",
     "clean": "stop, and delete the run folder with its data, after asking (`make clean`)",
     "install": "make or update .venv (`make install`)",
-    "render": "turn a fleet file into the configuration of its balancer",
+    "render": "turn a fleet file into configuration: nginx, HAProxy, Kubernetes, AWS",
 }
 
 

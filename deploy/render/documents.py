@@ -15,6 +15,31 @@ NGINX = "nginx-load-balancer.conf"
 HAPROXY = "haproxy-load-balancer.cfg"
 OWN_NGINX = "nginx.conf"
 
+# Where Debian's packages and the guide keep them, for a balancer that is rendered beside the one that the file describes.
+USUAL: dict[BalancerKind, dict[str, object]] = {
+    BalancerKind.nginx: {
+        "cert_file": Path("/etc/nginx/ssl/cert.pem"),
+        "key_file": Path("/etc/nginx/ssl/key.pem"),
+        "stats_address": "127.0.0.1:8080",
+        "access_log": Path("/var/log/nginx/face_auth_access.log"),
+        "error_log": Path("/var/log/nginx/face_auth_error.log"),
+    },
+    BalancerKind.haproxy: {
+        "cert_file": Path("/etc/haproxy/certs/face_auth.pem"),
+        "key_file": None,
+        "stats_address": "127.0.0.1:8404",
+        "access_log": Path("/var/log/haproxy.log"),
+        "error_log": None,
+    },
+}
+
+
+def with_kind(fleet: Fleet, kind: BalancerKind) -> Fleet:
+    """The same fleet behind that balancer: as it is where the file describes this one, else with the usual paths of the other."""
+    if fleet.balancer.kind is kind:
+        return fleet
+    return fleet.model_copy(update={"balancer": fleet.balancer.model_copy(update={"kind": kind, **USUAL[kind]})})
+
 
 def documents(fleet: Fleet) -> dict[Path, str]:
     """Every file for servers that run Debian's packages, by its path below the output folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,6 +13,13 @@ from deploy.atomic import write
 def drift(folder: Path, documents: Mapping[Path, str]) -> list[Path]:
     """The files that are missing or differ."""
     return [name for name, text in documents.items() if _content(folder / name) != text]
+
+
+def difference(folder: Path, name: Path, text: str) -> str:
+    """A unified diff from what lies in the folder to what would be written; empty where they are equal."""
+    before = (_content(folder / name) or "").splitlines(keepends=True)
+    lines = difflib.unified_diff(before, text.splitlines(keepends=True), str(folder / name), f"{name} (rendered)")
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
 def _content(file: Path) -> str | None:

@@ -19,12 +19,17 @@ Value = TypeVar("Value")
 
 def check(fleet: Fleet) -> None:
     """Raises `Sentence` (status 2) with one line per thing to change."""
-    found = [*_names(fleet), *_paths(fleet), *_zones(fleet), *_BY_KIND[fleet.balancer.kind](fleet)]
+    found = list(refusals(fleet))
     if found:
         raise Sentence("\n".join(found), status=WRONG_FLEET)
 
 
-def _names(fleet: Fleet) -> Iterator[str]:
+def refusals(fleet: Fleet) -> Iterator[str]:
+    """One line per thing that the fleet's balancer cannot do: its place in the file, and what to change."""
+    yield from (*names(fleet), *_paths(fleet), *_zones(fleet), *_BY_KIND[fleet.balancer.kind](fleet))
+
+
+def names(fleet: Fleet) -> Iterator[str]:
     named = {
         "balancer.server_name": fleet.balancer.server_name,
         "balancer.backend_server_name": fleet.balancer.backend_server_name,
@@ -53,26 +58,26 @@ def _zones(fleet: Fleet) -> Iterator[str]:
         yield f"balancer.zone: no backend is in zone {zone!r}: name one of {zones}, or leave it out"
 
 
-def _nothing(fleet: Fleet) -> Iterator[str]:
+def nothing(fleet: Fleet) -> Iterator[str]:
     yield "balancer.kind: the fleet has no balancer, so there is nothing to render: choose nginx or haproxy"
 
 
 def _nginx(fleet: Fleet) -> Iterator[str]:
     balancer = fleet.balancer
-    if balancer.strategy is Strategy.ip_hash and balancer.zone is not None and _several(fleet, lambda b: b.zone):
+    if balancer.strategy is Strategy.ip_hash and balancer.zone is not None and several(fleet, lambda b: b.zone):
         yield (
             "balancer.zone: nginx has no backup servers beside a hash of the address; "
             "nearest: strategy least_connections with zone, or ip_hash without zone, or kind haproxy"
         )
-    if _several(fleet, lambda b: b.tls):
+    if several(fleet, lambda b: b.tls):
         yield "backends: nginx speaks either https or http to all of them; nearest: https for all"
     if any(backend.tls for backend in fleet.backends):
-        if balancer.backend_server_name is None and _several(fleet, lambda b: b.server_name):
+        if balancer.backend_server_name is None and several(fleet, lambda b: b.server_name):
             yield (
                 "balancer.backend_server_name: nginx verifies one name for all backends and theirs differ; nearest: "
                 "a common name in every certificate, given here, or kind haproxy, which verifies each one's own"
             )
-        if _several(fleet, lambda b: b.ca_file):
+        if several(fleet, lambda b: b.ca_file):
             yield "backends: nginx trusts one ca_file for all of them; nearest: one file with all the CAs, given to each"
     if balancer.cert_file is None or balancer.key_file is None:
         yield "balancer.cert_file, balancer.key_file: nginx needs both: the chain and its key"
@@ -85,12 +90,12 @@ def _haproxy(fleet: Fleet) -> Iterator[str]:
         yield "balancer.key_file: HAProxy reads both from one file; nearest: `cat` chain and key into cert_file, no key_file"
 
 
-def _several(fleet: Fleet, of: Callable[[Backend], Value]) -> bool:
+def several(fleet: Fleet, of: Callable[[Backend], Value]) -> bool:
     return len({of(backend) for backend in fleet.backends}) > 1
 
 
 _BY_KIND: dict[BalancerKind, Callable[[Fleet], Iterator[str]]] = {
-    BalancerKind.none: _nothing,
+    BalancerKind.none: nothing,
     BalancerKind.nginx: _nginx,
     BalancerKind.haproxy: _haproxy,
 }

@@ -14,8 +14,9 @@ import yaml
 
 from deploy.layout import ROOT
 from deploy.local import balancers, temporary
-from deploy.render import documents, folder
+from deploy.render import documents, folder, targets
 from deploy.sentence import Sentence
+from monitor.fleet_file import read
 from tests.deploy.conftest import need
 from tests.deploy.fleets import fleet, fleet_data
 
@@ -183,12 +184,39 @@ def test_the_command_writes_the_example_and_then_finds_no_drift(tmp_path: Path) 
     assert not out.exists(), "--check writes nothing"
     written = deploy_render("--fleet", example, "--out", out, "--json")
     assert written.returncode == 0, written.stderr
-    assert json.loads(written.stdout)["changed"] == ["nginx/nginx-load-balancer.conf"]
+    assert json.loads(written.stdout)["changed"][0] == "nginx/nginx-load-balancer.conf"
     text = (out / "nginx" / "nginx-load-balancer.conf").read_text()
     assert "server 10.0.1.10:8000" in text
     assert deploy_render("--fleet", example, "--out", out, "--check").returncode == 0
     (out / "nginx" / "nginx-load-balancer.conf").write_text(text + "# changed by hand\n")
-    assert deploy_render("--fleet", example, "--out", out, "--check").returncode == 1
+    drifted = deploy_render("--fleet", example, "--out", out, "--check")
+    assert drifted.returncode == 1
+    assert "nginx-load-balancer.conf: differs" in drifted.stdout
+    assert "\n-# changed by hand\n" in drifted.stdout
+
+
+def test_the_committed_files_are_what_the_example_becomes() -> None:
+    rendered = targets.rendered(read(ROOT / "deploy" / "fleet.example.yaml"), [targets.ALL])
+    assert [str(name) for name in folder.drift(ROOT / "deploy", rendered)] == [], "these differ: run `make render` and commit"
+
+
+def test_the_other_balancer_is_rendered_on_request_with_the_paths_that_are_usual_for_it(tmp_path: Path) -> None:
+    data = fleet_data(tmp_path, "nginx")
+    (text,) = targets.rendered(fleet(data), ["haproxy"]).values()
+    assert 'crt "/etc/haproxy/certs/face_auth.pem"' in text
+    with pytest.raises(Sentence, match="no such target: apache; there are nginx, haproxy"):
+        targets.rendered(fleet(data), ["apache"])
+
+
+def test_what_a_balancer_cannot_do_is_refused_with_its_line(tmp_path: Path) -> None:
+    example = (ROOT / "deploy" / "fleet.example.yaml").read_text()
+    file, out = tmp_path / "fleet.yaml", tmp_path / "out"
+    file.write_text(example.replace("url: https://10.0.1.11:8000", "url: http://10.0.1.11:8000"))
+    done = deploy_render("--fleet", file, "--out", out, "--only", "nginx")
+    assert done.returncode == 2
+    line = example.splitlines().index("backends:") + 1
+    assert f"fleet.yaml:{line}: backends: nginx speaks either https or http" in done.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
