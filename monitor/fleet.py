@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from monitor.addresses import refuse
 from monitor.fleet_alerts import Alerts
 from monitor.fleet_observability import Alertmanager, Prometheus, Systemd
+from monitor.fleet_platforms import Aws, Kubernetes
 
 LONGEST_PATH = 1000
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -213,6 +214,8 @@ class Fleet(Part):
     prometheus: Prometheus | None = None
     alertmanager: Alertmanager | None = None
     systemd: Systemd | None = None
+    kubernetes: Kubernetes | None = None
+    aws: Aws | None = None
     allow_addresses: list[Host] = Field(
         [],
         max_length=100,

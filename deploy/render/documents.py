@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
@@ -62,7 +63,12 @@ def local_documents(fleet: Fleet, place: Place) -> dict[Path, str]:
 
 
 def _render(template: str, fleet: Fleet, place: Place) -> str:
-    return _templates().get_template(template).render(view(fleet, place))
+    return text(template, view(fleet, place))
+
+
+def text(template: str, values: dict[str, Any]) -> str:
+    """A template of ours with its values; one that it lacks is an error."""
+    return _templates().get_template(template).render(values)
 
 
 def _templates() -> jinja2.Environment:
