@@ -1,4 +1,4 @@
-"""The schema of `prometheus:`, `alertmanager:` and `systemd:` in `fleet.yaml`: what `deploy render` needs beside the fleet itself.
+"""The schema of `prometheus:`, `alertmanager:` and `systemd:` in `fleet.yaml`: what `deploy render` needs beside the fleet.
 
 Paths here are of the machines that Prometheus, Alertmanager and the units run on, so they are absolute, and nothing opens them
 when the file is read. Pydantic, and the judged addresses of `monitor.addresses`.
@@ -64,11 +64,17 @@ class Prometheus(Part):
     alertmanagers: list[Address] = Field(["127.0.0.1:9093"], max_length=20)
     monitor: Address = Field("127.0.0.1:8600", description="The monitor's /metrics, over http.")
     balancer_metrics: Address | None = Field(
-        None, description="nginx: where prometheus-nginx-exporter listens. HAProxy: default its stats_address, which has /metrics."
+        None,
+        description="nginx: where prometheus-nginx-exporter listens. HAProxy: default its stats_address, which has /metrics.",
     )
     interval_s: float = Field(15.0, ge=1, le=SHORTEST_WINDOW_S / SCRAPES_IN_A_WINDOW, description="between two scrapes")
     gallery_lag_s: float = Field(5.0, gt=0, le=3600, description="how far behind the log a replica's gallery may be")
-    runbook_url: WebUrl | None = Field(None, description="where docs/operations.md is served; default: its path in the repository")
+    faster: int = Field(
+        1, ge=1, le=60, description="To rehearse alerts: windows and waits so many times shorter than their names say. Else 1."
+    )
+    runbook_url: WebUrl | None = Field(
+        None, description="where docs/operations.md is served; default: its path in the repository"
+    )
 
 
 class ReceiverKind(StrEnum):

@@ -102,7 +102,9 @@ class Aws(Part):
     certificate_arn: str | None = Field(
         None, pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}$", description="default: requested"
     )
-    instances: list[Instance] = Field([], max_length=1000, description="EC2 instances as targets in place of the backends' addresses")
+    instances: list[Instance] = Field(
+        [], max_length=1000, description="EC2 instances as targets in place of the backends' addresses"
+    )
     deregistration_delay_s: int = Field(30, ge=0, le=3600)
     slow_start_s: int = Field(0, ge=0, le=900, description="0 = off")
     idle_timeout_s: int = Field(60, ge=1, le=4000)

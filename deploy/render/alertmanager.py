@@ -8,7 +8,7 @@ from typing import Any
 
 from deploy.render import yaml_text
 from deploy.render.prometheus_alerts import WATCHDOG
-from deploy.render.prometheus_pace import PRODUCTION, Pace
+from deploy.render.prometheus_pace import Pace, pace_of
 from deploy.render.prometheus_recording import HOUR, MINUTE
 from monitor.fleet import Fleet
 from monitor.fleet_alerts import Severity
@@ -41,8 +41,8 @@ INHIBITED = (
 )
 
 
-def documents(fleet: Fleet, pace: Pace = PRODUCTION) -> dict[Path, str]:
-    return {FILE: yaml_text.text(configuration(fleet, pace), HEADER)}
+def documents(fleet: Fleet) -> dict[Path, str]:
+    return {FILE: yaml_text.text(configuration(fleet, pace_of(fleet)), HEADER)}
 
 
 def configuration(fleet: Fleet, pace: Pace) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _routes(receivers: list[Receiver]) -> Iterator[dict[str, Any]]:
     """Each receiver has a route of its own and hears all of its severities, whoever else does."""
     for one in receivers:
         if not one.heartbeat:
-            severities = "|".join(sorted(one.severities, key=lambda severity: -severity.rank))
+            severities = "|".join(sorted(one.severities, key=list(Severity).index, reverse=True))
             yield {"matchers": [f'severity=~"{severities}"'], "receiver": one.name, "continue": True}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.render import prometheus_alerts, prometheus_cases, prometheus_recording, prometheus_scrape, yaml_text
 from deploy.render.prometheus_alerts_fleet import FASTEST_BURN
-from deploy.render.prometheus_pace import PRODUCTION, Pace
+from deploy.render.prometheus_pace import PRODUCTION, Pace, pace_of
 from monitor.fleet import BalancerKind, Fleet
 
 FOLDER = Path("prometheus")
@@ -17,8 +17,9 @@ ALERTS = FOLDER / "rules" / "face-auth-alerts.yaml"
 TESTS = FOLDER / "face-auth_test.yaml"
 
 
-def documents(fleet: Fleet, pace: Pace = PRODUCTION) -> dict[Path, str]:
+def documents(fleet: Fleet) -> dict[Path, str]:
     """Every file by its path below the output folder. The tests are of the rules as they are, so a rehearsal has none."""
+    pace = pace_of(fleet)
     found = {
         CONFIGURATION: yaml_text.text(prometheus_scrape.configuration(fleet, pace), prometheus_scrape.header(pace)),
         RECORDING: _rules(prometheus_recording.groups(pace), "Recording rules.", pace),
@@ -26,7 +27,8 @@ def documents(fleet: Fleet, pace: Pace = PRODUCTION) -> dict[Path, str]:
     }
     if pace == PRODUCTION:
         said = "Tests of the rules: `promtool test rules face-auth_test.yaml`. Each alert fires here, and is silent beside it."
-        found[TESTS] = yaml_text.text(prometheus_cases.document(fleet, ["rules/face-auth-recording.yaml", "rules/face-auth-alerts.yaml"]), said)
+        rule_files = [str(file.relative_to(FOLDER)) for file in (RECORDING, ALERTS)]
+        found[TESTS] = yaml_text.text(prometheus_cases.document(fleet, rule_files), said)
     return found
 
 

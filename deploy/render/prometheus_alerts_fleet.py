@@ -108,8 +108,8 @@ def capacity(fleet: Fleet, pace: Pace) -> list[Alert]:
     waiting = f"avg_over_time(face_auth_inference_waiting{OF_BACKENDS}[{window}])"
     return [
         Alert(
-            "FaceAuthInferenceSaturated", f"{busy} / face_auth_inference_slots{OF_BACKENDS} > 0.9\nand\n{waiting} > 0", 2 * MINUTE,
-            WARNING, "{{ $value | humanizePercentage }} of the inference slots of {{ $labels.name }} are busy, and images wait",
+            "FaceAuthInferenceSaturated", f"{busy} / face_auth_inference_slots{OF_BACKENDS} > 0.9\nand\n{waiting} > 0",
+            2 * MINUTE, WARNING, "{{ $value | humanizePercentage }} of the inference slots of {{ $labels.name }} are busy, and images wait",
         ),
         Alert(
             "FaceAuthRequestsInFlightHigh",

@@ -44,16 +44,30 @@ def _state(name: str, state: str, value: int) -> Series:
 def _reachable(fleet: Fleet, names: list[str]) -> Iterator[Case]:
     one, rest = names[0], names[1:]
     up = {series("up", name=name): "1x60" for name in names}
-    yield from pair("FaceAuthFleetDown", {series("up", name=name): "0x60" for name in names}, up | {series("up", name=one): "0x60"} if rest else up, {})
+    yield from pair(
+        "FaceAuthFleetDown",
+        {series("up", name=name): "0x60" for name in names},
+        up | {series("up", name=one): "0x60"} if rest else up,
+        {},
+    )
     yield Case("FaceAuthFleetDown", "fires when nothing is scraped", NO_SERIES, 12, (Fires({}),))
     yield from pair("FaceAuthBackendDown", up | {series("up", name=one): "0x60"}, up, of(one))
     yield from pair("FaceAuthBackendAbsent", {series("up", name=name): "1x60" for name in rest}, up, of(one))
     from_monitor = {**of(one), "job": "face-auth-monitor", "backend": one}
     bad = {**up, **_state(one, "down", 1)}
     yield from pair("FaceAuthBackendUnhealthy", bad, {**bad, **_state(one, "down", 0)}, {**from_monitor, "state": "down"})
-    yield Case("FaceAuthBackendUnhealthy", "leaves one that cannot be scraped to its own alert", bad | {series("up", name=one): "0x60"}, 12)
+    yield Case(
+        "FaceAuthBackendUnhealthy",
+        "leaves one that cannot be scraped to its own alert",
+        bad | {series("up", name=one): "0x60"},
+        12,
+    )
     yield from pair(
-        "FaceAuthBackendDegraded", _state(one, "degraded", 1), _state(one, "degraded", 0), {**from_monitor, "state": "degraded"}, at=20,
+        "FaceAuthBackendDegraded",
+        _state(one, "degraded", 1),
+        _state(one, "degraded", 0),
+        {**from_monitor, "state": "degraded"},
+        at=20,
     )
     began = series("process_start_time_seconds", name=one)
     yield from pair("FaceAuthBackendRestarting", {began: "1x5 2x2 3x1 4x30"}, {began: "1x5 2x40"}, of(one), shown="3")
@@ -93,7 +107,8 @@ def _traffic(fleet: Fleet, name: str) -> Iterator[Case]:
     yield Case("FaceAuthBackendErrorRatioHigh", "is silent where there are too few requests", few, 12)
     ratio = (1 + limits.client_error_ratio) / 2
     yield from pair(
-        "FaceAuthClientErrorsHigh", _counted(name, ratio, "404"), _counted(name, 0.0, "404"), of(name), shown=percentage(ratio), at=12
+        "FaceAuthClientErrorsHigh", _counted(name, ratio, "404"), _counted(name, 0.0, "404"), of(name),
+        shown=percentage(ratio),
     )  # fmt: skip
     yield from _slow(fleet, name)
     gone = series("http_requests_total", name=name, status="200")
@@ -107,7 +122,9 @@ def _slow(fleet: Fleet, name: str) -> Iterator[Case]:
 
     def took(bound: float) -> Series:
         buckets = {f"{bound:g}": "0+6000x90", "+Inf": "0+6000x90", f"{bound / 2:g}": "0x90"}
-        return counted | {series("http_request_duration_seconds_bucket", name=name, le=le): values for le, values in buckets.items()}
+        return counted | {
+            series("http_request_duration_seconds_bucket", name=name, le=le): values for le, values in buckets.items()
+        }
 
     shown = f"{limit * 4 * 0.975:.4g}s"
     yield from pair("FaceAuthBackendLatencyHigh", took(limit * 4), took(limit / 2), of(name), shown=shown, at=12)
@@ -126,7 +143,9 @@ def _capacity(fleet: Fleet, name: str) -> Iterator[Case]:
     many = f"{2 * limits.in_flight:g}"
     yield from pair("FaceAuthRequestsInFlightHigh", {flying: f"{many}x60"}, {flying: "1x60"}, of(name), shown=many)
     at_limit = limits.connections
-    yield from pair("FaceAuthConnectionsHigh", {open_: f"{at_limit}x60"}, {open_: f"{at_limit - 1}x60"}, of(name), shown=f"{at_limit}")
+    yield from pair(
+        "FaceAuthConnectionsHigh", {open_: f"{at_limit}x60"}, {open_: f"{at_limit - 1}x60"}, of(name), shown=f"{at_limit}"
+    )
 
     def files(used: int) -> Series:
         return {series("process_open_fds", name=name): f"{used}x60", series("process_max_fds", name=name): "1000x60"}
@@ -144,7 +163,13 @@ def _gallery(fleet: Fleet, name: str) -> Iterator[Case]:
 
     same_seq = two("face_auth_gallery_seq", "9", "9")
     differ = two("face_auth_gallery_templates", "7", "5")
-    yield from pair("FaceAuthGalleryDisagreement", {**same_seq, **differ}, {**two("face_auth_gallery_seq", "9", "8"), **differ}, JOB, shown="2")
+    yield from pair(
+        "FaceAuthGalleryDisagreement",
+        {**same_seq, **differ},
+        {**two("face_auth_gallery_seq", "9", "8"), **differ},
+        JOB,
+        shown="2",
+    )
     taken, limit = series("face_auth_gallery_memory_bytes", name=name), series("face_auth_gallery_memory_limit_bytes", name=name)
     yield from pair(
         "FaceAuthGalleryMemoryHigh", {taken: "95x60", limit: "100x60"}, {taken: "50x60", limit: "100x60"}, of(name), shown="95%"
@@ -155,7 +180,9 @@ def _gallery(fleet: Fleet, name: str) -> Iterator[Case]:
 
     yield from pair("FaceAuthModelDisagreement", told("model_id", "m1", "m2"), told("model_id", "m1", "m1"), JOB, shown="2")
     late = 10 + round(fleet.drift.roll_grace_s / 60)
-    yield from pair("FaceAuthVersionDisagreement", told("version", "1", "2"), told("version", "1", "1"), JOB, shown="2", at=min(late, 110))
+    yield from pair(
+        "FaceAuthVersionDisagreement", told("version", "1", "2"), told("version", "1", "1"), JOB, shown="2", at=min(late, 110)
+    )
     kind = {**JOB, "kind": "review"}
     yield from pair(
         "FaceAuthThresholdDisagreement", two("face_auth_threshold", "0.5", "0.25", kind="review"),

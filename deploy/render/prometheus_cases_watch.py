@@ -34,7 +34,9 @@ def _certificates() -> Iterator[Case]:
 
     yield from pair("FaceAuthCertificateExpiring", left(0.3, MANY), left(0.5, MANY), labels)
     yield from pair("FaceAuthCertificateNearlyExpired", left(0.1, MANY), left(0.3, MANY), labels)
-    yield Case("FaceAuthCertificateNearlyExpired", "fires for the last three days of a short one", left(0.4, 2), 12, (Fires(labels),))
+    yield Case(
+        "FaceAuthCertificateNearlyExpired", "fires for the last three days of a short one", left(0.4, 2), 12, (Fires(labels),)
+    )
     yield from pair("FaceAuthCertificateExpired", left(-0.1, -6), left(0.1, 6), labels)
     for state, alert in (("invalid", "FaceAuthCertificateInvalid"), ("unknown", "FaceAuthCertificateUnknown")):
         name = _of(STATE, certificate="worker1", state=state)
@@ -63,7 +65,13 @@ def _balancer(fleet: Fleet) -> Iterator[Case]:
     yield from pair("FaceAuthBalancerDown", {up: "0x60"}, {up: "1x60"}, {"job": BALANCER})
     if fleet.balancer.kind is BalancerKind.nginx:
         seen = f'nginx_up{{job="{BALANCER}"}}'
-        yield Case("FaceAuthBalancerDown", "fires when the exporter reaches no nginx", {up: "1x60", seen: "0x60"}, 12, (Fires({"job": BALANCER}),))
+        yield Case(
+            "FaceAuthBalancerDown",
+            "fires when the exporter reaches no nginx",
+            {up: "1x60", seen: "0x60"},
+            12,
+            (Fires({"job": BALANCER}),),
+        )
     labels = {"job": BALANCER, "proxy": "face_auth_backend", "server": "worker1", "state": "DOWN"}
     status = "haproxy_server_status{" + ", ".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
     yield from pair("FaceAuthBalancerRoutesAround", {status: "1x60"}, {status: "0x60"}, labels)
@@ -75,6 +83,8 @@ def _prometheus() -> Iterator[Case]:
     reloaded = own("config_last_reload_successful", "")
     yield from pair("FaceAuthPrometheusRefusesItsConfiguration", {reloaded: "0x60"}, {reloaded: "1x60"}, {"job": "prometheus"})
     failed = own("rule_evaluation_failures_total", ', rule_group="g"')
-    yield from pair("FaceAuthPrometheusRulesFailing", {failed: "0+1x60"}, {failed: "5x60"}, {"job": "prometheus", "rule_group": "g"})
+    yield from pair(
+        "FaceAuthPrometheusRulesFailing", {failed: "0+1x60"}, {failed: "5x60"}, {"job": "prometheus", "rule_group": "g"}
+    )
     known, errors = own("notifications_alertmanagers_discovered", ""), own("notifications_errors_total", "")
     yield from pair("FaceAuthPrometheusCannotNotify", {known: "0x60"}, {known: "1x60", errors: "3x60"}, {"job": "prometheus"})

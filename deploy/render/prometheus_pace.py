@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from monitor.fleet import Fleet
+from monitor.fleet_observability import Prometheus
+
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 SHORTEST_SCRAPE_S = 1.0
-REHEARSAL = 60
-"""An hour becomes a minute, five minutes five seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Pace:
 
 
 PRODUCTION = Pace()
+
+
+def pace_of(fleet: Fleet) -> Pace:
+    """`prometheus.faster` of the fleet file."""
+    return Pace((fleet.prometheus or Prometheus()).faster)
 
 
 def duration(seconds: float) -> str:

@@ -17,8 +17,8 @@ ITSELF = "prometheus"
 RULES = "rules/face-auth-*.yaml"
 BODY_LIMIT = "32MB"
 HEADER = """\
-Written by `python -m deploy render` from the fleet file; `--check` shows what differs. To stand as /etc/prometheus/prometheus.yml,
-with rules/ beside it. The file of the CA must be readable for the account of Prometheus."""
+Written by `python -m deploy render` from the fleet file; `--check` shows what differs. To stand as
+/etc/prometheus/prometheus.yml, with rules/ beside it. The file of the CA must be readable for the account of Prometheus."""
 REHEARSAL_HEADER = """
 REHEARSAL: every window and wait is {faster} times shorter than its name says. Not for production."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.render import aws, aws_refuse, documents, refuse
+from deploy.render import alertmanager, aws, aws_refuse, documents, prometheus, refuse, systemd
 from deploy.sentence import Sentence
 from monitor.fleet import BalancerKind, Fleet
 
@@ -36,6 +36,9 @@ def _balancer(kind: BalancerKind) -> Target:
 TARGETS: dict[str, Target] = {
     "nginx": _balancer(BalancerKind.nginx),
     "haproxy": _balancer(BalancerKind.haproxy),
+    "prometheus": Target(lambda fleet: fleet.prometheus is not None, prometheus.refusals, prometheus.documents),
+    "alertmanager": Target(lambda fleet: fleet.alertmanager is not None, alertmanager.refusals, alertmanager.documents),
+    "systemd": Target(lambda fleet: fleet.systemd is not None, systemd.refusals, systemd.documents),
     "aws": Target(asked=lambda fleet: fleet.aws is not None, refusals=aws_refuse.refusals, files=aws.files),
 }
 
