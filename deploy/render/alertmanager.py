@@ -18,8 +18,8 @@ FILE = Path("prometheus") / "alertmanager.yml"
 NOBODY = "nobody"
 ENVIRONMENT = "env:"
 HEADER = """\
-Written by `python -m deploy render` from the fleet file. To stand as /etc/prometheus/alertmanager.yml. It holds no secret: what is
-secret stands in the files that it names, readable for the account of Alertmanager alone."""
+Written by `python -m deploy render` from the fleet file. To stand as /etc/prometheus/alertmanager.yml. It holds no secret: what
+is secret stands in the files that it names, readable for the account of Alertmanager alone."""
 
 OF_ONE_BACKEND = (
     "FaceAuthBackend(Unhealthy|Degraded|Restarting|ErrorRatioHigh|LatencyHigh)|FaceAuthGalleryBehind|FaceAuthGalleryMemoryHigh|"
@@ -83,8 +83,8 @@ def _routes(receivers: list[Receiver]) -> Iterator[dict[str, Any]]:
     """Each receiver has a route of its own and hears all of its severities, whoever else does."""
     for one in receivers:
         if not one.heartbeat:
-            severities = "|".join(sorted(one.severities, key=list(Severity).index, reverse=True))
-            yield {"matchers": [f'severity=~"{severities}"'], "receiver": one.name, "continue": True}
+            ranked = sorted(one.severities, key=lambda severity: severity.rank, reverse=True)
+            yield {"matchers": [f'severity=~"{"|".join(ranked)}"'], "receiver": one.name, "continue": True}
 
 
 def _receiver(one: Receiver) -> dict[str, Any]:

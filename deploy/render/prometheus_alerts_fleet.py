@@ -109,7 +109,8 @@ def capacity(fleet: Fleet, pace: Pace) -> list[Alert]:
     return [
         Alert(
             "FaceAuthInferenceSaturated", f"{busy} / face_auth_inference_slots{OF_BACKENDS} > 0.9\nand\n{waiting} > 0",
-            2 * MINUTE, WARNING, "{{ $value | humanizePercentage }} of the inference slots of {{ $labels.name }} are busy, and images wait",
+            2 * MINUTE, WARNING,
+            "{{ $value | humanizePercentage }} of the inference slots of {{ $labels.name }} are busy, and images wait",
         ),
         Alert(
             "FaceAuthRequestsInFlightHigh",
