@@ -6,15 +6,14 @@ import asyncio
 import base64
 import datetime as dt
 import io
-import os
 import random
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import psutil
@@ -25,7 +24,7 @@ from PIL import Image
 from deploy.local.certificates import LocalCa
 from deploy.local.fleet_file import BACKENDS_NAME
 from tests.system.alert_watch import Watching, goes_on, stopped
-from tests.system.running_fleet import ROOT, Fleet, accepts, eventually
+from tests.system.running_fleet import Fleet, accepts, eventually
 
 NEW = "b4"
 AT_ONCE = 40
@@ -78,7 +77,8 @@ def other_thresholds(watch: Watching) -> Iterator[None]:
     cert, key = LocalCa(fleet.run_dir / "certs").leaf(NEW, [f"{NEW}.face-auth.internal", BACKENDS_NAME])
     settings = psutil.Process(fleet.pid_of("b1")).environ() | {
         "BACKEND_PORT": str(port), "BACKEND_INSTANCE": NEW, "BACKEND_REVIEW_THRESHOLD": "0.42",
-        "BACKEND_TLS_CERT_FILE": str(cert), "BACKEND_TLS_KEY_FILE": str(key), "BACKEND_LOG_DIR": str(fleet.run_dir / "logs" / NEW),
+        "BACKEND_TLS_CERT_FILE": str(cert), "BACKEND_TLS_KEY_FILE": str(key),
+        "BACKEND_LOG_DIR": str(fleet.run_dir / "logs" / NEW),
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "backend", "serve"], cwd=fleet.run_dir, env=settings,
@@ -124,17 +124,18 @@ def _ask_calmly(fleet: Fleet, over: threading.Event) -> None:
                 continue
 
 
-def burst(fleet: Fleet, backend: str, *, seconds: float) -> dict[int, int]:
-    """More photographs than one backend takes, for a while: how many were answered with which status."""
+def burst(fleet: Fleet, backend: str, *, seconds: float) -> tuple[dict[int, int], float]:
+    """More photographs than one backend takes, for a while: how many were answered with which status, and when the last 5xx was."""
     return asyncio.run(_burst(fleet, backend, seconds))
 
 
-async def _burst(fleet: Fleet, backend: str, seconds: float) -> dict[int, int]:
+async def _burst(fleet: Fleet, backend: str, seconds: float) -> tuple[dict[int, int], float]:
     access = fleet.access
     body = {"image": base64.b64encode(_noise()).decode()}
     headers = {"Authorization": f"Bearer {access['keys']['client']}"}
     context = ssl.create_default_context(cafile=access["ca"])
     answered: dict[int, int] = {}
+    refused_at = [time.monotonic()]
     limits = httpx.Limits(max_connections=AT_ONCE)
     async with httpx.AsyncClient(verify=context, headers=headers, timeout=40, limits=limits) as client:
 
@@ -143,10 +144,12 @@ async def _burst(fleet: Fleet, backend: str, seconds: float) -> dict[int, int]:
             while asyncio.get_running_loop().time() < until:
                 answer = await client.post(f"{access['backends'][backend]}/v1/detect", json=body)
                 answered[answer.status_code] = answered.get(answer.status_code, 0) + 1
+                if answer.is_server_error:
+                    refused_at.append(time.monotonic())
                 await asyncio.sleep(PAUSE_S)
 
         await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
-    return answered
+    return answered, refused_at[-1]
 
 
 def _noise() -> bytes:

@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Alertmanager beside a local fleet, with the configuration that `render` writes from its fleet file.
+"""A real Prometheus and a real Alertmanager beside a local fleet, as `render` configures them from its fleet file.
 
 The rules are a rehearsal's: `prometheus.faster: 60` makes every window and wait sixty times shorter than its name says, so that
 what takes an hour can be seen within a minute. Everything else (expressions, routes, inhibition) is as in production.
@@ -22,7 +22,7 @@ import yaml
 
 from monitor.wire import AlertState
 from tests.deploy.fleets import free_port
-from tests.system.running_fleet import ROOT, Fleet, eventually
+from tests.system.running_fleet import ROOT, Fleet, accepts, eventually
 
 FASTER = 60
 PROGRAMS = ("prometheus", "prometheus-alertmanager", "promtool")
@@ -96,19 +96,20 @@ def watching(fleet: Fleet, folder: Path) -> Iterator[Watching]:
     files = folder / "prometheus"
     subprocess.run(["promtool", "check", "config", str(files / "prometheus.yml")], check=True, capture_output=True, timeout=30)
     listen = "--web.listen-address=127.0.0.1:"
-    with (
-        _running(
-            folder / "alertmanager.log", "prometheus-alertmanager", f"--config.file={files / 'alertmanager.yml'}",
-            f"--storage.path={folder / 'alertmanager'}", f"{listen}{watch.alertmanager_port}", "--cluster.listen-address=",
-        ),
-        _running(
+    with _running(
+        folder / "alertmanager.log", "prometheus-alertmanager", f"--config.file={files / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'alertmanager'}", f"{listen}{watch.alertmanager_port}", "--cluster.listen-address=",
+    ):  # fmt: skip
+        # Prometheus tells an alert once and again only after its resend delay: it must not speak to nobody.
+        eventually(lambda: accepts(watch.alertmanager_port), within_s=30)
+        with _running(
             folder / "prometheus.log", "prometheus", f"--config.file={files / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'tsdb'}", f"{listen}{watch.prometheus_port}", "--log.level=warn",
-        ) as process,
-    ):  # fmt: skip
-        watch.process = process
-        eventually(lambda: _all_up(watch), within_s=60, every_s=0.5)
-        yield watch
+            "--rules.alert.resend-delay=1s",
+        ) as process:  # fmt: skip
+            watch.process = process
+            eventually(lambda: _all_up(watch), within_s=60, every_s=0.5)
+            yield watch
 
 
 def _sections(watch: Watching, data: dict[str, Any]) -> dict[str, Any]:

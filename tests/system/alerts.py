@@ -4,8 +4,8 @@
     python -m tests.system.alerts --short    # without waiting for that
 
 Rules and routes are those that `python -m deploy render` writes, as a rehearsal: windows and waits sixty times shorter
-(`prometheus.faster: 60`), a scrape a second, so the seconds in the table are those of the rehearsal; in production the wait of each
-rule (docs/operations.md) and up to two scrapes come on top. What the monitor cannot tell of itself stands as "-".
+(`prometheus.faster: 60`), a scrape a second, so the seconds in the table are those of the rehearsal; in production the wait of
+each rule (docs/operations.md) and up to two scrapes come on top. What the monitor cannot tell of itself stands as "-".
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ BURST = Expected(
 )  # fmt: skip
 STOPPED = Expected("stopped monitor", {"alertname": "FaceAuthMonitorDown"}, None)
 DRIFT = Expected(
-    "drift of thresholds", {"alertname": "FaceAuthThresholdDisagreement", "kind": "review"}, {"alertname": "ThresholdDisagreement"},
+    "drift of thresholds",
+    {"alertname": "FaceAuthThresholdDisagreement", "kind": "review"},
+    {"alertname": "ThresholdDisagreement"},
     resolves_s=DRIFT_RESOLVES_WITHIN_S,
 )  # fmt: skip
 
@@ -108,27 +110,28 @@ class Rehearsal:
         return [burst, *others]
 
     def _burst(self) -> tuple[Seen, float]:
-        """The monitor's end of it, and when it was over: its window takes five minutes, so that is looked for at the end."""
+        """What fired, and when the last 5xx was: the monitor's window takes five minutes, so its end is looked for last."""
         seen = self._new(BURST)
         began = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             callers = pool.submit(alert_faults.burst, self._watch.fleet, "b1", seconds=BURST_S)
             self._until_fired(seen, began)
-            self.answered = callers.result()
-        over = time.monotonic()
+            self.answered, over = callers.result()
         self._until_resolved(seen, over, BURST.resolves_s, ["prometheus", "alertmanager"])
         print(row(seen), flush=True)
         return seen, over
 
     def _play(
-        self, expected: Expected, fault: AbstractContextManager[None], *, until_mended: Callable[[], None] = lambda: None
+        self, expected: Expected, fault: AbstractContextManager[None], *, until_mended: Callable[[], None] | None = None
     ) -> Seen:
         seen = self._new(expected)
-        began = time.monotonic()
         with fault:
-            self._until_fired(seen, began)
-        until_mended()
-        self._until_resolved(seen, time.monotonic(), expected.resolves_s, seen.asked)
+            self._until_fired(seen, time.monotonic())
+            over = time.monotonic()
+        if until_mended is not None:
+            until_mended()
+            over = time.monotonic()
+        self._until_resolved(seen, over, expected.resolves_s, seen.asked)
         print(row(seen), flush=True)
         return seen
 
