@@ -79,6 +79,7 @@ class Kubernetes(Part):
     replicas: Replicas = Replicas()
     resources: Resources = Resources()
     database: Database = Database()
+    pod_cidr: Cidr = Field("10.0.0.0/8", description="addresses of the cluster's pods: whose X-Forwarded-For the backends believe")
     pre_stop_s: int = Field(10, ge=1, le=60, description="seconds that a stopping pod goes on, until every proxy has heard of it")
     start_budget_s: int = Field(120, ge=30, le=900, description="seconds that loading the model and the gallery may take")
 

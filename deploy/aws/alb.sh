@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # face-auth-system: rendered from the fleet file by `python -m deploy render`; change that, not this.
 #
-# Makes an Application Load Balancer for api.faceauth.example.com, or brings the one that is there to what stands here: it may be run again.
-# Needs the AWS command line, signed in. Variables (what the fleet file gave is their default):
+# Makes an Application Load Balancer for api.faceauth.example.com,
+# or brings the one that is there to what stands here: it may be run again. Needs the AWS command line, signed in. Variables (what the fleet file gave is their default):
 #
 #   VPC              vpc-…
 #   SUBNETS          "subnet-… subnet-…", of two availability zones at least
@@ -10,6 +10,7 @@
 #   CERTIFICATE_ARN  arn:aws:acm:…; without it one is requested, and its DNS record printed and waited for
 #   TARGETS          "ID:PORT ID:PORT …"
 set -euo pipefail
+shopt -s inherit_errexit  # or a failing call inside $(…) would read as an empty answer
 
 export AWS_DEFAULT_REGION="${AWS_DEFAULT_REGION:-eu-west-1}" AWS_PAGER=""
 VPC="${VPC:-}"
@@ -62,7 +63,8 @@ if [[ -z $CERTIFICATE_ARN ]]; then
     CERTIFICATE_ARN=$(one acm request-certificate --domain-name "$HOST" --validation-method DNS --query CertificateArn)
     say "requested $CERTIFICATE_ARN"
 fi
-if [[ $(one acm describe-certificate --certificate-arn "$CERTIFICATE_ARN" --query Certificate.Status) != ISSUED ]]; then
+state=$(one acm describe-certificate --certificate-arn "$CERTIFICATE_ARN" --query Certificate.Status)
+if [[ $state != ISSUED ]]; then
     say "put this record into the DNS; waiting until it is seen:"
     one acm describe-certificate --certificate-arn "$CERTIFICATE_ARN" \
         --query 'Certificate.DomainValidationOptions[0].ResourceRecord.[Name,Type,Value]' >&2

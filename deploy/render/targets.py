@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.render import alertmanager, aws, aws_refuse, documents, prometheus, refuse, systemd
+from deploy.render import (
+    alertmanager,
+    aws,
+    aws_refuse,
+    documents,
+    kubernetes,
+    kubernetes_refuse,
+    prometheus,
+    refuse,
+    systemd,
+)
 from deploy.sentence import Sentence
 from monitor.fleet import BalancerKind, Fleet
 
@@ -39,6 +49,9 @@ TARGETS: dict[str, Target] = {
     "prometheus": Target(lambda fleet: fleet.prometheus is not None, prometheus.refusals, prometheus.documents),
     "alertmanager": Target(lambda fleet: fleet.alertmanager is not None, alertmanager.refusals, alertmanager.documents),
     "systemd": Target(lambda fleet: fleet.systemd is not None, systemd.refusals, systemd.documents),
+    "kubernetes": Target(
+        asked=lambda fleet: fleet.kubernetes is not None, refusals=kubernetes_refuse.refusals, files=kubernetes.files
+    ),
     "aws": Target(asked=lambda fleet: fleet.aws is not None, refusals=aws_refuse.refusals, files=aws.files),
 }
 

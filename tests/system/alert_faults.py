@@ -125,7 +125,7 @@ def _ask_calmly(fleet: Fleet, over: threading.Event) -> None:
 
 
 def burst(fleet: Fleet, backend: str, *, seconds: float) -> tuple[dict[int, int], float]:
-    """More photographs than one backend takes, for a while: how many were answered with which status, and when the last 5xx was."""
+    """More photographs than one backend takes, for a while: how many got which status, and when the last 5xx was."""
     return asyncio.run(_burst(fleet, backend, seconds))
 
 
