@@ -89,7 +89,7 @@ def other_thresholds(watch: Watching) -> Iterator[None]:
         "server_name": f"{NEW}.face-auth.internal", "ca_file": "certs/ca.pem",
     }  # fmt: skip
     try:
-        eventually(lambda: accepts(port), within_s=60)
+        eventually(lambda: accepts(port), within_s=200)
         watch.change_fleet(lambda data: data["backends"].append(row))
         yield
     finally:
