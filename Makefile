@@ -5,7 +5,8 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables wrk apache2-utils hey certbot pebble
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus prometheus-alertmanager prometheus-blackbox-exporter \
+	prometheus-nginx-exporter systemd logrotate curl iproute2 nftables wrk apache2-utils hey certbot pebble
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 # Every target that has a description.
@@ -29,7 +30,7 @@ clean: ## stop, and delete .run with its data, after asking (ARGS=--yes)
 install: ## make or update .venv from requirements.txt
 	@$(PYTHON) -m deploy install
 
-system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL and Alertmanager, with their services off
+system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL, Prometheus and Alertmanager, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
 
 roll: install ## two full rolls under load (wrk with a photograph): does a request fail, is anybody enrolled twice? (LB=nginx|haproxy STRATEGY=… ROLLS=2)
@@ -120,6 +121,9 @@ refusals-test: install ## stale versions, foreign leases, forged tokens, dead ke
 
 schema-test: install ## every operation asked at random and along its links, by schemathesis: a 2xx of each, nothing that is not described (SEED=1)
 	@$(VENV)/python -m tests.api.schema_check --seed $(or $(SEED),1)
+
+alerts-test: install ## five faults in a local fleet: seconds until each alert fires and ends in Prometheus, Alertmanager, monitor (ARGS=--short)
+	@$(VENV)/python -m tests.system.alerts $(ARGS)
 
 alert-chaos: install ## the monitor's alerting killed between transition, claim, send and mark: is every change told once? (ROUNDS=200 DB=sqlite|postgresql, default both, SEED=1)
 	@$(VENV)/python -m tests.monitor.alert_chaos --rounds $(or $(ROUNDS),200) --seed $(or $(SEED),1) $(if $(DB),--db $(DB))

@@ -151,6 +151,8 @@ class Metrics:
         memory.set_function(lambda: in_force().status().memory_bytes)
         limit = self._gauge("face_auth_gallery_memory_limit_bytes", "Memory that this replica's index may take.")
         limit.set_function(lambda: in_force().status().memory_limit_bytes)
+        slots = self._gauge("face_auth_inference_slots", "Inference slots that this replica has.")
+        slots.set(pool.workers)
         busy = self._gauge("face_auth_inference_busy", "Inference slots in use.")
         busy.set_function(lambda: pool.busy)
         waiting = self._gauge("face_auth_inference_waiting", "Requests waiting for an inference slot.")

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from monitor.addresses import refuse
 from monitor.fleet_alerts import Alerts
+from monitor.fleet_observability import Alertmanager, Prometheus, Systemd
 from monitor.fleet_platforms import Aws, Kubernetes
 
 LONGEST_PATH = 1000
@@ -213,6 +214,9 @@ class Fleet(Part):
     drift: Drift = Drift()
     synthetic: Synthetic | None = None
     drain: Drain = Drain()
+    prometheus: Prometheus | None = None
+    alertmanager: Alertmanager | None = None
+    systemd: Systemd | None = None
     kubernetes: Kubernetes | None = None
     aws: Aws | None = None
     allow_addresses: list[Host] = Field(

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from monitor.monitor import Monitor
 from monitor.schedule import Lane
-from monitor.wire import AlertState, DriftKind, FindingKind, State
+from monitor.wire import AlertState, CertificateState, DriftKind, FindingKind, State
 
 
 def registry_of(monitor: Monitor) -> CollectorRegistry:
@@ -58,11 +58,23 @@ class _Fleet(Collector):
         days = GaugeMetricFamily(
             "face_auth_monitor_certificate_days_left", "Days until it expires; negative when it has.", labels=["certificate"]
         )
+        left = GaugeMetricFamily(
+            "face_auth_monitor_certificate_lifetime_left",
+            "What is left of its lifetime: 1 new, 0 expired; public lifetimes shrink, so alerts compare this.",
+            labels=["certificate"],
+        )
+        state = GaugeMetricFamily(
+            "face_auth_monitor_certificate_state", "1 for the present state.", labels=["certificate", "state"]
+        )
         now = self._monitor.watch.now()
         for name, one in self._monitor.watch.certificates.items():
+            for value in CertificateState:
+                state.add_metric([name, value], float(one.state is value))
             if one.not_after is not None:
                 days.add_metric([name], (one.not_after - now).total_seconds() / 86_400)
-        yield days
+            if one.not_after is not None and one.not_before is not None and one.not_after > one.not_before:
+                left.add_metric([name], (one.not_after - now) / (one.not_after - one.not_before))
+        yield from (days, left, state)
 
     def _alerts(self) -> Iterator[Metric]:
         alerting = self._monitor.alerting

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.render import aws, aws_refuse, documents, kubernetes, kubernetes_refuse, refuse
+from deploy.render import (
+    alertmanager,
+    aws,
+    aws_refuse,
+    documents,
+    kubernetes,
+    kubernetes_refuse,
+    prometheus,
+    refuse,
+    systemd,
+)
 from deploy.sentence import Sentence
 from monitor.fleet import BalancerKind, Fleet
 
@@ -36,6 +46,9 @@ def _balancer(kind: BalancerKind) -> Target:
 TARGETS: dict[str, Target] = {
     "nginx": _balancer(BalancerKind.nginx),
     "haproxy": _balancer(BalancerKind.haproxy),
+    "prometheus": Target(lambda fleet: fleet.prometheus is not None, prometheus.refusals, prometheus.documents),
+    "alertmanager": Target(lambda fleet: fleet.alertmanager is not None, alertmanager.refusals, alertmanager.documents),
+    "systemd": Target(lambda fleet: fleet.systemd is not None, systemd.refusals, systemd.documents),
     "kubernetes": Target(
         asked=lambda fleet: fleet.kubernetes is not None, refusals=kubernetes_refuse.refusals, files=kubernetes.files
     ),

@@ -242,6 +242,7 @@ def test_the_names_that_the_monitor_reads_are_there(service: Service) -> None:
         "face_auth_gallery_seq",
         "face_auth_gallery_lag_seconds",
         "face_auth_threshold",
+        "face_auth_inference_slots",
         "face_auth_inference_busy",
         "face_auth_inference_waiting",
         "process_start_time_seconds",
