@@ -63,4 +63,5 @@ def _keep_sessions_apart(person: Person) -> None:
         st.session_state["session"] = person.session
 
 
-main()
+if __name__ == "__main__":  # as Streamlit runs it; tests read the pages off it
+    main()
