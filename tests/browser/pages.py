@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dashboard.roles import Right, Role, may
 from dashboard.sitemap import PAGES
+from tests.system.running_fleet import Fleet
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,8 @@ def all_pages() -> Iterator[SitePage]:
 
 
 SITE = tuple(all_pages())
+
+
+def query(page: SitePage, fleet: Fleet) -> str:
+    """What a page needs in its address to show more than a list: `backend` shows one of them."""
+    return f"?name={next(iter(fleet.access['backends']))}" if page.path == "backend" else ""
