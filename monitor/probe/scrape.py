@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ def _total(samples: Iterable[_Sample], name: str) -> float:
 
 
 def _gauge(samples: Iterable[_Sample], name: str, **labels: str) -> float | None:
-    found = (s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+    found = (s.value for s in samples if s.name == name and labels.items() <= s.labels.items() and math.isfinite(s.value))
     return next(found, None)
 
 
