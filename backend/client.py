@@ -335,6 +335,10 @@ class BackendClient:
         """Take the replica that answers out of service: name exactly one base URL."""
         return self._post("/v1/fleet/self/drain", None, wire.Self)
 
+    def put_back(self) -> wire.Self:
+        """Put the replica that answers back into service; `ProblemError` with `stopping` where it is about to end."""
+        return self._post("/v1/fleet/self/return", None, wire.Self)
+
     def stats(self) -> wire.Stats:
         return self._get("/v1/stats", wire.Stats)
 

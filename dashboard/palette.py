@@ -28,6 +28,21 @@ STATES = {
     "STALE": Look("STALE", "○", "mute"),
 }
 
+STATE_COLOURS = {
+    "UP": "#009E73",
+    "DEGRADED": "#E69F00",
+    "DOWN": "#D55E00",
+    "STARTING": "#56B4E9",
+    "UNKNOWN": "#8894a8",
+}
+
+STEPS = {
+    "ok": Look("OK", "●", "good"),
+    "warn": Look("WARNING", "▲", "warn"),
+    "fail": Look("FAILED", "■", "bad"),
+    "skipped": Look("SKIPPED", "○", "mute"),
+}
+
 CERTIFICATES = {
     "ok": Look("OK", "●", "good"),
     "warning": Look("RENEW SOON", "▲", "warn"),

@@ -8,10 +8,11 @@ from dashboard import identity
 from dashboard.components import frame
 from dashboard.roles import Right, may
 from dashboard.sessions import Person
-from dashboard.views import certificates, duplicates, fleet, load, subjects
+from dashboard.views import backend, certificates, duplicates, fleet, load, subjects
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
+    (Right.see_fleet, "Operations", backend.page, "Backend", ":material/developer_board:", "backend"),
     (Right.see_fleet, "Operations", load.page, "Load", ":material/bar_chart:", "load"),
     (Right.see_fleet, "Operations", certificates.page, "Certificates", ":material/verified_user:", "certificates"),
     (Right.see_queue, "People", duplicates.page, "Duplicates", ":material/compare:", "duplicates"),

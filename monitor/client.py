@@ -75,6 +75,10 @@ class MonitorClient:
         query = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None, "step": step_s}
         return self._get(f"/v1/backends/{name}/history", wire.HistoryView, query)
 
+    def figures(self, name: str, *, window_s: float = 300) -> wire.Figures:
+        """Stages, routes, decisions of the last `window_s` seconds (60 to 300), resources, and who would be left without it."""
+        return self._get(f"/v1/backends/{name}/figures", wire.Figures, {"window_s": window_s})
+
     def load(self, *, window_s: float = 60) -> wire.LoadView:
         return self._get("/v1/load", wire.LoadView, {"window_s": window_s})
 
@@ -149,6 +153,7 @@ class MonitorClient:
         return self._ask("POST", f"/v1/backends/{name}/drain", wire.Drained, asked, timeout_s=15)
 
     def put_back(self, name: str) -> wire.Drained:
+        """Let it serve again; `told` and `next` say whether it heard of it."""
         return self._ask("POST", f"/v1/backends/{name}/return", wire.Drained, timeout_s=15)
 
     def synthetic(self) -> wire.Page[wire.SyntheticResult]:

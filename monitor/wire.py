@@ -151,6 +151,7 @@ class Backend(Answer):
     identity: Identity
     certificate_days_left: float | None = None
     last_sample_at: AwareDatetime | None
+    drain_since: AwareDatetime | None = Field(None, description="since when an operator wants it out of service")
 
 
 class BalancerServer(Answer):
@@ -207,6 +208,7 @@ class FleetView(Page[Backend]):
     balancer: BalancerView | None
     drift: list[str] = Field([], description="sentences on what differs across the fleet: model, version, gallery")
     drift_findings: list[DriftFinding] = Field([], description="the same as values, with who and since when")
+    fail_open: str | None = Field(None, description="one sentence where traffic is sent although nobody is ready for it")
     fleet_error: str | None = Field(None, description="why the present fleet.yaml was refused; the old fleet stays watched")
     interval_s: float
     fall: int
@@ -355,6 +357,65 @@ class HistoryView(Page[HistoryPoint]):
     whole: HistoryPoint | None = Field(None, description="the span as one point; null when nothing of it was watched")
 
 
+class StageFigure(Answer):
+    """One stage of client requests: decode, detect, embed (with its alignment), search, commit."""
+
+    stage: str
+    runs: int = Field(description="a request may run it several times, or not at all")
+    mean_ms: float | None
+    p95_ms: float | None
+
+
+class RouteFigure(Answer):
+    route: str = Field(description='method and route template, e.g. "POST /v1/verify"')
+    requests: int
+    errors: int = Field(description="answers of status 5xx")
+    refused: int = Field(description="answers of status 422: mostly no usable face")
+    mean_ms: float | None
+    p95_ms: float | None
+
+
+class Resources(Answer):
+    """What its process takes at one moment; null where it does not say."""
+
+    at: AwareDatetime
+    cpu_percent: float | None = Field(description="of one core, since the scrape before")
+    memory_bytes: int | None = Field(description="resident")
+    in_flight: int | None
+    connections: int | None
+    inference_busy: int | None
+    inference_waiting: int | None
+    gallery_size: int | None
+    gallery_memory_bytes: int | None
+    gallery_memory_limit_bytes: int | None
+    seq: int | None
+    lag_s: float | None = Field(description="how far it is behind the log of the gallery")
+
+
+class Left(Answer):
+    """Who would serve without a backend: what the guard of a drain counts."""
+
+    names: list[str]
+    total: int
+    sentence: str = Field(description='e.g. "1 of 4 would be left: b2."')
+    refused: bool = Field(description="whether a drain that names no `accept_left` is refused")
+
+
+class Figures(Answer):
+    """`GET /v1/backends/{name}/figures?window_s=300`: what one backend is busy with. Client requests only."""
+
+    backend: str
+    window_s: float = Field(description="of stages, routes and decisions")
+    stages: list[StageFigure] = Field(description="in the order in which a request passes them; empty: none was timed")
+    routes: list[RouteFigure]
+    decisions: dict[str, dict[str, int]] = Field(description="by operation and decision")
+    resources: list[Resources] = Field(description="of the last hour, a minute apart, oldest first; the last one is the present")
+    without_it: Left
+    drain_since: AwareDatetime | None = Field(None, description="since when an operator wants it out of service")
+    reason: str | None = Field(None, description="code: why its metrics cannot be read now")
+    at: AwareDatetime | None = Field(description="when its metrics were last read; null: never")
+
+
 class SyntheticPair(StrEnum):
     genuine = "genuine"
     impostor = "impostor"
@@ -390,7 +451,7 @@ class Drained(Answer):
 
     backend: str
     admin_state: AdminState
-    told: bool = Field(description="whether the backend itself was told; else it is as soon as it answers")
+    told: bool = Field(description="whether the backend itself was told; `next` says what follows where it was not")
     left: list[str] = Field(description="who serves now, without it")
     total: int
     sentence: str = Field(description='e.g. "2 of 3 would be left: b2, b3."')

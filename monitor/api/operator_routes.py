@@ -55,11 +55,11 @@ async def drain(name: str, monitor: Parts, actor: Operator, asked: wire.DrainReq
 
 @operator_routes.post("/backends/{name}/return")
 async def put_back(name: str, monitor: Parts, actor: Operator) -> wire.Drained:
-    """No longer tell it to drain. One that drains already serves again once it is restarted."""
+    """Let it serve again: it is told so. `told` and `next` say where it was not, and what to do then."""
     if name not in monitor.watch.backends:
         raise BackendNotFound(f"No backend {name[:80]!r} in the fleet file")
-    returned = monitor.control.put_back(name, by=actor.id)
-    await monitor.alerting.note("return", name, actor, outcome="done")
+    returned = await monitor.control.put_back(name, by=actor.id)
+    await monitor.alerting.note("return", name, actor, outcome="told" if returned.told else "not told")
     return returned
 
 

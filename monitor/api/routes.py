@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from monitor import views, wire
+from monitor import figures, views, wire
 from monitor.api import history as histories
 from monitor.api.identity import Caller
 from monitor.api.problems import BackendNotFound, BadCursor
@@ -64,6 +64,16 @@ def history(
         _no_such(name)
     span = histories.Span.of(since, until, step, now=monitor.watch.now())
     return histories.backend_history(monitor.history, name, span)
+
+
+@routes.get("/backends/{name}/figures")
+async def backend_figures(
+    name: str, monitor: Parts, window_s: Annotated[float, Query(ge=60, le=300)] = figures.WINDOW_S
+) -> wire.Figures:
+    """What it is busy with: stages, routes, decisions, resources; and who would serve without it."""
+    if name not in monitor.watch.backends:
+        _no_such(name)
+    return figures.figures_view(monitor.watch, monitor.distribution, name, window_s=window_s, now=monitor.watch.now())
 
 
 @routes.get("/load")

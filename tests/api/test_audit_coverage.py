@@ -177,6 +177,7 @@ def _operation(service: Service) -> Iterator[tuple[str, str | None]]:
         ask()
         yield row, None
     yield "POST /v1/fleet/self/drain", api.drain().instance
+    yield "POST /v1/fleet/self/return", api.put_back().instance
 
 
 def _scans(service: Service) -> Iterator[tuple[str, str | None]]:

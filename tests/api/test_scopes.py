@@ -44,6 +44,7 @@ ROUTES = [
     ("GET", "/v1/stats", WATCH, False),
     ("GET", "/v1/fleet/self", WATCH, False),
     ("POST", "/v1/fleet/self/drain", "operator admin", False),
+    ("POST", "/v1/fleet/self/return", "operator admin", False),
     ("GET", "/v1/keys", "admin", False),
     ("POST", "/v1/keys", "admin", False),
     ("PATCH", "/v1/keys/key_x", "admin", False),
