@@ -138,7 +138,9 @@ class Desk:
         survivor = self.survivor_id if verdict is wire.Verdict.same else None
 
         def send() -> None:
-            after = backend.decide(case.id, verdict, version=case.version, survivor_id=survivor, note=note or None, reason=self.reason)
+            after = backend.decide(
+                case.id, verdict, version=case.version, survivor_id=survivor, note=note or None, reason=self.reason
+            )
             self.done, self.held_id = Done(after.id, after.version, verdict), None
             self.said = Said("good", _decided(after, verdict))
 

@@ -64,7 +64,9 @@ async def list_cases(
     source: Literal["enrolment", "scan", "manual"] | None = None,
     band: Annotated[Literal["review", "certain"] | None, Query(description="Of the case's best pair.")] = None,
     assignee: Annotated[str | None, Query(max_length=200, description="Id of who holds the case now.")] = None,
-    held: Annotated[bool | None, Query(description="True: waiting cases that somebody holds now; false: that nobody does.")] = None,
+    held: Annotated[
+        bool | None, Query(description="True: waiting cases that somebody holds now; false: that nobody does.")
+    ] = None,
     overdue: Annotated[bool | None, Query(description="True: past their due time; false: all others.")] = None,
     order: Annotated[
         Literal["priority", "due"], Query(description="`due`: the longest overdue first, without resolved ones.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from backend import wire
 from dashboard import phrases
@@ -33,7 +34,7 @@ class Step:
 
 def impostors(calibration: wire.Calibration) -> list[Step]:
     points = calibration.points
-    return [_step(a.score, b.score, a.fmr - b.fmr) for a, b in zip(points, points[1:], strict=False)]
+    return [_step(a.score, b.score, a.fmr - b.fmr) for a, b in pairwise(points)]
 
 
 def genuines(calibration: wire.Calibration) -> list[Step]:
@@ -41,7 +42,7 @@ def genuines(calibration: wire.Calibration) -> list[Step]:
     if counts is None:
         return []
     below = counts.below
-    return [_step(a.score, b.score, (b.count - a.count) / counts.trials) for a, b in zip(below, below[1:], strict=False)]
+    return [_step(a.score, b.score, (b.count - a.count) / counts.trials) for a, b in pairwise(below)]
 
 
 def figure(calibration: wire.Calibration, pair: wire.CasePair, *, certain: float | None = None) -> str:
@@ -134,9 +135,9 @@ def _tick(score: float, x: Across) -> str:
 
 
 def _mark(at: float, word: str, kind: str) -> str:
-    top, foot = (14.0, FLOOR) if kind == "score" else (26.0, FLOOR)
-    y = 11.0 if kind == "score" else FLOOR + 28
-    return f'<line class="{kind}" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{foot}"/><text class="{kind}" x="{at:.1f}" y="{y}">{text(word)}</text>'
+    is_score = kind == "score"
+    line = f'<line class="{kind}" x1="{at:.1f}" x2="{at:.1f}" y1="{14 if is_score else 26}" y2="{FLOOR}"/>'
+    return f'{line}<text class="{kind}" x="{at:.1f}" y="{11 if is_score else FLOOR + 28}">{text(word)}</text>'
 
 
 def _at(place: wire.DistributionPlace) -> str:

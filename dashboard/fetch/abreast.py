@@ -25,7 +25,7 @@ def abreast(calls: Sequence[Callable[[], object]]) -> None:
         def run() -> None:
             try:
                 call()
-            except BaseException as error:  # noqa: BLE001 - raised again by whoever waits for the thread
+            except BaseException as error:
                 raised.append(error)
 
         return run
