@@ -238,14 +238,22 @@ class BackendClient:
         cursor: str | None = None,
         limit: int = 50,
         min_score: float | None = None,
+        max_score: float | None = None,
+        created_from: datetime | None = None,
+        created_until: datetime | None = None,
         source: Literal["enrolment", "scan", "manual"] | None = None,
         band: Literal["review", "certain"] | None = None,
         assignee: str | None = None,
+        held: bool | None = None,
         overdue: bool | None = None,
         order: Literal["priority", "due"] | None = None,
     ) -> wire.Page[wire.CaseSummary]:
-        """The most pressing first, or what is due first. `assignee`: the id of who holds a case. A cursor is of one order."""
-        asked = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score}
+        """The most pressing first, or what is due first. `assignee`: the id of who holds a case; `held`: whether anybody does.
+
+        `created_from` and `created_until` are aware. A cursor is of one order.
+        """
+        asked: dict[str, Any] = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score, "max_score": max_score}
+        asked |= {"created_from": _moment(created_from), "created_until": _moment(created_until), "held": held}
         asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "order": order}
         return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
 
@@ -490,6 +498,10 @@ class BackendClient:
 
 def _text(image: bytes) -> str:
     return b64encode(image).decode("ascii")
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _if_match(version: int | None) -> dict[str, str]:

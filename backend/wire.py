@@ -210,6 +210,11 @@ class Sample(Answer):
     created_at: AwareDatetime
     quality: Quality
     image: str | None = Field(None, description="Path of the face crop, for reviewers; null where images are not stored.")
+    landmarks: list[tuple[float, float]] | None = Field(
+        None,
+        description="Left eye, right eye, nose, left and right mouth corner in pixels of the crop, so that two faces can be laid"
+        " over each other; given in cases alone, else null.",
+    )
 
 
 class Subject(Answer):

@@ -60,6 +60,8 @@ def main() -> None:
 def _keep_sessions_apart(person: Person) -> None:
     """A browser that reconnects with another cookie must not find what the last person had on the screen."""
     if st.session_state.get("session") != person.session:
+        if "session" in st.session_state:
+            st.query_params.clear()  # the address names what was open
         st.session_state.clear()
         st.session_state["session"] = person.session
 

@@ -25,13 +25,20 @@ PRESSING_FIRST = (col(DuplicateCase.priority).desc(), col(DuplicateCase.id))
 
 
 class Filters(TypedDict, total=False):
-    """Which cases are asked for; None, like what is not there, asks for nothing. `assignee`: who holds the case now."""
+    """Which cases are asked for; None, like what is not there, asks for nothing.
+
+    `assignee`: who holds the case now; `held`: whether anybody does. The times are aware, of when the case was made.
+    """
 
     state: CaseState | None
     min_score: float | None
+    max_score: float | None
+    created_from: datetime | None
+    created_until: datetime | None
     source: Literal["enrolment", "scan", "manual"] | None
     band: Band | None
     assignee: str | None
+    held: bool | None
     overdue: bool | None
 
 
@@ -40,12 +47,20 @@ def narrowed(filters: Filters, *, due: DueTimes, now: datetime) -> list[ColumnEl
     found = list(in_state(filters.get("state"), now))
     if (least := filters.get("min_score")) is not None:
         found.append(col(DuplicateCase.score) >= least)
+    if (most := filters.get("max_score")) is not None:
+        found.append(col(DuplicateCase.score) <= most)
+    if (since := filters.get("created_from")) is not None:
+        found.append(col(DuplicateCase.created_at) >= since)
+    if (until := filters.get("created_until")) is not None:
+        found.append(col(DuplicateCase.created_at) < until)
     if (source := filters.get("source")) is not None:
         found.append(col(DuplicateCase.source) == source)
     if (band := filters.get("band")) is not None:
         found.append(in_band(band))
     if (assignee := filters.get("assignee")) is not None:
         found += [col(DuplicateCase.state).in_(UNDER_REVIEW), col(DuplicateCase.lease_holder) == assignee, not_(free(now))]
+    if (held := filters.get("held")) is not None:
+        found += [col(DuplicateCase.state).in_(UNDER_REVIEW), not_(free(now)) if held else free(now)]
     if (overdue := filters.get("overdue")) is not None:
         found.append(is_overdue(due, now) if overdue else not_(is_overdue(due, now)))
     return found

@@ -1,4 +1,4 @@
-"""Whatever has a face, a subject or a case: asked with the person's token, kept in that person's session alone."""
+"""Whatever has a face, a subject: asked with the person's token, kept in that person's session alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ import streamlit as st
 from backend import wire
 from dashboard import parts
 from dashboard.fetch.seen import REMEMBERED, Seen, own
-
-
-def cases(state: wire.CaseState | None, min_score: float | None, cursor: str | None) -> Seen[wire.Page[wire.CaseSummary]]:
-    def ask() -> wire.Page[wire.CaseSummary]:
-        return parts.current().backend.cases(state=state, min_score=min_score, cursor=cursor, limit=20)
-
-    return own().ask(("cases", state, min_score, cursor), ask, parts.current().now)
 
 
 def stats() -> Seen[wire.Stats]:
