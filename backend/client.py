@@ -416,6 +416,10 @@ class BackendClient:
     def cancel_scan(self, scan_id: str) -> wire.Scan:
         return self._post(f"/v1/scans/{scan_id}/cancel", None, wire.Scan)
 
+    def resume_scan(self, scan_id: str) -> wire.Scan:
+        """One that was cancelled or failed goes on where it stopped."""
+        return self._post(f"/v1/scans/{scan_id}/resume", None, wire.Scan)
+
     def audit_head(self) -> wire.AuditHead:
         return self._get("/v1/audit/head", wire.AuditHead)
 

@@ -45,6 +45,7 @@ class Scans:
             if (other := scans.under_way(self._store, session)) is not None:
                 raise ScanUnderWay(f"{other.id} is under way: wait for it, or cancel it")
             scan = self._made(session, threshold, options, whole=request.whole or options.reopen_distinct)
+            scan.options = {**scan.options, scans.STARTED_BY: {"id": caller.id, "name": caller.name}}
             session.add(scan)
             session.flush()
             answers.remember_made(session, scan, caller, idempotency)
@@ -106,6 +107,23 @@ class Scans:
             self._audit.append(session, caller, "scan.cancel", scan.id, scans.counts(scan))
         return shown(scan)
 
+    def resume(self, scan_id: str, caller: Caller) -> wire.Scan:
+        """One that was cancelled or failed goes on after its last block, up to where it was to go when it was started.
+
+        Raises ScanNotFound, ScanStateConflict, ScanUnderWay.
+        """
+        with self._store.write() as session:
+            scan = self._get(session, scan_id)
+            if scan.state not in scans.RESUMABLE:
+                raise ScanStateConflict(f"The scan is {scan.state}: only one that was cancelled or failed can be resumed")
+            if problem := scans.outlived(scan, self._store.gallery(session)):
+                raise ScanStateConflict(f"It cannot go on: {problem}")
+            if (other := scans.under_way(self._store, session)) is not None:
+                raise ScanUnderWay(f"{other.id} is under way: wait for it, or cancel it")
+            scans.go_on(session, scan)
+            self._audit.append(session, caller, "scan.resume", scan.id, scans.counts(scan))
+        return shown(scan)
+
     def _get(self, session: Session, scan_id: str) -> Scan:
         scan = session.get(Scan, scan_id)
         if scan is None or scan.gallery_id != self._store.gallery_id:
@@ -123,6 +141,7 @@ class Scans:
 
 
 def shown(scan: Scan) -> wire.Scan:
+    asked_for = scan.options.get(scans.STARTED_BY, {})
     return wire.Scan(
         id=scan.id,
         state=wire.ScanState(scan.state),
@@ -139,6 +158,8 @@ def shown(scan: Scan) -> wire.Scan:
         rate_per_s=round(scan.templates_done / scan.busy_s, 1) if scan.busy_s else None,
         estimated_s=_estimate(scan),
         problem=scan.problem,
+        started_by=asked_for.get("id"),
+        started_by_name=asked_for.get("name"),
         created_at=scan.created_at,
         started_at=scan.started_at,
         finished_at=scan.finished_at,

@@ -1014,6 +1014,8 @@ class Scan(Answer):
     rate_per_s: float | None = Field(description="Templates per second of work; null before the first block.")
     estimated_s: float | None = Field(description="Seconds left at this rate; null before the first block and after the end.")
     problem: str | None
+    started_by: str | None = Field(None, description="Who asked for it: the id of a person or a key; null for an old scan.")
+    started_by_name: str | None = None
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None

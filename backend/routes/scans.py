@@ -45,3 +45,9 @@ async def read_scan(scan_id: str, caller: MayReadScans, parts: TheParts) -> wire
 async def cancel_scan(scan_id: str, caller: MayScan, parts: TheParts) -> wire.Scan:
     """End it; the cases that it opened stay."""
     return await parts.threads.ledger(parts.scans.cancel, scan_id, caller)
+
+
+@router.post("/{scan_id}/resume", response_model=wire.Scan, responses=refuses(ScanNotFound, ScanStateConflict, ScanUnderWay))
+async def resume_scan(scan_id: str, caller: MayScan, parts: TheParts) -> wire.Scan:
+    """Let one that was cancelled, or failed, go on where it stopped."""
+    return await parts.threads.ledger(parts.scans.resume, scan_id, caller)

@@ -52,6 +52,7 @@ ROUTES = [
     ("GET", "/v1/scans", "operator reviewer supervisor admin", False),
     ("GET", "/v1/scans/scan_x", "operator reviewer supervisor admin", False),
     ("POST", "/v1/scans/scan_x/cancel", "operator supervisor admin", False),
+    ("POST", "/v1/scans/scan_x/resume", "operator supervisor admin", False),
     ("GET", "/v1/calibration", WATCH, False),
     ("POST", "/v1/calibration/simulate", "operator supervisor admin", False),
     ("GET", "/v1/audit", "supervisor admin", False),
