@@ -410,6 +410,10 @@ class BackendClient:
     def scans(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Scan]:
         return self._get("/v1/scans", wire.Page[wire.Scan], {"cursor": cursor, "limit": limit})
 
+    def scan_plan(self, *, threshold: float | None = None, whole: bool = False) -> wire.ScanPlan:
+        """What a scan would cost that were started now."""
+        return self._get("/v1/scans/plan", wire.ScanPlan, {"threshold": threshold, "whole": whole})
+
     def scan(self, scan_id: str) -> wire.Scan:
         return self._get(f"/v1/scans/{scan_id}", wire.Scan)
 

@@ -53,6 +53,25 @@ class Scans:
             self._audit.append(session, caller, "scan.start", scan.id, detail)
         return shown(scan)
 
+    def plan(self, *, threshold: float | None = None, whole: bool = False) -> wire.ScanPlan:
+        """Changes nothing. Raises InvalidThreshold, and ModelMismatch as `start`."""
+        with self._store.read() as session:
+            if self._store.gallery(session).model_id != self._card.model_id:
+                raise ModelMismatch()
+            scan = self._made(session, self._threshold(session, threshold), Options(), whole=whole)
+            older = scans.count_templates(self._store, session, model_id=self._card.model_id, after=0, up_to=scan.from_seq)
+            pace = scans.last_pace(self._store, session)
+        comparisons = scans.comparisons(scan.templates_total, older)
+        return wire.ScanPlan(
+            threshold=scan.threshold or 0.0,
+            since_seq=scan.from_seq,
+            up_to_seq=scan.last_seq,
+            templates_total=scan.templates_total,
+            templates_older=older,
+            comparisons=comparisons,
+            estimated_s=None if pace is None else round(comparisons / pace, 1),
+        )
+
     def _threshold(self, session: Session, asked: float | None) -> float:
         """With a target FPIR the one in force at the gallery's present size; the scan keeps it to its end."""
         review = self._thresholds.at(self._store.gallery(session).active_templates).review

@@ -1021,6 +1021,18 @@ class Scan(Answer):
     finished_at: AwareDatetime | None
 
 
+class ScanPlan(Answer):
+    """What a scan with these options would have to do if it were started now."""
+
+    threshold: float
+    since_seq: int = Field(description="Templates after this would be compared with everything older; 0: all.")
+    up_to_seq: int
+    templates_total: int
+    templates_older: int = Field(description="With these, too, each of them is compared.")
+    comparisons: int
+    estimated_s: float | None = Field(description="By the pace of the last finished scan; null where there is none.")
+
+
 class AuditEvent(Answer):
     seq: int
     position: int | None = Field(description="Place in the chain; null for the second or two until it is sealed.")

@@ -86,6 +86,21 @@ def lowest_done(store: Store, session: Session, *, model_id: str) -> float:
     return min(done, default=math.inf)
 
 
+def comparisons(templates: int, older: int) -> int:
+    """Of so many templates with each other and with those that are older."""
+    return templates * older + templates * (templates - 1) // 2
+
+
+def last_pace(store: Store, session: Session) -> float | None:
+    """Comparisons per second of work in the last scan that was finished; None where none was."""
+    query = select(Scan).where(Scan.gallery_id == store.gallery_id, Scan.state == ScanState.done, col(Scan.busy_s) > 0)
+    last = session.exec(query.order_by(col(Scan.id).desc()).limit(1)).first()
+    if last is None:
+        return None
+    older = count_templates(store, session, model_id=last.model_id or "", after=0, up_to=last.from_seq)
+    return comparisons(last.templates_done, older) / last.busy_s or None
+
+
 def count_templates(store: Store, session: Session, *, model_id: str, after: int, up_to: int) -> int:
     found = _templates(store, model_id=model_id, after=after, up_to=up_to)
     return session.exec(select(func.count()).select_from(found.subquery())).one()

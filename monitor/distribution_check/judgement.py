@@ -147,10 +147,10 @@ def _whole(
 
 
 def _needed(members: Sequence[Member]) -> int:
-    """From how many requests on a backend that gets none stands out: ``9 (1−p)/p`` of the smallest share."""
+    """From how many requests on a backend that gets none stands out: more than ``9 (1−p)/p`` of the smallest share."""
     weights = [member.weight for member in members if member.eligible]
     smallest = min(weights) / sum(weights)
-    return math.ceil(FLOORS**2 * (1 - smallest) / smallest)
+    return math.floor(round(FLOORS**2 * (1 - smallest) / smallest, 6)) + 1
 
 
 def _sticky(serving: Sequence[str], answered: int) -> tuple[Verdict, str]:

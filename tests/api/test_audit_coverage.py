@@ -199,3 +199,5 @@ def _scans(service: Service) -> Iterator[tuple[str, str | None]]:
     yield "GET /v1/scans/{scan_id}", None
     api.scans()
     yield "GET /v1/scans", None
+    api.scan_plan()
+    yield "GET /v1/scans/plan", None

@@ -11,7 +11,10 @@ from tests.api.service import Service, problem_of, wait_until
 
 def test_a_scan_is_started_worked_on_and_told_to_the_end(service: Service) -> None:
     with service.client(service.site.key("supervisor")) as client:
+        plan = client.scan_plan(whole=True)
+        assert client.scans().items == []
         scan = client.start_scan(whole=True)
+        assert (plan.templates_total, plan.up_to_seq, plan.threshold) == (scan.templates_total, scan.up_to_seq, scan.threshold)
         assert scan.state is ScanState.waiting
         wait_until(lambda: client.scan(scan.id).state is ScanState.done, what="the end of the scan")
         done = client.scan(scan.id)
@@ -28,6 +31,8 @@ def test_a_scan_is_started_worked_on_and_told_to_the_end(service: Service) -> No
 
 def test_what_is_wrong_with_a_request_is_said(service: Service) -> None:
     key = service.site.key("supervisor")
+    planned = service.get("/v1/scans/plan?threshold=0.001", key)
+    assert (planned.status_code, problem_of(planned)) == (400, "invalid_threshold")
     low = service.request("POST", "/v1/scans", key, {"threshold": 0.001})
     assert (low.status_code, problem_of(low)) == (400, "invalid_threshold")
     assert "half of the review threshold" in low.json()["detail"]

@@ -50,6 +50,7 @@ ROUTES = [
     ("DELETE", "/v1/keys/key_x", "admin", False),
     ("POST", "/v1/scans", "operator supervisor admin", False),
     ("GET", "/v1/scans", "operator reviewer supervisor admin", False),
+    ("GET", "/v1/scans/plan", "operator reviewer supervisor admin", False),
     ("GET", "/v1/scans/scan_x", "operator reviewer supervisor admin", False),
     ("POST", "/v1/scans/scan_x/cancel", "operator supervisor admin", False),
     ("POST", "/v1/scans/scan_x/resume", "operator supervisor admin", False),

@@ -339,6 +339,26 @@ def test_one_scan_at_a_time_and_a_cancelled_one_writes_no_more(world: World, peo
     assert [item.id for item in scans.list().items] == [scan.id]
 
 
+def test_what_a_scan_would_cost_is_told_before_it_is_started(node: Node, people: People) -> None:
+    for vector in people.strangers(4):
+        node.enrol(vector)
+    scans = scans_of(node)
+    before = scans.plan(whole=True)
+    assert (before.since_seq, before.templates_total, before.comparisons, before.estimated_s) == (0, 4, 6, None)
+    assert scans.list().items == []
+    done = run(node)
+    assert (done.templates_total, done.up_to_seq) == (4, before.up_to_seq)
+    for vector in people.strangers(2):
+        node.enrol(vector)
+    next_one = scans.plan()
+    assert (next_one.since_seq, next_one.templates_total, next_one.templates_older) == (done.up_to_seq, 2, 4)
+    assert next_one.comparisons == 2 * 4 + 1
+    assert next_one.estimated_s is not None
+    assert scans.plan(whole=True).comparisons == 15
+    with pytest.raises(InvalidThreshold):
+        scans.plan(threshold=0.1)
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_a_cancelled_scan_goes_on_where_it_stopped_and_finds_what_an_undisturbed_one_finds(world: World, people: People) -> None:
     node = world.node()
