@@ -422,11 +422,19 @@ class BackendClient:
     def scans(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Scan]:
         return self._get("/v1/scans", wire.Page[wire.Scan], {"cursor": cursor, "limit": limit})
 
+    def scan_plan(self, *, threshold: float | None = None, whole: bool = False) -> wire.ScanPlan:
+        """What a scan would cost that were started now."""
+        return self._get("/v1/scans/plan", wire.ScanPlan, {"threshold": threshold, "whole": whole})
+
     def scan(self, scan_id: str) -> wire.Scan:
         return self._get(f"/v1/scans/{scan_id}", wire.Scan)
 
     def cancel_scan(self, scan_id: str) -> wire.Scan:
         return self._post(f"/v1/scans/{scan_id}/cancel", None, wire.Scan)
+
+    def resume_scan(self, scan_id: str) -> wire.Scan:
+        """One that was cancelled or failed goes on where it stopped."""
+        return self._post(f"/v1/scans/{scan_id}/resume", None, wire.Scan)
 
     def audit_head(self) -> wire.AuditHead:
         return self._get("/v1/audit/head", wire.AuditHead)

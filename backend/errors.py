@@ -178,7 +178,7 @@ class ScanUnderWay(Conflict):
 
 
 class ScanStateConflict(Conflict):
-    title = "The scan has ended already"
+    title = "Not possible in the state in which the scan is"
 
 
 class SamePerson(Conflict):

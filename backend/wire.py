@@ -1019,9 +1019,23 @@ class Scan(Answer):
     rate_per_s: float | None = Field(description="Templates per second of work; null before the first block.")
     estimated_s: float | None = Field(description="Seconds left at this rate; null before the first block and after the end.")
     problem: str | None
+    started_by: str | None = Field(None, description="Who asked for it: the id of a person or a key; null for an old scan.")
+    started_by_name: str | None = None
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
+
+
+class ScanPlan(Answer):
+    """What a scan with these options would have to do if it were started now."""
+
+    threshold: float
+    since_seq: int = Field(description="Templates after this would be compared with everything older; 0: all.")
+    up_to_seq: int
+    templates_total: int
+    templates_older: int = Field(description="With these, too, each of them is compared.")
+    comparisons: int
+    estimated_s: float | None = Field(description="By the pace of the last finished scan; null where there is none.")
 
 
 class AuditEvent(Answer):

@@ -67,6 +67,45 @@ SUBJECTS = {
     "merged": Look("Merged", "◆", "mute"),
 }
 
+FINDINGS = {
+    "unfair_share": Look("UNFAIR SHARE", "▲", "warn"),
+    "errors": Look("ERRORS", "■", "bad"),
+    "sinkhole": Look("SINKHOLE", "■", "bad"),
+    "latency": Look("SLOW", "▲", "warn"),
+    "decision_mix": Look("DECIDES DIFFERENTLY", "◆", "warn"),
+    "fleet_share": Look("FLEET: SHARES", "▲", "warn"),
+    "fleet_errors": Look("FLEET: ERRORS", "■", "bad"),
+    "fleet_latency": Look("FLEET: SLOW", "▲", "warn"),
+    "fleet_mix": Look("FLEET: DECISIONS", "◆", "warn"),
+}
+
+DISTRIBUTION = {
+    "even": Look("AS PROMISED", "●", "good"),
+    "sticky": Look("AS PROMISED", "●", "good"),
+    "uneven": Look("NOT AS PROMISED", "▲", "warn"),
+    "too_few": Look("TOO FEW TO TELL", "?", "mute"),
+    "nothing_to_compare": Look("NOTHING TO COMPARE", "?", "mute"),
+    "failed": Look("FAILED", "■", "bad"),
+}
+
+SHARE_VERDICTS = {
+    "as_expected": Look("as expected", "●", "good"),
+    "more": Look("more", "▲", "warn"),
+    "fewer": Look("fewer", "▼", "warn"),
+    "absent": Look("none", "■", "bad"),
+    "not_judged": Look("not judged", "○", "mute"),
+    "not_in_service": Look("out of service", "◇", "mute"),
+    "not_in_fleet": Look("not in fleet.yaml", "?", "warn"),
+}
+
+SCANS = {
+    "waiting": Look("Waiting", "○", "info"),
+    "running": Look("Running", "◔", "info"),
+    "done": Look("Done", "●", "good"),
+    "cancelled": Look("Stopped", "◇", "mute"),
+    "failed": Look("Failed", "■", "bad"),
+}
+
 
 def series_colours(names: list[str]) -> dict[str, str]:
     """A colour per name that stays the same whatever the order of the answer."""

@@ -156,6 +156,18 @@ class MonitorClient:
         """Let it serve again; `told` and `next` say whether it heard of it."""
         return self._ask("POST", f"/v1/backends/{name}/return", wire.Drained, timeout_s=15)
 
+    def check_distribution(self, requests: int = 100) -> wire.DistributionCheck:
+        """Begin to send that many through the balancer; `distribution_check` tells how it goes. For operators."""
+        asked = wire.DistributionCheckRequest(requests=requests)
+        return self._ask("POST", "/v1/distribution-checks", wire.DistributionCheck, asked, answers=(201,))
+
+    def distribution_check(self, check_id: str) -> wire.DistributionCheck:
+        return self._get(f"/v1/distribution-checks/{check_id}", wire.DistributionCheck)
+
+    def distribution_checks(self) -> wire.Page[wire.DistributionCheck]:
+        """The last ones since the monitor's start, newest first."""
+        return self._get("/v1/distribution-checks", wire.Page[wire.DistributionCheck])
+
     def synthetic(self) -> wire.Page[wire.SyntheticResult]:
         return self._get("/v1/synthetic", wire.Page[wire.SyntheticResult])
 

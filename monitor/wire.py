@@ -515,6 +515,65 @@ class Diagnosis(Answer):
         return all(step.status != "fail" for step in self.steps)
 
 
+class DistributionCheckRequest(Asked):
+    """`POST /v1/distribution-checks`."""
+
+    requests: int = Field(100, ge=10, le=500, strict=True, description="how many are sent through the balancer, 40 a second")
+
+
+class ShareVerdict(StrEnum):
+    as_expected = "as_expected"
+    more = "more"
+    fewer = "fewer"
+    absent = "absent"
+    not_judged = "not_judged"
+    not_in_service = "not_in_service"
+    not_in_fleet = "not_in_fleet"
+
+
+class DistributionVerdict(StrEnum):
+    even = "even"
+    uneven = "uneven"
+    sticky = "sticky"
+    too_few = "too_few"
+    nothing_to_compare = "nothing_to_compare"
+    failed = "failed"
+
+
+class DistributionShare(Answer):
+    """What one backend served of a check. `deviation` and `limit` are relative to the expected share: −0.6 is 40 % of it."""
+
+    backend: str = Field(description="as the fleet file, or else the answer itself (X-Served-By), names it")
+    requests: int
+    share: float | None
+    expected_share: float | None = Field(description="null where the strategy promises none; 0 for one out of service")
+    deviation: float | None
+    limit: float | None = Field(description="what chance alone explains of a deviation, and below which nothing is flagged")
+    verdict: ShareVerdict
+    p50_ms: float | None
+
+
+class DistributionCheck(Answer):
+    """`GET /v1/distribution-checks/{id}`: who served the requests that the monitor sent through the balancer."""
+
+    id: str
+    state: Literal["running", "done", "stopped"] = Field(description="stopped: its time ran out, or the monitor ended")
+    strategy: str
+    requests: int
+    sent: int
+    answered: int = Field(description="by a backend that named itself")
+    failures: dict[str, int] = Field(description="by reason code; an error that a backend answered is among `answered` too")
+    shares: list[DistributionShare]
+    verdict: DistributionVerdict | None = Field(description="null while it runs")
+    sentence: str | None
+    cv: float | None
+    noise_floor_cv: float | None
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None
+    estimated_s: float | None = Field(description="seconds left; null after its end")
+    at: AwareDatetime
+
+
 class Health(Answer):
     """`GET /health` of the monitor itself: its own database."""
 

@@ -29,6 +29,12 @@ def load_series(window_s: float) -> Seen[list[wire.LoadPoint]]:
     return shared().ask(("series", role, window_s), lambda: _load_series(role, window_s), parts.current().now)
 
 
+def distribution_checks() -> Seen[list[wire.DistributionCheck]]:
+    """Newest first."""
+    role = fleet_role()
+    return shared().ask(("distribution", role), lambda: _distribution_checks(role), parts.current().now)
+
+
 def certificates() -> Seen[list[wire.Certificate]]:
     role = fleet_role()
     return shared().ask(("certificates", role), lambda: _certificates(role), parts.current().now)
@@ -53,6 +59,11 @@ def _load(role: str, window_s: float) -> wire.LoadView:
 @st.cache_data(ttl=2 * FRESH_S, max_entries=64, show_spinner=False)
 def _load_series(role: str, window_s: float) -> list[wire.LoadPoint]:
     return list(parts.current().monitor.load_series(window_s=window_s).items)
+
+
+@st.cache_data(ttl=FRESH_S / 2, max_entries=16, show_spinner=False)
+def _distribution_checks(role: str) -> list[wire.DistributionCheck]:
+    return list(parts.current().monitor.distribution_checks().items)
 
 
 @st.cache_data(ttl=SLOW_S, max_entries=16, show_spinner=False)

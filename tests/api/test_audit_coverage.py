@@ -193,8 +193,12 @@ def _scans(service: Service) -> Iterator[tuple[str, str | None]]:
                 raise
             continue
         yield "POST /v1/scans/{scan_id}/cancel", scan.id
+        api.resume_scan(scan.id)
+        yield "POST /v1/scans/{scan_id}/resume", scan.id
         break
     api.scan(scan.id)
     yield "GET /v1/scans/{scan_id}", None
     api.scans()
     yield "GET /v1/scans", None
+    api.scan_plan()
+    yield "GET /v1/scans/plan", None
