@@ -394,7 +394,7 @@ class BackendClient:
         before: datetime | None = None,
     ) -> wire.Page[wire.AuditEvent]:
         """Newest first; conditions are exact, and all of them must hold. `after` is inclusive, `before` is not."""
-        asked = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
+        asked: dict[str, Any] = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
         asked |= {"after": after and after.isoformat(), "before": before and before.isoformat()}
         return self._get("/v1/audit", wire.Page[wire.AuditEvent], asked)
 

@@ -52,6 +52,32 @@ SUBJECTS = {
     "merged": Look("Merged", "◆", "mute"),
 }
 
+SEVERITIES = {
+    "critical": Look("CRITICAL", "■", "bad"),
+    "warning": Look("WARNING", "▲", "warn"),
+    "info": Look("INFO", "●", "info"),
+}
+
+ALERTS = {
+    "pending": Look("PENDING", "◔", "mute"),
+    "firing": Look("FIRING", "■", "bad"),
+    "resolved": Look("OVER", "●", "good"),
+}
+
+QUIET = {
+    "silenced": "a silence holds it back",
+    "maintenance": "maintenance holds it back",
+    "flapping": "told to nobody while its backend flaps",
+}
+
+SPANS = {"on": Look("IN FORCE", "◑", "info"), "to come": Look("TO COME", "○", "mute"), "over": Look("OVER", "●", "mute")}
+
+DELIVERIES = {
+    "waiting": Look("Waiting", "◔", "warn"),
+    "sent": Look("Sent", "●", "good"),
+    "given_up": Look("Given up", "■", "bad"),
+}
+
 
 def series_colours(names: list[str]) -> dict[str, str]:
     """A colour per name that stays the same whatever the order of the answer."""

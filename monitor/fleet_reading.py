@@ -1,4 +1,4 @@
-"""What came of reading the fleet file, and the file as the API shows it: whatever is secret is said to be there, and not shown."""
+"""What came of reading the fleet file, and the file as the API shows it: that a secret is named, never which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monitor.fleet_file import FleetFileError, Mistake
 
 @dataclass
 class FleetReading:
-    """`read_at`: when the fleet that is watched was read; `looked_at`: the last look at the file; `mistakes`: why it is refused."""
+    """`read_at`: when the fleet that is watched was read; `looked_at`: the last look at the file; `mistakes`: why not taken."""
 
     path: Path
     read_at: datetime

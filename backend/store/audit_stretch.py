@@ -83,7 +83,9 @@ def _must_still_end_here(store: Store, verdict: Verdict) -> None:
     head = audit_chain.head(store)
     if (head.position, head.hash) != (verdict.position, verdict.hash) and (verdict.position, verdict.hash) != (0, GENESIS):
         verdict.broken_at = min(head.position, verdict.position) + 1
-        verdict.why = f"the chain ends at {head.position}, and place {verdict.position} was there a moment ago: its end was cut off"
+        verdict.why = (
+            f"the chain ends at {head.position}, and place {verdict.position} was there a moment ago: its end was cut off"
+        )
 
 
 def _chunk(store: Store, *, after: int) -> list[AuditRow]:

@@ -1,4 +1,4 @@
-"""The chain followed in stretches: the same verdict as in one go, whatever was tampered with and wherever it ended between two."""
+"""The chain followed in stretches: the same verdict as in one go, whatever was tampered with, also between two."""
 
 from __future__ import annotations
 

@@ -17,7 +17,14 @@ from tests.monitor.processes import until
 from tests.monitor.test_api import serving
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-SECRETS = ("/run/secrets/drain-key", "SYNTHETIC_KEY", "/run/secrets/beat", "OPERATORS_URL", "genuine-1.jpg", "hunter2-hunter2-hunter2")
+SECRETS = (
+    "/run/secrets/drain-key",
+    "SYNTHETIC_KEY",
+    "/run/secrets/beat",
+    "OPERATORS_URL",
+    "genuine-1.jpg",
+    "hunter2-hunter2-hunter2",
+)
 FULL: dict[str, Any] = {
     "service": "turnstiles",
     "balancer": {"kind": "nginx", "strategy": "ip_hash", "url": "https://api.example.com", "rate_per_client": 7},
