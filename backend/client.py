@@ -402,9 +402,12 @@ class BackendClient:
         actor: str | None = None,
         action: str | None = None,
         object_id: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
     ) -> wire.Page[wire.AuditEvent]:
-        """Newest first; conditions are exact, and all of them must hold."""
-        asked = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
+        """Newest first; conditions are exact, and all of them must hold. `after` is inclusive, `before` is not."""
+        asked: dict[str, Any] = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
+        asked |= {"after": after and after.isoformat(), "before": before and before.isoformat()}
         return self._get("/v1/audit", wire.Page[wire.AuditEvent], asked)
 
     def start_scan(
@@ -438,6 +441,10 @@ class BackendClient:
 
     def audit_head(self) -> wire.AuditHead:
         return self._get("/v1/audit/head", wire.AuditHead)
+
+    def verify_audit(self, *, cursor: str | None = None) -> wire.AuditVerification:
+        """Follow a stretch of the chain; where the answer has a `next`, go on with it as `cursor`."""
+        return self._get("/v1/audit/verification", wire.AuditVerification, {"cursor": cursor})
 
     # --- how requests are sent ------------------------------------------------------------------------------------
 

@@ -425,6 +425,17 @@ ANSWERS: dict[str, Example] = {
     "NewKey": {**_KEY, "last_used_at": None, "secret": "fa_EXAMPLE-shown-once"},
     "Page_AuditEvent_": _page(_EVENT),
     "AuditHead": {"position": 41, "hash": "9f2c" * 16, "at": LATER, "waiting": 0},
+    "AuditVerification": {
+        "holds": True,
+        "position": 41,
+        "hash": "9f2c" * 16,
+        "checked": 41,
+        "broken_at": None,
+        "why": None,
+        "restores": [],
+        "head": {"position": 41, "hash": "9f2c" * 16, "at": LATER, "waiting": 0},
+        "next": None,
+    },
 }
 
 UNHEALTHY = {**ANSWERS["Health"], "status": "unhealthy"}

@@ -1056,3 +1056,17 @@ class AuditHead(Answer):
     hash: str = Field(description="Covers this event and, through the one before it, all others.")
     at: AwareDatetime | None = Field(description="When that event was written.")
     waiting: int = Field(description="Events that are written and not sealed yet.")
+
+
+class AuditVerification(Answer):
+    """`GET /v1/audit/verification`: what was followed of the chain with this request."""
+
+    holds: bool = Field(description="Each event followed so far is as it was written, and follows from the one before it.")
+    position: int = Field(description="Place of the last event that was followed; 0 for none.")
+    hash: str
+    checked: int = Field(description="Events that this request followed.")
+    broken_at: int | None = Field(description="The first place where the chain does not hold.")
+    why: str | None
+    restores: list[int] = Field(description="Places of the events, among these, that say that a backup was restored.")
+    head: AuditHead
+    next: str | None = Field(description="The cursor to go on with; null at the end of the chain, or where it is broken.")

@@ -104,6 +104,30 @@ SCANS = {
     "done": Look("Done", "●", "good"),
     "cancelled": Look("Stopped", "◇", "mute"),
     "failed": Look("Failed", "■", "bad"),
+SEVERITIES = {
+    "critical": Look("CRITICAL", "■", "bad"),
+    "warning": Look("WARNING", "▲", "warn"),
+    "info": Look("INFO", "●", "info"),
+}
+
+ALERTS = {
+    "pending": Look("PENDING", "◔", "mute"),
+    "firing": Look("FIRING", "■", "bad"),
+    "resolved": Look("OVER", "●", "good"),
+}
+
+QUIET = {
+    "silenced": "a silence holds it back",
+    "maintenance": "maintenance holds it back",
+    "flapping": "told to nobody while its backend flaps",
+}
+
+SPANS = {"on": Look("IN FORCE", "◑", "info"), "to come": Look("TO COME", "○", "mute"), "over": Look("OVER", "●", "mute")}
+
+DELIVERIES = {
+    "waiting": Look("Waiting", "◔", "warn"),
+    "sent": Look("Sent", "●", "good"),
+    "given_up": Look("Given up", "■", "bad"),
 }
 
 

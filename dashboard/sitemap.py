@@ -9,14 +9,19 @@ from dashboard.components import frame
 from dashboard.roles import Right, may
 from dashboard.sessions import Person
 from dashboard.views import backend, certificates, duplicates, fleet, load, subjects
+from dashboard.views import alerts, api, audit, certificates, duplicates, fleet, load, settings, subjects
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
     (Right.see_fleet, "Operations", backend.page, "Backend", ":material/developer_board:", "backend"),
     (Right.see_fleet, "Operations", load.page, "Load", ":material/bar_chart:", "load"),
     (Right.see_fleet, "Operations", certificates.page, "Certificates", ":material/verified_user:", "certificates"),
+    (Right.see_fleet, "Operations", alerts.page, "Alerts", ":material/notifications:", "alerts"),
     (Right.see_queue, "People", duplicates.page, "Duplicates", ":material/compare:", "duplicates"),
     (Right.see_subjects, "People", subjects.page, "Subjects", ":material/person_search:", "subjects"),
+    (Right.see_audit, "System", audit.page, "Audit", ":material/history:", "audit"),
+    (Right.see_fleet, "System", settings.page, "Settings", ":material/settings:", "settings"),
+    (Right.see_api, "System", api.page, "API", ":material/api:", "api"),
 )
 
 

@@ -94,6 +94,10 @@ class MonitorClient:
         """Changes of state, newest first."""
         return self._get("/v1/events", wire.Page[wire.Event], {"backend": backend, "cursor": cursor, "limit": limit})
 
+    def fleet_file(self) -> wire.FleetFileView:
+        """The fleet as its file says, and whether the file on disk is refused; no secret stands in it."""
+        return self._get("/v1/fleet-file", wire.FleetFileView)
+
     # --- alerts -------------------------------------------------------------------------------------------------------
 
     def alerts(

@@ -26,6 +26,7 @@ from monitor.distribution.watch import DistributionWatch
 from monitor.distribution_check.judgement import Member
 from monitor.distribution_check.runs import DistributionChecks
 from monitor.fleet_file import FleetFile, FleetFileError, parse
+from monitor.fleet_reading import FleetReading
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.outcome import Reason
 from monitor.probe.own import loopback_works
@@ -72,6 +73,7 @@ class Monitor:
     ) -> None:
         self._settings = settings
         self._file = file
+        self.reading = FleetReading(file.path, clock(), clock())
         self._clock = clock
         self.history = history
         self._trust = TrustStore(allowed=described.allow_addresses)
@@ -243,8 +245,12 @@ class Monitor:
             if self.watch.fleet_error != str(error):
                 log.error("the fleet file is refused: %s", error)
             self.watch.fleet_error = str(error)
+            self.reading.refused(error, self._clock())
             return
+        finally:
+            self.reading.looked_at = self._clock()
         self.watch.adopt(described)
+        self.reading.taken(self._clock())
         self._assign()
         log.info("watching %d backends of %s", len(described.backends), self._file.path)
 

@@ -659,6 +659,8 @@ class Delivery(Answer):
     sent_at: AwareDatetime | None
     attempts: int
     answer: str | None = Field(description="what came of the last attempt")
+    title: str | None = Field(None, description="as it is sent")
+    text: str | None = Field(None, description="as it is sent")
 
 
 class AlertDetail(Alert):
@@ -738,3 +740,68 @@ class Action(Answer):
     action: str
     target: str
     outcome: str
+
+
+# --- the fleet file ---------------------------------------------------------------------------------------------------
+
+
+class FleetFileMistake(Answer):
+    line: int
+    field: str
+    reason: str
+
+
+class FleetFileBackend(Answer):
+    name: str
+    url: str
+    address: str
+    server_name: str
+    ca_file: str | None
+    region: str
+    zone: str
+    weight: int
+
+
+class FleetFileBalancer(Answer):
+    kind: str
+    strategy: str
+    url: str | None = Field(description="what clients call")
+    listen: str
+    server_name: str
+    zone: str | None
+    rate_per_client: int = Field(description="requests per second that one client address may send")
+
+
+class FleetFileProbes(Answer):
+    interval_s: float
+    fast_interval_s: float
+    down_interval_s: float
+    deadline_s: float
+    fall: int
+    rise: int
+    start_budget_s: float
+
+
+class FleetFileView(Answer):
+    """`GET /v1/fleet-file`: the fleet that is watched, as the file says; with no secret and no place of one."""
+
+    path: str
+    read_at: AwareDatetime = Field(description="when the fleet that is watched was read")
+    looked_at: AwareDatetime = Field(description="when the file was last looked at")
+    refused_at: AwareDatetime | None = Field(description="since when the file on disk is refused; the old fleet stays watched")
+    mistakes: list[FleetFileMistake] = Field(description="why it is refused")
+    service: str
+    balancer: FleetFileBalancer | None
+    backends: list[FleetFileBackend]
+    probes: FleetFileProbes
+    dashboard_url: str | None
+    certificates_check_interval_s: float
+    certificates_watched: list[str] = Field(description="beside those of the backends and the balancer")
+    alert_routes: list[AlertRoute]
+    disabled_rules: list[str]
+    slo_availability: float = Field(description="promised share of requests that do not end in 5xx")
+    slo_least_requests: int = Field(description="in the short window, before a burn rate says anything")
+    runbook_url: str | None = Field(description="where docs/alerts.md is served, if it is")
+    heartbeat_every_s: float | None
+    synthetic_interval_s: float | None
+    drain_key_named: bool = Field(description="whether the file names a key with which the monitor may drain")

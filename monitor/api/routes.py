@@ -17,6 +17,7 @@ from monitor import figures, views, wire
 from monitor.api import history as histories
 from monitor.api.identity import Caller
 from monitor.api.problems import BackendNotFound, BadCursor
+from monitor.fleet_reading import fleet_file_view
 from monitor.monitor import Monitor
 
 WIDEST_WINDOW_S = 3600
@@ -43,6 +44,12 @@ routes = APIRouter(prefix="/v1", dependencies=[Depends(reader)])
 async def fleet(monitor: Parts) -> wire.FleetView:
     watch, balancer = monitor.watch, monitor.balancer
     return views.fleet_view(watch, balancer, lateness_s=monitor.schedule.worst_lateness_s, now=watch.now())
+
+
+@routes.get("/fleet-file")
+async def fleet_file(monitor: Parts) -> wire.FleetFileView:
+    """The fleet that is watched, as the file says, without its secrets; and why the file on disk is refused, where it is."""
+    return fleet_file_view(monitor.reading, monitor.watch.fleet)
 
 
 @routes.get("/backends/{name}")

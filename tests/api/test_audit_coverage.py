@@ -172,6 +172,7 @@ def _operation(service: Service) -> Iterator[tuple[str, str | None]]:
         "POST /v1/calibration/simulate": partial(api.simulate, threshold=0.5),
         "GET /v1/audit": api.audit,
         "GET /v1/audit/head": api.audit_head,
+        "GET /v1/audit/verification": api.verify_audit,
         "GET /v1/fleet/self": api.self,
     }.items():
         ask()

@@ -59,6 +59,7 @@ ROUTES = [
     ("POST", "/v1/calibration/simulate", "operator supervisor admin", False),
     ("GET", "/v1/audit", "supervisor admin", False),
     ("GET", "/v1/audit/head", WATCH, False),
+    ("GET", "/v1/audit/verification", "supervisor admin", False),
 ]
 ROLES = [Scope.operator, Scope.reviewer, Scope.supervisor, Scope.admin]
 

@@ -197,6 +197,7 @@ def test_the_client_reads_every_route(tmp_path: Path) -> None:
         assert client.load(window_s=120).window_s == 120
         assert client.load_series().items == []
         assert client.certificates().items == []
+        assert client.fleet_file().backends[0].address == "127.0.0.1:1"
         events = until(lambda: client.events(backend="b1").items, within_s=5, what="the event is stored")
         assert (events[0].new, events[0].reason) == (wire.State.down, "NET.REFUSED")
         points = until(lambda: client.history("b1", step_s=10).items, within_s=5, what="samples are stored")
