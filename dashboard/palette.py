@@ -104,6 +104,8 @@ SCANS = {
     "done": Look("Done", "●", "good"),
     "cancelled": Look("Stopped", "◇", "mute"),
     "failed": Look("Failed", "■", "bad"),
+}
+
 SEVERITIES = {
     "critical": Look("CRITICAL", "■", "bad"),
     "warning": Look("WARNING", "▲", "warn"),

@@ -8,8 +8,7 @@ from dashboard import identity
 from dashboard.components import frame
 from dashboard.roles import Right, may
 from dashboard.sessions import Person
-from dashboard.views import backend, certificates, duplicates, fleet, load, subjects
-from dashboard.views import alerts, api, audit, certificates, duplicates, fleet, load, settings, subjects
+from dashboard.views import alerts, api, audit, backend, certificates, duplicates, fleet, load, settings, subjects
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),

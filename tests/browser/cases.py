@@ -59,9 +59,8 @@ def ready(page: Page) -> Locator:
 
 
 def open_case(window: Window, case_id: str) -> Page:
-    """From the queue, by its row; claimed where it can be."""
-    page = window.visit("duplicates", "Duplicates")
-    page.locator(f".st-key-open-{case_id}").get_by_role("button").click()
+    """By its address, as a colleague sends it; claimed where it can be."""
+    page = window.visit(f"duplicates?case={case_id}", "Duplicates")
     expect(page.locator(f".st-key-note-{case_id}")).to_be_visible()
     return page
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,7 +17,8 @@ from tests.system.running_fleet import Fleet
 PASSWORD = "correct horse battery"
 WINDOW = {"width": 1280, "height": 720}
 
-Scheme = str
+BELOW_A_PAGE = re.compile(r"/[a-z]+/_stcore/(health|host-config)$")
+"""On a page with a path Streamlit asks there first, whether that is where it lives, and Chromium logs the 404 that says no."""
 
 
 @dataclass
@@ -34,8 +36,9 @@ class Seen:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.errors.append(message.text)
+        address = message.location.get("url", "")
+        if message.type == "error" and not BELOW_A_PAGE.search(address):
+            self.errors.append(f"{message.text} ({address})")
 
 
 @dataclass
@@ -135,7 +138,3 @@ def windows(browser_: Browser, fleet: Fleet) -> Iterator[Windows]:
         yield opened
     finally:
         opened.close()
-
-
-Open = Callable[..., Window]
-Names = Sequence[str]

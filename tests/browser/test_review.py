@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from backend import wire
 from dashboard.roles import Role
 from dashboard.sessions import COOKIE
 from tests.browser import cases, people
 from tests.browser.cases import decisions, on_the_desk, open_case, ready
-from tests.browser.people import Windows, drawn
+from tests.browser.people import Windows
 from tests.system.running_fleet import Fleet, eventually
 
 SIGNED_OUT_WITHIN_S = 40
@@ -82,12 +82,14 @@ def test_a_second_reviewer_is_blind_and_a_supervisor_settles_their_disagreement(
         assert [one.merged_into for one in api.case(case.id).subjects if one.merged_into], "the arbiter's word is applied"
 
 
-def test_signing_out_ends_another_tabs_power_at_once_and_a_copied_cookies_too(windows: Windows, fleet: Fleet) -> None:
+def test_signing_out_ends_the_power_of_every_tab_and_of_a_copied_cookie(windows: Windows, fleet: Fleet) -> None:
     """docs/permissions.md states the bound: the dashboard signs nothing more for the session from that moment on."""
     (case,) = cases.planted(fleet, 1)
     window = windows.signed_in(people.account(fleet, "olga", Role.reviewer))
     working = open_case(window, case.id)
     ready(working)
+    idle = window.another_tab(f"duplicates?case={case.id}", "Duplicates")
+    expect(idle.locator("img[src^='data:image']").first).to_be_visible()
     copied = next(cookie["value"] for cookie in window.context.cookies() if cookie["name"] == COOKIE)
     other = window.another_tab("subjects", "Subjects")
     other.get_by_role("button", name="Sign out").click()
@@ -99,20 +101,6 @@ def test_signing_out_ends_another_tabs_power_at_once_and_a_copied_cookies_too(wi
         assert decisions(cases.trail(api, [case.id]).get(case.id, [])) == []
     answer = httpx.get(f"{window.dashboard}/duplicates", cookies={COOKIE: copied})
     assert (answer.status_code, "/sign-in" in answer.headers["location"]) == (303, True)
-
-
-def test_a_tab_that_nobody_touches_tells_that_the_session_is_over(windows: Windows, fleet: Fleet) -> None:
-    (case,) = cases.planted(fleet, 1)
-    window = windows.signed_in(people.account(fleet, "pia", Role.reviewer))
-    idle = open_case(window, case.id)
-    ready(idle)
-    other = window.another_tab("subjects", "Subjects")
-    other.get_by_role("button", name="Sign out").click()
-    other.wait_for_url("**/sign-in")
     start = time.monotonic()
     expect(idle.get_by_text("Your session has ended").first).to_be_visible(timeout=SIGNED_OUT_WITHIN_S * 1000)
-    print(f"an idle tab says so after {time.monotonic() - start:.1f} s")
-
-
-def heading(page: Page, name: str) -> None:
-    drawn(page, name)
+    print(f"a tab that nobody touches says so after {time.monotonic() - start:.1f} s")
