@@ -91,6 +91,12 @@ start-test: install ## up and down as a new user meets them: seconds, cases, rem
 fault-test: install ## faults and a review in a real browser, behind nginx, HAProxy and neither: seconds against their bound
 	$(VENV)/python -m pytest -q -s tests/system/test_end_to_end.py
 
+browser-test: install ## operators and reviewers in a real Chromium, before real backends and a real monitor (ARGS="-k drain")
+	$(VENV)/python -m pytest -q -s tests/browser $(ARGS)
+
+screenshots: install ## every page, light and dark, to docs/screenshots/; 1 where one is missing, too wide, in error, or shows a face (ARGS="--only fleet")
+	$(VENV)/python -m tests.browser.screenshots $(ARGS)
+
 accuracy-test: install ## error rates with their limits, and altered copies, of both test packs and the offline engine (ARGS="--only test_mbf")
 	$(VENV)/python -m tests.faces.accuracy $(ARGS)
 

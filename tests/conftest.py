@@ -15,6 +15,7 @@ TESTDATA = Path(__file__).resolve().parents[2] / "shared" / "testdata"
 
 ALONE = (
     "tests/system/",
+    "tests/browser/",
     "tests/deploy/",
     "tests/monitor/test_faults.py",
     "tests/monitor/test_hostile_targets.py",

@@ -6,7 +6,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -29,12 +29,12 @@ def planted(fleet: Fleet, cases: int, *, certain: bool = False) -> list[PlantedC
     return plant(url, key_file, cases=cases, seed=time.time_ns(), certain_share=float(certain))
 
 
-def of_a_real_face(fleet: Fleet) -> str:
+def of_a_real_face(fleet: Fleet, name: str | None = None) -> str:
     """A case of the demo's public-domain portrait and one more copy of it, enrolled through the API; its id."""
     portrait = (fleet.run_dir / "data" / "demo" / "astronaut.jpg").read_bytes()
     copy = pictures.altered(Portrait("astronaut", portrait), "brighter")
     with fleet.backend(key="client") as api:
-        enrolled = api.enrol([copy.jpeg], external_id=f"copy-{time.time_ns()}", face="largest")
+        enrolled = api.enrol([copy.jpeg], external_id=name or f"copy-{time.time_ns()}", face="largest")
     assert enrolled.case_id is not None, "the copy was not found"
     return enrolled.case_id
 
@@ -88,7 +88,7 @@ def every_event(api: BackendClient) -> Iterable[wire.AuditEvent]:
 
 def claimed_over_somebody(events: Sequence[wire.AuditEvent]) -> list[str]:
     """Claims of one case while somebody else's was in force: from its event to its end, or to the end of a lease unrenewed."""
-    holder, since, wrong = "", datetime.min, []
+    holder, since, wrong = "", datetime.min.replace(tzinfo=UTC), []
     for event in events:
         if event.action == "case.claim":
             if holder and event.actor != holder and event.at < since + LEASE:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebSocket, expect, sync_playwright
 
@@ -74,6 +75,15 @@ def drawn(page: Page, heading: str | None = None) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
+def sign_in(window: Window, person: dict[str, str], path: str = "", heading: str | None = None) -> None:
+    """Through the form, as it leads on to a page."""
+    window.page.goto(f"{window.dashboard}/sign-in?{urlencode({'next': f'/{path}'})}")
+    window.page.get_by_label("Name").fill(person["name"])
+    window.page.get_by_label("Password").fill(person["password"])
+    window.page.get_by_role("button", name="Sign in").click()
+    drawn(window.page, heading)
+
+
 def account(fleet: Fleet, name: str, *roles: Role) -> dict[str, str]:
     """Somebody who may sign in, as `python -m dashboard users add` makes them; the dashboard reads its file again."""
     users = Users(fleet.run_dir / "secrets" / "users.json")
@@ -97,11 +107,7 @@ class Windows:
         access = self.fleet.access
         person = access["sign_ins"][who] if isinstance(who, str) else who
         window = self.blank(scheme=scheme)
-        window.page.goto(f"{window.dashboard}/sign-in?next=/{path}")
-        window.page.get_by_label("Name").fill(person["name"])
-        window.page.get_by_label("Password").fill(person["password"])
-        window.page.get_by_role("button", name="Sign in").click()
-        drawn(window.page, heading)
+        sign_in(window, person, path, heading)
         return window
 
     def blank(self, *, scheme: str = "light") -> Window:

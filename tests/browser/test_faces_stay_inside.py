@@ -76,9 +76,10 @@ def test_no_websocket_opens_for_a_stranger(windows: Windows) -> None:
     addresses = {socket.url for socket in window.seen.sockets}
     assert addresses, "the page came without a websocket?"
     for address in addresses:
-        with pytest.raises(InvalidStatus) as refused, connect(
-            address, origin=Origin(window.dashboard), subprotocols=[Subprotocol("streamlit")], open_timeout=10
-        ) as socket:
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            connect(address, origin=Origin(window.dashboard), subprotocols=[Subprotocol("streamlit")], open_timeout=10) as socket,
+        ):
             socket.recv(timeout=5)
         assert refused.value.response.status_code == 403
 

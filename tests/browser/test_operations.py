@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from backend.client import ClientError
+from monitor.client import MonitorClient
 from monitor.wire import AdminState, State
 from tests.browser.conftest import ABOUT_TO_END
 from tests.browser.people import Windows
@@ -151,9 +152,9 @@ def confirm(page: Page, what: str, backend: str, *, typed: str, button: str) -> 
     page.get_by_role("button", name=button, exact=True).click()
 
 
-def _served(monitor: object, backend: str) -> float:
+def _served(monitor: MonitorClient, backend: str) -> float:
     """Requests that the monitor counted at it in the last half minute."""
-    view = monitor.load(window_s=30)  # type: ignore[attr-defined]
+    view = monitor.load(window_s=30)
     return view.shares[backend].requests if backend in view.shares else 0
 
 
