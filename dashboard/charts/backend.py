@@ -132,8 +132,6 @@ def stages(figures: Sequence[wire.StageFigure]) -> go.Figure:
             orientation="h",
             name="mean",
             marker={"color": SERIES[0]},
-            text=[f"{one.mean_ms:.1f} ms" for one in ran][::-1],
-            textposition="auto",
             hovertemplate="%{y}: mean %{x:.1f} ms<extra></extra>",
         )
     )
@@ -185,7 +183,7 @@ def resources(points: Sequence[wire.Resources], zone: tzinfo) -> go.Figure:
         uirevision="resources",
         hovermode="x unified",
         yaxis={"rangemode": "tozero", "title": "MiB"},
-        yaxis2={"overlaying": "y", "side": "right", "rangemode": "tozero", "title": "%", "showgrid": False},
+        yaxis2={"overlaying": "y", "side": "right", "rangemode": "tozero", "title": "%", "showgrid": False, "automargin": True},
         legend=LEGEND,
     )
     return figure

@@ -108,7 +108,9 @@ def _numbers(backend: wire.Backend, *, compact: bool) -> str:
 def _probes(backend: wire.Backend, *, compact: bool) -> str:
     """The four verdicts; of the probes those that fail or are on their way, and in a large card all of them."""
     moving = [probe for probe in backend.probes if not compact or not probe.up or probe.progress]
-    return f'<div class="probes">{verdicts(backend)}</div><div class="probes">{"".join(_probe(one) for one in moving)}</div>'
+    agreed = compact and all(backend.verdicts.get(key) == "up" for key in VERDICTS)
+    told = '<span class="good">all four verdicts: up</span>' if agreed else verdicts(backend)
+    return f'<div class="probes">{told}</div><div class="probes">{"".join(_probe(one) for one in moving)}</div>'
 
 
 def _probe(probe: wire.Probe) -> str:

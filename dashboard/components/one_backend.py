@@ -24,28 +24,26 @@ def now(backend: wire.Backend, at: float, lines: Sequence[tuple[str, str]]) -> s
     shown = f'<ul class="notes">{said}</ul>' if said else ""
     return (
         verdict(tone, sentence, f"data {phrases.since(backend.last_sample_at, at)}")
-        + f'<div class="head spaced">{badges(backend)}</div>'
-        + f'<div class="probes">{verdicts(backend)}</div><div class="probes">{probes(backend)}</div>{shown}'
+        + f'<div class="probes">{badges(backend)}{verdicts(backend)}{probes(backend)}</div>{shown}'
     )
 
 
 def busy(backend: wire.Backend, last: wire.Resources | None) -> str:
-    """What it does at the moment."""
+    """What it does: the load of the last minute, and what is in flight at this moment."""
     load = backend.load
     rate = load.rate if load else None
     share = load.share if load else None
     return facts(
         [
-            ("Requests per second (1 min)", phrases.number(rate, 2)),
-            ("In flight now", phrases.number(last.in_flight if last else None)),
+            ("Per second", phrases.number(rate, 2)),
+            ("In flight", phrases.number(last.in_flight if last else None)),
             ("Connections", phrases.number(load.connections if load else None)),
             ("Share", phrases.percent(share) if share is not None else (load.reason if load else None) or phrases.NOTHING),
             ("Expected share", phrases.percent(load.expected_share if load else None)),
-            ("Errors (1 min)", phrases.number(load.errors if load else None)),
+            ("Errors, 1 min", phrases.number(load.errors if load else None)),
             ("p50", phrases.milliseconds(load.p50_ms if load else None)),
             ("p95", phrases.milliseconds(load.p95_ms if load else None)),
-        ],
-        wide=True,
+        ]
     )
 
 

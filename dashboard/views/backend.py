@@ -27,13 +27,14 @@ def page() -> None:
     if name is None:
         return
     fast = parts.current().settings.refresh_s
-    st.fragment(_now, run_every=fast)(name)
+    st.fragment(frame.live(_now), run_every=fast)(name)
     if may(identity.person().roles, Right.operate):
         operate.draw(name)
+    st.subheader("History", anchor=False)
     window = _window()
-    st.fragment(_history, run_every=HISTORY_S)(name, window)
-    st.fragment(backend_work.draw, run_every=2 * fast)(name)
-    st.fragment(_certificates, run_every=HISTORY_S)(name)
+    st.fragment(frame.live(_history), run_every=HISTORY_S)(name, window)
+    st.fragment(frame.live(backend_work.draw), run_every=2 * fast)(name)
+    st.fragment(frame.live(_certificates), run_every=HISTORY_S)(name)
     if may(identity.person().roles, Right.operate):
         diagnose.draw(name)
 
@@ -77,7 +78,7 @@ def _window() -> str:
     asked = st.query_params.get("window", "1h")
     chosen = st.segmented_control(
         "Window", list(WINDOWS), default=asked if asked in WINDOWS else "1h", required=True,
-        format_func=lambda window: WINDOWS[window][1], key="backend-window",
+        format_func=lambda window: WINDOWS[window][1], key="backend-window", label_visibility="collapsed",
     )  # fmt: skip
     if chosen != asked:
         st.query_params["window"] = chosen
@@ -85,8 +86,6 @@ def _window() -> str:
 
 
 def _now(name: str) -> None:
-    if not frame.still_signed_in():
-        return
     view = frame.shown(fleet.fleet(), "state of the fleet")
     backend = next((one for one in view.items if one.name == name), None) if view else None
     if view is None or backend is None:
@@ -127,10 +126,7 @@ def _falling(backend: wire.Backend, last: wire.Resources | None) -> None:
 
 
 def _history(name: str, window: str) -> None:
-    if not frame.still_signed_in():
-        return
     seconds, words = WINDOWS[window]
-    st.subheader(f"The last {words}", anchor=False)
     view = frame.shown(fetch.history(name, seconds), "history")
     if view is not None:
         _courses(view, name, window, words)
@@ -169,8 +165,6 @@ def _events(name: str, seconds: int, words: str) -> None:
 
 
 def _certificates(name: str) -> None:
-    if not frame.still_signed_in():
-        return
     st.subheader("Certificate", anchor=False)
     found = frame.shown(fleet.certificates(), "list of certificates")
     if found is None:

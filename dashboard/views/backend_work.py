@@ -15,8 +15,6 @@ from monitor import wire
 
 
 def draw(name: str) -> None:
-    if not frame.still_signed_in():
-        return
     figures = frame.shown(fetch.figures(name), "figures")
     if figures is not None:
         st.subheader(f"The last {phrases.span(figures.window_s)}: what it is busy with", anchor=False)

@@ -18,12 +18,10 @@ Value = TypeVar("Value")
 
 def page() -> None:
     frame.heading("Fleet", "Every backend as the monitor sees it. Disagreement comes first, then what is worst.")
-    st.fragment(_live, run_every=parts.current().settings.refresh_s)()
+    st.fragment(frame.live(_live), run_every=parts.current().settings.refresh_s)()
 
 
 def _live() -> None:
-    if not frame.still_signed_in():
-        return
     view = frame.shown(fleet.fleet(), "state of the fleet")
     if view is None:
         return

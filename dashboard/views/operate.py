@@ -24,7 +24,9 @@ Act = Callable[[str], tuple[str, str]]
 
 def draw(name: str) -> None:
     """The choice of an action, its form, and what came of the last one."""
-    chosen = st.segmented_control("Operate", ACTIONS, key=f"operate-{name}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Take out of service, put back**", width="content")
+        chosen = st.segmented_control("Operate", ACTIONS, key=f"operate-{name}", label_visibility="collapsed", width="content")
     told = st.session_state.get(f"operated-{name}")
     if told is not None:
         st.html(block(said(*told)))
