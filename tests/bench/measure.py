@@ -131,8 +131,8 @@ def as_markdown(benchmarks: Sequence[Benchmark]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`, `make bench-monitor` and `make bench-review`. Ours and the peer take turns in one run; the ratio is "
-        "what travels: "
+        "Written by `make bench`, `make bench-monitor` and `make bench-review`. Ours and the peer take turns in one run; the "
+        "ratio is what travels: "
         f"absolute figures are of this machine ({machine()}).",
         "",
         "| what | ours | peer | ratio ± spread | aim |",
