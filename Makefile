@@ -52,6 +52,9 @@ bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed 
 bench-monitor: install ## the same for the monitor: 1,000 backends beside blackbox_exporter, 90 days of history (ARGS="--quick")
 	$(VENV)/python -m tests.bench --monitor $(ARGS)
 
+bench-review: install ## the same for the dashboard: 100 decisions by keyboard in Chromium, each page with 50 backends and 10,000 cases (ARGS="--quick")
+	$(VENV)/python -m tests.bench --review $(ARGS)
+
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))
 

@@ -16,7 +16,7 @@ from dashboard.desk import Said
 AT_ONCE = 200
 LEFT_OUT = {
     wire.LeftOutReason.several_members: "more than two records",
-    wire.LeftOutReason.not_identical: "pictures that are not the same file",
+    wire.LeftOutReason.not_identical: "not of the same file",
     wire.LeftOutReason.held: "held by somebody",
     wire.LeftOutReason.needs_second_review: "two people must agree",
     wire.LeftOutReason.judged_before: "judged before",

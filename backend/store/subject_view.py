@@ -32,7 +32,7 @@ _SAMPLES = (
 
 
 def views(store: Store, session: Session, subjects: Iterable[Subject], *, landmarks: bool = False) -> list[wire.Subject]:
-    """In the order given. A survivor shows the samples of its whole set; a loser its own. `landmarks`: for whoever compares faces.
+    """In the order given. A survivor shows the samples of its whole set; a loser its own; `landmarks` are for comparing faces.
 
     The statements do not grow with the number of subjects: a list is one of the most frequent requests.
     """

@@ -16,10 +16,7 @@ from dashboard import phrases
 from dashboard.components.markup import text
 
 Across = Callable[[float], float]
-"""a score's place in the drawing"""
-WIDTH, HEIGHT, FLOOR, MARGIN = 560.0, 150.0, 118.0, 10.0
-FULL = 74.0
-"""how high the highest step is"""
+"""a score's place in the drawing, in percent of its width"""
 TICKS = 6
 
 
@@ -46,26 +43,25 @@ def genuines(calibration: wire.Calibration) -> list[Step]:
 
 
 def figure(calibration: wire.Calibration, pair: wire.CasePair, *, certain: float | None = None) -> str:
-    """Inline SVG; the same in words is `sentences`."""
+    """HTML that the style sheet draws (pages strip SVG of what they are given); the same in words is `sentences`."""
     strangers, same = impostors(calibration), genuines(calibration)
-    marks = [pair.score, pair.threshold_now or pair.threshold, *([certain] if certain is not None else [])]
+    review = pair.threshold if pair.threshold_now is None else pair.threshold_now
+    marks = [pair.score, review, *([certain] if certain is not None else [])]
     ends = [*marks, *(edge for step in (*strangers, *same) for edge in (step.start, step.end))]
     low, high = min(ends) - 0.02, max(ends) + 0.02
 
-    def x(score: float) -> float:
-        return MARGIN + (score - low) / (high - low) * (WIDTH - 2 * MARGIN)
+    def across(score: float) -> float:
+        return 100 * (score - low) / (high - low)
 
     drawn = [
-        _hump(strangers, x, "strangers"),
-        _hump(same, x, "one"),
-        f'<line class="axis" x1="{MARGIN}" x2="{WIDTH - MARGIN}" y1="{FLOOR}" y2="{FLOOR}"/>',
-        *(_tick(low + (high - low) * place / (TICKS - 1), x) for place in range(TICKS)),
-        _mark(x(marks[1]), "review", "limit"),
-        *([_mark(x(certain), "certain", "limit")] if certain is not None else []),
-        _mark(x(pair.score), f"{pair.score:.3f}", "score"),
+        *_hump(strangers, across, "strangers", "different people"),
+        *_hump(same, across, "one", "one person"),
+        _mark(across(review), "review", "limit"),
+        *([_mark(across(certain), "certain", "limit")] if certain is not None else []),
+        _mark(across(pair.score), f"{pair.score:.3f}", "score"),
+        *(_tick(low + (high - low) * (place + 0.5) / TICKS, across) for place in range(TICKS)),
     ]
-    label = text(" ".join(sentences(pair)))
-    return f'<svg class="two" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{label}">{"".join(drawn)}</svg>'
+    return f'<div class="two" role="img" aria-label="{text(" ".join(sentences(pair)))}">{"".join(drawn)}</div>'
 
 
 def sentences(pair: wire.CasePair) -> list[str]:
@@ -115,29 +111,25 @@ def _step(start: float, end: float, share: float) -> Step:
     return Step(start, end, max(0.0, share) / (end - start))
 
 
-def _hump(steps: Sequence[Step], x: Across, name: str) -> str:
+def _hump(steps: Sequence[Step], across: Across, kind: str, word: str) -> list[str]:
     most = max((step.density for step in steps), default=0.0)
     if most <= 0:
-        return ""
-    path = [f"M{x(steps[0].start):.1f} {FLOOR}"]
-    for step in steps:
-        top = FLOOR - FULL * step.density / most
-        path.append(f"L{x(step.start):.1f} {top:.1f}L{x(step.end):.1f} {top:.1f}")
-    path.append(f"L{x(steps[-1].end):.1f} {FLOOR}Z")
-    middle = max(steps, key=lambda step: step.density)
-    word = {"strangers": "different people", "one": "one person"}[name]
-    place = f'x="{x((middle.start + middle.end) / 2):.1f}" y="{FLOOR - FULL - 5:.1f}"'
-    return f'<path class="{name}" d="{"".join(path)}"/><text class="{name}" {place}>{word}</text>'
+        return []
+    bars = [
+        f'<i class="{kind}" style="left:{across(step.start):.2f}%;width:{across(step.end) - across(step.start):.2f}%;'
+        f'height:{60 * step.density / most:.1f}%"></i>'
+        for step in steps
+    ]
+    highest = max(steps, key=lambda step: step.density)
+    return [*bars, f'<b class="{kind}" style="left:{across((highest.start + highest.end) / 2):.2f}%">{word}</b>']
 
 
-def _tick(score: float, x: Across) -> str:
-    return f'<text class="tick" x="{x(score):.1f}" y="{FLOOR + 14}">{score:.2f}</text>'
+def _tick(score: float, across: Across) -> str:
+    return f'<small style="left:{across(score):.2f}%">{score:.2f}</small>'
 
 
 def _mark(at: float, word: str, kind: str) -> str:
-    is_score = kind == "score"
-    line = f'<line class="{kind}" x1="{at:.1f}" x2="{at:.1f}" y1="{14 if is_score else 26}" y2="{FLOOR}"/>'
-    return f'{line}<text class="{kind}" x="{at:.1f}" y="{11 if is_score else FLOOR + 28}">{text(word)}</text>'
+    return f'<u class="{kind}" style="left:{at:.2f}%"><span>{text(word)}</span></u>'
 
 
 def _at(place: wire.DistributionPlace) -> str:

@@ -106,15 +106,15 @@ def _filters() -> QueueFilters:
                      accept_new_options=True, help="Who holds the case now; write a name for a colleague's.")  # fmt: skip
         _choice("Source", "source", SOURCES)
         _choice("Band", "band", BANDS)
-        st.number_input("Score from", step=0.05, format="%.2f", placeholder="any", key=_key("from"), width=118, on_change=_ask)
-        st.number_input("to", step=0.05, format="%.2f", placeholder="any", key=_key("to"), width=118, on_change=_ask)
+        st.number_input("Score from", step=0.05, format="%.2f", placeholder="any", key=_key("from"), width=100, on_change=_ask)
+        st.number_input("to", step=0.05, format="%.2f", placeholder="any", key=_key("to"), width=100, on_change=_ask)
         _choice("Found", "age", tuple(AGES), width=160)
         _choice("Due", "due", DUES)
-        st.selectbox("Order", ["priority", "due"], key=_key("order"), width=190, format_func=_word, on_change=_ask)
+        st.selectbox("Order", ["priority", "due"], key=_key("order"), width=180, format_func=_word, on_change=_ask)
     return filters
 
 
-def _choice(label: str, name: str, words: tuple[str, ...], *, width: int = 130) -> None:
+def _choice(label: str, name: str, words: tuple[str, ...], *, width: int = 125) -> None:
     st.selectbox(label, [ANY, *words], key=_key(name), width=width, format_func=_word, on_change=_ask)
 
 
