@@ -34,16 +34,19 @@ def progress(scan: wire.Scan) -> tuple[float, str]:
     return (min(1.0, scan.templates_done / whole) if whole else 1.0), " · ".join(parts)
 
 
-def facts_of(scan: wire.Scan, now: float, zone: tzinfo) -> list[tuple[str, str]]:
-    ended = []
+def began(scan: wire.Scan, now: float, zone: tzinfo) -> str:
+    """When, by whom, and how long it took."""
+    by = scan.started_by_name or scan.started_by or "somebody who was not recorded"
+    took = ""
     if scan.finished_at is not None and scan.started_at is not None:
-        ended = [("Took", phrases.span((scan.finished_at - scan.started_at).total_seconds()))]
+        took = f" · took {phrases.span((scan.finished_at - scan.started_at).total_seconds())}"
+    return f"Started {phrases.when(scan.created_at, now, zone)} by {by}{took}"
+
+
+def facts_of(scan: wire.Scan) -> list[tuple[str, str]]:
     asked_again = [("Asked again", f"{scan.reopened:,}")] if scan.reopen_distinct else []
     return [
-        ("Started", phrases.when(scan.created_at, now, zone)),
-        ("By", scan.started_by_name or scan.started_by or "not recorded"),
-        *ended,
-        ("Templates", f"{scan.templates_done:,} of {scan.templates_total:,}"),
+        ("Templates", f"{scan.templates_total:,}"),
         ("Rate", phrases.number(scan.rate_per_s, 1, "/s")),
         ("Threshold", f"{scan.threshold:.3g}"),
         ("Pairs would be found" if scan.dry_run else "Pairs found", f"{scan.pairs_found:,}"),

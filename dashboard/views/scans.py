@@ -46,15 +46,9 @@ def _controls() -> None:
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         whom = st.segmented_control("Compare", [NEWCOMERS, EVERYBODY], default=NEWCOMERS, required=True, key="scan-whom")
         threshold = st.number_input(
-            "Score from which two are a pair",
-            0.0,
-            1.0,
-            None,
-            0.01,
-            key="scan-threshold",
-            placeholder="the review threshold",
-            width=230,
+            "A pair from this score on", 0.0, 1.0, None, 0.01, key="scan-threshold", placeholder="review threshold", width=230
         )
+    with st.container(horizontal=True, gap="large"):
         dry = st.checkbox("Dry run: count, change nothing", key="scan-dry")
         again = st.checkbox("Ask again about pairs decided to be different", key="scan-again")
     plan = frame.shown(scans.plan(threshold, whole=whom == EVERYBODY or again), "plan")
@@ -124,7 +118,8 @@ def _one(scan: wire.Scan, now: float, zone: tzinfo, *, may_act: bool, blocked: b
             done, words = tables.progress(scan)
             st.progress(done, text=words)
         problem = f'<p class="why bad">{text(scan.problem)}</p>' if scan.problem else ""
-        st.html(block(problem, facts(tables.facts_of(scan, now, zone), wide=True)))
+        when = f'<p class="soft">{text(tables.began(scan, now, zone))}</p>'
+        st.html(block(problem, when, facts(tables.facts_of(scan), wide=True)))
 
 
 def _stop(scan_id: str) -> None:
