@@ -9,6 +9,7 @@ from dashboard.components import frame
 from dashboard.roles import Right, may
 from dashboard.sessions import Person
 from dashboard.views import alerts, api, audit, backend, certificates, duplicates, fleet, load, settings, subjects
+from dashboard.views import certificates, duplicates, fleet, load, scans, subjects
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
@@ -21,6 +22,7 @@ PAGES = (
     (Right.see_audit, "System", audit.page, "Audit", ":material/history:", "audit"),
     (Right.see_fleet, "System", settings.page, "Settings", ":material/settings:", "settings"),
     (Right.see_api, "System", api.page, "API", ":material/api:", "api"),
+    (Right.see_scans, "People", scans.page, "Scans", ":material/radar:", "scans"),
 )
 
 

@@ -33,12 +33,12 @@ def result(check: wire.DistributionCheck, now: float) -> str:
         ],
         wide=True,
     )
-    said = f"{look.word.capitalize()}. {check.sentence or ''}{early}"
+    said = f"{check.sentence or look.word.capitalize()}{early}"
     return verdict(look.tone, said, phrases.since(check.finished_at, now)) + numbers
 
 
 def served(check: wire.DistributionCheck) -> str:
-    """A bar per backend, with a mark where its expected share is."""
+    """A bar per backend, with a mark where its expected share is; ± is what chance alone explains."""
     most = max([0.01, *(share for one in check.shares for share in (one.share, one.expected_share) if share is not None)])
     rows = "".join(_row(one, check, most) for one in check.shares)
     return f'<div class="served" role="table" aria-label="Who served the requests of the check">{rows}</div>'
@@ -50,9 +50,9 @@ def _row(one: wire.DistributionShare, check: wire.DistributionCheck, most: float
     if one.expected_share:
         bar += f'<u style="left:{100 * one.expected_share / most:.1f}%"></u>'
     count = f"{one.requests} of {check.answered} ({phrases.percent(one.share)})"
-    expected = "" if one.expected_share is None else f"{phrases.percent(one.expected_share)} expected"
-    if one.limit is not None:
-        expected += f", chance explains ±{phrases.percent(one.limit)} of it"
+    expected = "" if one.expected_share is None else f"expected {phrases.percent(one.expected_share)}"
+    if one.limit is not None and one.expected_share:
+        expected += f" ± {phrases.percent(one.limit * one.expected_share)}"
     speed = "" if one.p50_ms is None else f" · p50 {phrases.milliseconds(one.p50_ms)}"
     badge_ = badge(SHARE_VERDICTS[one.verdict]) if check.verdict is not None else ""
     return (

@@ -19,6 +19,15 @@ def by_backend(shares: Mapping[str, wire.Load]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def headline(view: wire.LoadView) -> str:
+    """The whole in a sentence: who stands out, before how even it is."""
+    if not view.findings:
+        return view.fairness.sentence
+    whose = in_order({one.backend or "the whole fleet" for one in view.findings})
+    verb = "stands" if len(whose) == 1 else "stand"
+    return f"{', '.join(whose)} {verb} out: see below. {view.fairness.sentence}"
+
+
 def in_order(names: Iterable[str]) -> list[str]:
     """`b2` before `b10`."""
     return sorted(names, key=lambda name: [(not part.isdigit(), part.zfill(12)) for part in re.findall(r"\d+|\D+", name)])

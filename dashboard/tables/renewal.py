@@ -41,7 +41,7 @@ def renewal(certificate: wire.Certificate) -> Renewal:
     why = REASONS.get(certificate.reason or "", "It is in order: nothing has to be done yet.")
     issuer = (certificate.issuer or "").replace("\\", "")
     if LOCAL_CA in issuer:
-        note = f"The local CA of `make run` issues a new one at a start when fewer than {LOCAL_RENEWS_BELOW_DAYS} days are left."
+        note = f"The local CA of “make run” issues a new one at a start when fewer than {LOCAL_RENEWS_BELOW_DAYS} days are left."
         return Renewal("the local CA", why, note, ["make stop", "make run", _check(certificate)])
     if any(name in issuer for name in ACME):
         return Renewal(f"ACME ({_organisation(issuer)})", why, _ACME_NOTE, [*_acme(certificate), _check(certificate)])

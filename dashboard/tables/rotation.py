@@ -46,12 +46,13 @@ def _name(name: str, places: Sequence[wire.Certificate], zone: tzinfo) -> Compar
     if not late:
         sentence = f"All {len(places)} places that serve it serve the same certificate, {_short(newest)}, valid until {until}."
         return Compared(SAME, name, sentence)
-    new = ", ".join(one.name for one in places if one.fingerprint_sha256 == newest.fingerprint_sha256)
+    current = [one.name for one in places if one.fingerprint_sha256 == newest.fingerprint_sha256]
+    new, verb = ", ".join(current), "serves" if len(current) == 1 else "serve"
     old = "; ".join(f"{one.name} another one ({_short(one)}, until {phrases.moment(one.not_after, zone)})" for one in late)
     return Compared(
         DIFFERENT,
         name,
-        f"A half-done renewal: {new} serves the newest certificate ({_short(newest)}, until {until}), {old}. "
+        f"A half-done renewal: {new} {verb} the newest certificate ({_short(newest)}, until {until}), {old}. "
         f"Give {', '.join(one.name for one in late)} the new files and reload.",
     )
 

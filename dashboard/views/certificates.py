@@ -22,7 +22,9 @@ IN_ORDER = (wire.CertificateState.ok, wire.CertificateState.unknown)
 
 def page() -> None:
     frame.heading(
-        "Certificates", "As they are served, checked by a handshake with each backend and the balancer. The most pressing first."
+        "Certificates",
+        "As they are served, checked by a handshake with each backend and the balancer. The most pressing first. "
+        "The marks on a bar: renew it below a third of its lifetime, at once below a sixth.",
     )
     st.fragment(_live, run_every=10.0)()
 
@@ -54,7 +56,8 @@ def _one(certificate: wire.Certificate, zone: tzinfo, now: float) -> None:
         if certificate.state not in IN_ORDER:
             _renewal(certificate)
         held = phrases.counted(len(certificate.chain), "certificate")
-        with st.expander(f"Chain of {phrases.plain(certificate.name)} as it was sent ({held}), and how to renew it"):
+        more = ", and how to renew it" if certificate.state in IN_ORDER else ""
+        with st.expander(f"Chain of {phrases.plain(certificate.name)} as it was sent ({held}){more}"):
             if certificate.chain:
                 chain = tables.chain(certificate, zone, now)
                 shown = table(list(chain.columns), chain.itertuples(index=False))
@@ -67,5 +70,5 @@ def _one(certificate: wire.Certificate, zone: tzinfo, now: float) -> None:
 
 def _renewal(certificate: wire.Certificate) -> None:
     how = renewal(certificate)
-    st.markdown(f"**{phrases.plain(how.why)}** To renew it with {phrases.plain(how.kind)}: {phrases.plain(how.note)}")
+    st.markdown(f"**{phrases.plain(how.why)}** Issued by {phrases.plain(how.kind)}. {phrases.plain(how.note)}")
     st.code("\n".join(how.commands), language="bash", wrap_lines=True)

@@ -11,6 +11,7 @@ from dashboard.charts import load as charts
 from dashboard.components import frame, load_findings, plot
 from dashboard.components.markup import block, facts, table, verdict
 from dashboard.fetch import fleet
+from dashboard.palette import FINDINGS
 from dashboard.tables import load as tables
 from dashboard.views import verify
 from monitor import wire
@@ -98,6 +99,9 @@ def _name(window_s: float) -> str:
 def _fairness(view: wire.LoadView, now: float) -> str:
     fairness = view.fairness
     tone = "warn" if fairness.flagged else "mute" if fairness.jain is None else "good"
+    worst = {FINDINGS[one.kind].tone for one in view.findings}
+    if worst:
+        tone = "bad" if "bad" in worst else "warn"
     numbers = facts(
         [
             ("Policy", fairness.policy.replace("_", " ")),
@@ -109,7 +113,7 @@ def _fairness(view: wire.LoadView, now: float) -> str:
         ],
         wide=True,
     )
-    return verdict(tone, fairness.sentence, phrases.since(view.at, now)) + numbers
+    return verdict(tone, tables.headline(view), phrases.since(view.at, now)) + numbers
 
 
 def _alt(loads: Mapping[str, wire.Load]) -> str:

@@ -19,7 +19,7 @@ def section() -> None:
     st.subheader("Verify the distribution", anchor=False)
     st.caption(
         "Sends GET /health through the balancer, each on a connection of its own, at most 40 a second, and counts which backend "
-        "answers. They count in no share above."
+        "answers. They count in no share above. “±” is what chance alone explains."
     )
     if may(identity.person().roles, Right.operate):
         st.fragment(_controls)()
