@@ -13,7 +13,7 @@ from dashboard.fetch import fleet as fetch
 RULES = (
     (
         "Keys",
-        "Each program sends `Authorization: Bearer` with a key of its own. An administrator makes it under Settings, API keys: the "
+        "Each program sends `Authorization: Bearer` with a key of its own. An administrator makes it (Settings, API keys): its "
         "secret is shown once. A key has scopes, may have an end, and is revoked at once on every replica.",
     ),
     (
