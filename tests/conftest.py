@@ -16,6 +16,7 @@ TESTDATA = Path(__file__).resolve().parents[2] / "shared" / "testdata"
 ALONE = (
     "tests/system/",
     "tests/deploy/",
+    "tests/dashboard/test_prometheus.py",
     "tests/monitor/test_faults.py",
     "tests/monitor/test_hostile_targets.py",
     "tests/monitor/test_real_backends.py",

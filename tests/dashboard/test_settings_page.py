@@ -27,7 +27,9 @@ def system(desktop: Desktop) -> Desktop:
     desktop.monitor.routes = {FILE: lambda _: samples_alerts.fleet_file()}
     desktop.backend.routes = {
         KEYS: lambda _: samples_trail.page(
-            ONE, samples_trail.key(2, revoked_at=datetime.now(UTC) - timedelta(days=1)), samples_trail.key(3, last_used_at=None)
+            samples_trail.key(1),
+            samples_trail.key(2, revoked_at=datetime.now(UTC) - timedelta(days=1)),
+            samples_trail.key(3, last_used_at=None),
         ),
         MAKE: _made,
     }
