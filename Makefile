@@ -5,7 +5,7 @@ VENV := .venv/bin
 .DEFAULT_GOAL := help
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
-PACKAGES := nginx haproxy chromium openssl postgresql prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables
+PACKAGES := nginx haproxy chromium openssl postgresql prometheus prometheus-alertmanager prometheus-blackbox-exporter curl iproute2 nftables
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 # Every target that has a description.
@@ -29,7 +29,7 @@ clean: ## stop, and delete .run with its data, after asking (ARGS=--yes)
 install: ## make or update .venv from requirements.txt
 	@$(PYTHON) -m deploy install
 
-system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL and Alertmanager, with their services off
+system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL, Prometheus and Alertmanager, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
 
 check: install ## ruff, mypy --strict, the import contracts

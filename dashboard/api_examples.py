@@ -1,6 +1,7 @@
 """The API by example: for each important call the same request with curl and with the Python client. A test runs all of them.
 
-`$KEY` is an API key, `$SUBJECT` and `$SCAN` ids of earlier answers; photographs lie beside the shell. `{url}` is where the reader calls.
+`$KEY` is an API key, `$SUBJECT` and `$SCAN` ids of earlier answers; photographs lie beside the shell.
+`{url}` is where the reader calls.
 """
 
 from __future__ import annotations
@@ -46,13 +47,14 @@ EXAMPLES = (
     Example(
         "Enrol a person",
         "POST /v1/subjects",
-        "Adds a person to the gallery and says who there is alike. With the same Idempotency-Key it may be sent again without harm: "
+        "Adds a person to the gallery and says who there is alike. With the same Idempotency-Key it may be sent again: "
         "the answer is the first one. on_duplicate=reject refuses a certain duplicate (409).",
         _CLIENT,
-        f"{_AUTH} -H 'Idempotency-Key: ada-1' -F images=@ada.jpg -F external_id=A-1 -F 'metadata={{\"desk\": \"7\"}}' $URL/v1/subjects",
+        f"{_AUTH} -H 'Idempotency-Key: ada-1' -F images=@ada.jpg -F external_id=A-1"
+        ' -F \'metadata={"desk": "7"}\' $URL/v1/subjects',
         'new = faces.enrol([Path("ada.jpg").read_bytes()], external_id="A-1", metadata={"desk": "7"}, idempotency_key="ada-1")\n'
         "print(new.subject_id, new.state, new.duplicates)",
-        ("no_face", "several_faces", "poor_quality", "external_id_taken", "idempotency_conflict"),
+        ("no_face", "several_faces", "poor_quality", "external_id_taken", "idempotency_key_reused"),
     ),
     Example(
         "Verify (1:1)",
@@ -87,7 +89,7 @@ EXAMPLES = (
     Example(
         "Read a record",
         "GET /v1/subjects/{id}",
-        "State, samples, metadata, and what it was merged into. Lists page by cursor: ask again with cursor=next until next is null.",
+        "State, samples, metadata, what it was merged into. Lists come in pages: ask again with cursor=next until it is null.",
         _ANY,
         f'{_AUTH} $URL/v1/subjects/$SUBJECT\n{_AUTH} "$URL/v1/subjects?external_id=A-1&limit=20"',
         'print(faces.subject(new.subject_id).state)\nprint([one.id for one in faces.subjects(external_id="A-1").items])',
@@ -96,7 +98,7 @@ EXAMPLES = (
     Example(
         "Duplicates",
         "GET /v1/duplicates",
-        "The queue of people who may be enrolled twice. Machines may read it; only people may claim and decide (403 person_needed).",
+        "The queue of people who may be enrolled twice. Programs may read it; only people claim and decide (403 person_needed).",
         (Scope.reviewer, Scope.supervisor, Scope.admin),
         f'{_AUTH} "$URL/v1/duplicates?state=open&limit=20"',
         'print([(case.id, case.score) for case in faces.cases(state="open").items])',
@@ -114,7 +116,7 @@ EXAMPLES = (
     Example(
         "Export what is held on a person",
         "GET /v1/subjects/{id}/export",
-        "One JSON document with every record, sample and decision, for whoever asks what is stored about them. Each export is audited.",
+        "One JSON document with every record, sample and decision, for whoever asks what is stored of them. Each is audited.",
         (Scope.supervisor, Scope.admin),
         f"{_AUTH} -o ada.json $URL/v1/subjects/$SUBJECT/export",
         'Path("ada.json").write_bytes(faces.export_subject(new.subject_id))',
@@ -123,7 +125,7 @@ EXAMPLES = (
     Example(
         "Erase a person",
         "DELETE /v1/subjects/{id}",
-        "Templates, pictures and their key are gone at once and cannot come back. Answers 204; If-Match refuses a record that changed.",
+        "Templates, pictures and their key are gone at once and cannot come back. If-Match refuses a record that has changed.",
         _ERASE,
         f"{_AUTH} -X DELETE $URL/v1/subjects/$SUBJECT",
         "faces.erase_subject(new.subject_id)",

@@ -1,4 +1,4 @@
-"""The entry of docs/alerts.md on one rule, where the document lies beside the program (it does in a checkout and in our images)."""
+"""The entry of docs/alerts.md on one rule, where the document lies beside the program, as it does in a checkout."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ echo "make system: apt-get install$missing"
 # shellcheck disable=SC2086  # a list of words
 apt-get install --yes --quiet --no-install-recommends $missing
 
-for service in nginx haproxy prometheus-alertmanager prometheus-blackbox-exporter; do
+for service in nginx haproxy prometheus prometheus-alertmanager prometheus-blackbox-exporter; do
     case " $missing " in
         *" $service "*) if command -v systemctl > /dev/null; then systemctl --quiet disable "$service" || true; fi ;;
     esac

@@ -17,6 +17,7 @@ ALONE = (
     "tests/system/",
     "tests/browser/",
     "tests/deploy/",
+    "tests/dashboard/test_prometheus.py",
     "tests/monitor/test_faults.py",
     "tests/monitor/test_hostile_targets.py",
     "tests/monitor/test_real_backends.py",

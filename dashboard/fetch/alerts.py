@@ -1,4 +1,4 @@
-"""Alerts and what is done about them: they name people, so they are asked as the person; burn rates and the fleet file are shared."""
+"""Alerts and what is done about them name people: asked as the person. Burn rates and the fleet file are shared."""
 
 from __future__ import annotations
 

@@ -28,7 +28,13 @@ def page() -> None:
         alert.draw(alert_id)
         return
     part = st.segmented_control(
-        "What to show", list(PARTS), default="Firing", required=True, key="alerts-part", label_visibility="collapsed"
+        "What to show",
+        list(PARTS),
+        default="Firing",
+        required=True,
+        key="alerts-part",
+        label_visibility="collapsed",
+        persist_state="page",
     )
     outcome.draw(PLACE)
     PARTS[part or "Firing"]()
@@ -91,7 +97,8 @@ def _row(one: wire.Alert, now: float) -> str:
     over = one.state is wire.AlertState.resolved
     look = ALERTS["resolved"] if over else SEVERITIES[one.severity]
     return (
-        f'<div class="alert">{badge(look)}<div><strong>{text(one.rule)}</strong> <span class="soft">{text(tables.subject(one))}</span>'
+        f'<div class="alert">{badge(look)}<div><strong>{text(one.rule)}</strong> '
+        f'<span class="soft">{text(tables.subject(one))}</span>'
         f"<p>{text(one.sentence)}</p>"
         f'<span class="soft">{text(tables.state(one, now))} · <code>{text(one.reason)}</code></span></div></div>'
     )

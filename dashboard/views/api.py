@@ -5,15 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import api_examples as examples
-from dashboard import parts, phrases
+from dashboard import identity, parts, phrases
 from dashboard.components import frame
 from dashboard.components.markup import block, facts, table
 from dashboard.fetch import fleet as fetch
+from dashboard.roles import Right, may
 
 RULES = (
     (
         "Keys",
-        "Each program sends `Authorization: Bearer` with a key of its own. An administrator makes it under Settings, API keys: the "
+        "Each program sends `Authorization: Bearer` with a key of its own. An administrator makes it (Settings, API keys): its "
         "secret is shown once. A key has scopes, may have an end, and is revoked at once on every replica.",
     ),
     (
@@ -77,7 +78,7 @@ def _code(code: str, url: str, python: bool) -> None:
 
 def _url() -> tuple[str, str]:
     """Where clients call: the balancer of the fleet file where it names one, else what the dashboard itself calls."""
-    seen = fetch.fleet().value
+    seen = fetch.fleet().value if may(identity.person().roles, Right.see_fleet) else None
     if seen is not None and seen.balancer is not None and seen.balancer.url:
         return seen.balancer.url.rstrip("/"), "the balancer in fleet.yaml"
     return parts.current().settings.backend_urls[0], "what this dashboard calls: perhaps an address that only it can reach"

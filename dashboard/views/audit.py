@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import failures, parts, phrases, trail_export
-from dashboard.components import frame
+from dashboard.components import frame, outcome
 from dashboard.components.markup import block, text, verdict
 from dashboard.components.trail import trail
 from dashboard.fetch import trail as fetch
@@ -18,8 +19,19 @@ from dashboard.tables import trail as tables
 CURSOR = "audit-cursor"
 VERIFIED = "audit-verified"
 BACKENDS, OPERATORS = "Backends", "Monitor"
+PLACE = "audit"
 ENOUGH_S = 60.0
 """one press follows the chain for so long at most; the next one goes on"""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """All stretches so far together; `at` in seconds since the epoch."""
+
+    last: wire.AuditVerification
+    checked: int
+    restores: int
+    at: float
 
 
 def page() -> None:
@@ -146,38 +158,37 @@ def _exports(name: str, wanted: fetch.Filter) -> None:
 
 def _verification() -> None:
     """Followed while the person waits, in stretches of a second or two, with how far it is."""
-    place = st.empty()
-    held: tuple[wire.AuditVerification, int, int, float] | None = st.session_state.get(VERIFIED)
-    on = held is not None and held[0].next is not None
+    held: Followed | None = st.session_state.get(VERIFIED)
+    on = held is not None and held.last.next is not None
+    if held is not None:
+        tone, sentence = tables.verdict(held.last, held.checked, held.restores)
+        at = phrases.ago(parts.current().now() - held.at)
+        st.html(block(verdict(tone, sentence, f"verified {at}")))
+    outcome.draw(PLACE)
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button("Go on" if on else "Verify the chain", key="audit-verify", icon=":material/verified:")
         st.caption("Each event's hash covers the one before it: whatever was changed, taken out or put in later is found.")
     if pressed:
-        held = _follow(held if on else None)
-    if held is not None:
-        tone, sentence = tables.verdict(*held[:3])
-        at = phrases.ago(parts.current().now() - held[3])
-        place.html(block(verdict(tone, sentence, f"verified {at}")))
+        _follow(held if on else None)
+        st.rerun()
 
 
-def _follow(
-    held: tuple[wire.AuditVerification, int, int, float] | None,
-) -> tuple[wire.AuditVerification, int, int, float] | None:
-    made = parts.current()
-    found, checked, restores = held[:3] if held else (None, 0, 0)
-    until = made.now() + ENOUGH_S
+def _follow(held: Followed | None) -> None:
+    made, until = parts.current(), parts.current().now() + ENOUGH_S
+    outcome.forget(PLACE)
+    st.session_state[VERIFIED] = held
     bar = st.progress(0.0, "Following the chain …")
     try:
-        while True:
-            found = made.backend.verify_audit(cursor=found.next if found else None)
-            checked, restores = checked + found.checked, restores + len(found.restores)
-            held = (found, checked, restores, made.now())
+        while held is None or (held.last.next is not None and made.now() < until):
+            found = made.backend.verify_audit(cursor=held.last.next if held else None)
+            held = Followed(
+                found,
+                checked=found.checked + (held.checked if held else 0),
+                restores=len(found.restores) + (held.restores if held else 0),
+                at=made.now(),
+            )
+            st.session_state[VERIFIED] = held
             share = min(1.0, found.position / found.head.position) if found.head.position else 1.0
             bar.progress(share, f"{found.position:,} of {phrases.counted(found.head.position, 'event')} followed")
-            if found.next is None or made.now() >= until:
-                break
     except failures.FAILURES as error:
-        st.error(phrases.plain(f"The chain could not be followed to its end. {failures.sentence(error)}"))
-    bar.empty()
-    st.session_state[VERIFIED] = held
-    return held
+        outcome.say(PLACE, "bad", f"The chain could not be followed to its end. {failures.sentence(error)}")
