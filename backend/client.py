@@ -242,11 +242,16 @@ class BackendClient:
         band: Literal["review", "certain"] | None = None,
         assignee: str | None = None,
         overdue: bool | None = None,
+        subject_id: str | None = None,
         order: Literal["priority", "due"] | None = None,
     ) -> wire.Page[wire.CaseSummary]:
-        """The most pressing first, or what is due first. `assignee`: the id of who holds a case. A cursor is of one order."""
+        """The most pressing first, or what is due first. `assignee`: the id of who holds a case. A cursor is of one order.
+
+        `subject_id`: cases of this record and of those merged into it.
+        """
         asked = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score}
-        asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "order": order}
+        asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "subject_id": subject_id}
+        asked |= {"order": order}
         return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
 
     def case(self, case_id: str) -> wire.Case:

@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from dashboard import assets, identity, parts, sign_in
+from dashboard import assets, exporting, identity, parts, sign_in
 from dashboard.appearance import streamlit_config
 from dashboard.gate import Gate
 from dashboard.settings import Settings
@@ -24,7 +24,7 @@ def build(settings: Settings) -> App:
     # an absolute path: a plain relative one would be resolved twice
     return App(
         Path(__file__).resolve().with_name("sitemap.py"),
-        routes=[*sign_in.routes(made), *assets.routes()],
+        routes=[*sign_in.routes(made), *exporting.routes(made), *assets.routes()],
         middleware=[Middleware(Gate, parts=made)],
     )
 

@@ -91,3 +91,8 @@ def short_id(identifier: str) -> str:
     """The end of one of our ids: its beginning is a time, so neighbours share it."""
     kind, _, rest = identifier.partition("_")
     return f"{kind}…{rest[-6:]}" if len(rest) > 8 else identifier
+
+
+def in_words(component: str) -> str:
+    """`SingleFacePresent` (ISO/IEC 29794-5) and `single_face_present` as `Single face present`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", component).capitalize()

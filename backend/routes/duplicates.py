@@ -62,6 +62,9 @@ async def list_cases(
     band: Annotated[Literal["review", "certain"] | None, Query(description="Of the case's best pair.")] = None,
     assignee: Annotated[str | None, Query(max_length=200, description="Id of who holds the case now.")] = None,
     overdue: Annotated[bool | None, Query(description="True: past their due time; false: all others.")] = None,
+    subject_id: Annotated[
+        str | None, Query(max_length=200, description="Cases in which this record, or one merged into it, stands in a pair.")
+    ] = None,
     order: Annotated[
         Literal["priority", "due"], Query(description="`due`: the longest overdue first, without resolved ones.")
     ] = "priority",
@@ -74,6 +77,7 @@ async def list_cases(
         "band": band,
         "assignee": assignee,
         "overdue": overdue,
+        "subject_id": subject_id,
     }
     return await parts.threads.ledger(parts.adjudication.list, cursor=cursor, limit=limit, order=order, **asked)
 

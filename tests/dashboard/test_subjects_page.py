@@ -85,7 +85,7 @@ def test_a_backend_that_was_never_reached_is_named(gallery: Desktop) -> None:
 def test_a_record_opens_by_its_id_and_shows_merges_and_history(gallery: Desktop) -> None:
     app = gallery.open("reviewer", "subjects")
     press(app, "open-sub_00000001")
-    assert app.query_params["subject"] in ("sub_00000001", ["sub_00000001"])
+    assert app.query_params["id"] in ("sub_00000001", ["sub_00000001"])
     page = html(app)
     for part in ("EMP-1", "site", "north", "enrolled", "sample 1 added", "sub_00000002 was merged into this record"):
         assert part in page
