@@ -344,7 +344,7 @@ class BackendClient:
         return self._get("/v1/stats", wire.Stats)
 
     def review_numbers(self, *, days: int = 30) -> wire.ReviewNumbers:
-        return self._get(f"/v1/duplicates/numbers?days={days}", wire.ReviewNumbers)
+        return self._get("/v1/duplicates/numbers", wire.ReviewNumbers, {"days": days})
 
     def calibration(self) -> wire.CalibrationInForce:
         """Of the replica that answers: its calibration, thresholds and target, and what is to be expected of them."""

@@ -1,7 +1,7 @@
 """The export of a person as a download, through a route of our own.
 
-`st.download_button` would lay the file at a media address that answers without a cookie. Here the session's cookie is checked, the
-person's right, and that the request comes from a page of ours, since each export is audited; nothing is kept.
+`st.download_button` would lay the file at a media address that answers without a cookie. Here the session's cookie is checked,
+the person's right, and that the request comes from a page of ours, since each export is audited; nothing is kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from dashboard.signing import BACKEND
 EXPORT = "/export/{subject_id}"
 OURS = re.compile(r"[A-Za-z0-9_-]{1,80}")
 REFUSED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Export</title>
-<body style="font-family:sans-serif;margin:3rem"><p role="alert">{sentence}</p><p><a href="/subjects">Back to the subjects</a></p>"""
+<body style="font-family:sans-serif;margin:3rem"><p role="alert">{sentence}</p>
+<p><a href="/subjects">Back to the subjects</a></p>"""
 
 
 def path(subject_id: str) -> str:

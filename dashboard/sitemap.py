@@ -8,7 +8,7 @@ from dashboard import identity
 from dashboard.components import frame
 from dashboard.roles import Right, may
 from dashboard.sessions import Person
-from dashboard.views import certificates, duplicates, fleet, load, subjects
+from dashboard.views import accuracy, certificates, duplicates, fleet, load, subjects
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
@@ -16,6 +16,7 @@ PAGES = (
     (Right.see_fleet, "Operations", certificates.page, "Certificates", ":material/verified_user:", "certificates"),
     (Right.see_queue, "People", duplicates.page, "Duplicates", ":material/compare:", "duplicates"),
     (Right.see_subjects, "People", subjects.page, "Subjects", ":material/person_search:", "subjects"),
+    (Right.see_accuracy, "People", accuracy.page, "Accuracy", ":material/target:", "accuracy"),
 )
 
 

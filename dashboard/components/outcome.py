@@ -32,6 +32,6 @@ def say(tone: str, sentence: str) -> None:
 
 
 def draw() -> None:
-    """What the last action came to; said once. Its place stays even while it is empty, so that what stands below does not move."""
+    """What the last action came to; said once. Its place stays while it is empty, so that what stands below does not move."""
     tone, sentence = st.session_state.pop(KEY, ("", ""))
     st.html(block(said(tone, sentence)) if sentence else "<span></span>")

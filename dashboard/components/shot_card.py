@@ -53,7 +53,7 @@ class Shot:
 
     @property
     def good(self) -> bool:
-        """Whether it is sent unless the person says otherwise. From the camera another shot costs nothing, so it must be flawless."""
+        """Whether it is sent unless the person says otherwise. Of the camera what is flawless: another shot costs nothing."""
         if self.found is None:
             return True
         if self.face is None or len(self.found.faces) > 1:
@@ -112,4 +112,5 @@ def _box(shot: Shot) -> str:
         return ""
     box, wide, high = shot.face.box, shot.found.width, shot.found.height
     left, top = 100 * box.x / wide, 100 * box.y / high
-    return f'<i style="left:{left:.1f}%;top:{top:.1f}%;width:{100 * box.width / wide:.1f}%;height:{100 * box.height / high:.1f}%"></i>'
+    size = f"width:{100 * box.width / wide:.1f}%;height:{100 * box.height / high:.1f}%"
+    return f'<i style="left:{left:.1f}%;top:{top:.1f}%;{size}"></i>'

@@ -1,4 +1,4 @@
-"""What happened to one subject, as rows for a table: from the record, its cases, and, for those who may see it, the audit trail."""
+"""What happened to one subject, as rows: from the record, its cases, and, for those who may see it, the audit trail."""
 
 from __future__ import annotations
 

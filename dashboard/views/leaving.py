@@ -15,9 +15,9 @@ GONE = "erased-subject"
 
 def export(subject: wire.Subject) -> None:
     st.markdown(
-        "One JSON file with everything that is held on this person and on every record merged into it: profile, pictures, templates,"
-        " enrolments, pairs, cases, decisions, events. Other people occur by their ids alone. **The export is audited.**"
-        " The file is as sensitive as the pictures themselves."
+        "One JSON file with everything that is held on this person and on every record merged into it: profile,"
+        " pictures, templates, enrolments, pairs, cases, decisions, events. Other people occur by their ids"
+        " alone. **The export is audited.** The file is as sensitive as the pictures themselves."
     )
     st.html(
         block(
@@ -59,9 +59,9 @@ def erase(subject: wire.Subject) -> None:
     also = f" and of the {phrases.counted(len(subject.merged), 'record')} merged into it" if subject.merged else ""
     held = phrases.counted(len(subject.samples), "sample")
     st.markdown(
-        f"**This cannot be undone.** Of {phrases.plain(faces.label(subject))}{also} are destroyed: {held} with pictures and templates,"
-        " external id, metadata, stored answers and reviewers' notes, and the key with which all of it is encrypted; every replica"
-        " drops the person from its index at once, snapshots of it within 15 minutes.\n\n"
+        f"**This cannot be undone.** Of {phrases.plain(faces.label(subject))}{also} are destroyed: {held} with pictures and"
+        " templates, external id, metadata, stored answers and reviewers' notes, and the key with which all of it is encrypted;"
+        " every replica drops the person from its index at once, snapshots of it within 15 minutes.\n\n"
         "What remains: ids and codes in the audit trail, without a name; backups until they expire."
     )
     if subject.merged_into:

@@ -39,9 +39,9 @@ def _un_merge(subject: wire.Subject, case: wire.Case, decision: wire.DecisionRec
     when = phrases.when(decision.at, parts.current().now(), frame.zone())
     with st.expander(f"Un-merge: undo what {phrases.plain(decision.actor_name)} decided {phrases.plain(when)}"):
         st.markdown(
-            f"The {phrases.counted(len(case.subjects), 'record')} of this case become separate people again, each with its own samples"
-            " and metadata; what was changed since stays on the record on which it was changed. The case goes back to the reviewers."
-            " Where a second review is required, another person has to agree first."
+            f"The {phrases.counted(len(case.subjects), 'record')} of this case become separate people again, each with its own"
+            " samples and metadata; what was changed since stays on the record on which it was changed. The case goes back to the"
+            " reviewers. Where a second review is required, another person has to agree first."
         )
         typed.confirm(typed.word_of(subject), "Un-merge", lambda: _undo(case), key=f"unmerge-{case.id}")
 

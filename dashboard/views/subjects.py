@@ -1,7 +1,7 @@
 """Subjects: find them, enrol them, compare a face with one or with all.
 
-`/subjects?id=sub_…` is a record, `/subjects?q=…` a search. A search is taken out of the address at once: it may be somebody's external
-id, which has no place in an address that browsers and proxies remember.
+`/subjects?id=sub_…` is a record, `/subjects?q=…` a search. A search is taken out of the address at once: it may be somebody's
+external id, which has no place in an address that browsers and proxies remember.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _find() -> None:
     if not found.items:
         asked = query.strip() or state
         frame.empty(
-            "No subject fits this search. An external id is found by the whole of it, a record by the beginning of its id (sub_…)."
+            "No subject fits this search. An external id is found by the whole of it, a record by the beginning of its id."
             if asked
             else "Nobody is enrolled yet. Each enrolled person would be here."
         )
