@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
@@ -19,6 +20,8 @@ def build(settings: Settings) -> App:
     Raises:
         SigningKeyError: there is no usable signing key.
     """
+    # Streamlit reads uploads with this parser, which lays what is longer in a file on disk: no photograph may lie there
+    MultiPartParser.spool_max_size = (settings.max_upload_mb + 1) * 2**20
     made = parts.build(settings, identity.token)
     parts.install(made)
     # an absolute path: a plain relative one would be resolved twice

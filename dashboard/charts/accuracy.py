@@ -12,7 +12,7 @@ from dashboard.palette import EXPECTED, SERIES
 SAME, DIFFERENT = SERIES[0], SERIES[1]
 LOWEST_RATE = 1e-6
 """of the logarithmic axis"""
-MARGIN = {"l": 8, "r": 8, "t": 26, "b": 8}
+MARGIN = {"l": 8, "r": 8, "t": 56, "b": 8}
 
 
 def distributions(bins: Sequence[wire.ScoreBin], thresholds: Mapping[str, float]) -> go.Figure:
@@ -36,7 +36,7 @@ def distributions(bins: Sequence[wire.ScoreBin], thresholds: Mapping[str, float]
         )
     _marks(figure, thresholds)
     figure.update_layout(
-        height=300,
+        height=330,
         margin=MARGIN,
         barmode="overlay",
         uirevision="distributions",
@@ -73,7 +73,7 @@ def curves(calibration: wire.Calibration, thresholds: Mapping[str, float]) -> go
         )
     _marks(figure, thresholds)
     figure.update_layout(
-        height=300,
+        height=330,
         margin=MARGIN,
         uirevision="curves",
         xaxis={"title": "threshold"},
@@ -84,16 +84,8 @@ def curves(calibration: wire.Calibration, thresholds: Mapping[str, float]) -> go
 
 
 def _marks(figure: go.Figure, thresholds: Mapping[str, float]) -> None:
-    """A dotted line for each threshold, its name at its head; names of near ones stand at different heights."""
+    """A dotted line for each threshold, its name above the plot; each name on a height of its own, as lines may be near."""
     for place, (name, score) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
         figure.add_vline(x=score, line={"color": EXPECTED, "dash": "dot", "width": 2})
-        figure.add_annotation(
-            x=score,
-            y=1.0 - 0.1 * place,
-            yref="paper",
-            yanchor="top",
-            xanchor="left",
-            xshift=4,
-            text=f"{name} {score:.3f}",
-            showarrow=False,
-        )
+        named = {"text": f"{name} {score:.3f}", "showarrow": False, "xanchor": "left", "yanchor": "bottom"}
+        figure.add_annotation(x=score, y=1.0, yref="paper", yshift=15 * (len(thresholds) - 1 - place), **named)

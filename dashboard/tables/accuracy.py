@@ -12,9 +12,9 @@ BIN_HEADS = ["Score", "Pairs decided", "Same person", "Share", "95 % limits"]
 COMPARED_HEADS = ["", "Now", "With the other threshold"]
 NAMES = {"verification": "Verification (1:1)", "review": "Review (duplicates)", "certain": "Certain duplicate"}
 SET_BY = {
-    "setting": "fixed by BACKEND_REVIEW_THRESHOLD",
-    "target": "follows BACKEND_TARGET_FPIR and the gallery's size",
-    "engine": "the engine's own",
+    "setting": "BACKEND_REVIEW_THRESHOLD",
+    "target": "BACKEND_TARGET_FPIR and the gallery's size",
+    "engine": "the engine",
 }
 LIMITED_BY = {
     "calibration": "the calibration backs no rate that small: count more people, until then its strictest threshold is used",

@@ -36,9 +36,11 @@ def page() -> None:
     st.html(block(verdict(tone, sentence), _facts(told)))
     st.caption(phrases.plain(tables.target(told)))
     _rates(told)
+    decided = st.container()  # filled below: the answer on another threshold has the decided pairs too
     found = _other_threshold(told)
     if found is not None:
-        _decided(told, found.resolved)
+        with decided:
+            _decided(told, found.resolved)
     if may(identity.person().roles, Right.see_numbers):
         _agreement()
 
@@ -47,7 +49,7 @@ def _facts(told: wire.CalibrationInForce) -> str:
     return facts(
         [
             ("Review threshold", f"{told.thresholds.review:.3f}"),
-            ("It is", tables.SET_BY[told.thresholds.review_set_by]),
+            ("Set by", tables.SET_BY[told.thresholds.review_set_by]),
             ("Target FPIR", phrases.one_in(told.target.fpir) if told.target else "none"),
             ("Gallery", phrases.counted(told.gallery_size, "template")),
             ("Enrolled a day", phrases.number(told.searches_per_day, 1, "pictures")),

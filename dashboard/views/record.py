@@ -13,9 +13,10 @@ from dashboard.components.markup import badge, block, facts, table, text
 from dashboard.fetch import people
 from dashboard.palette import SUBJECTS
 from dashboard.roles import Right, may
-from dashboard.tables import history
+from dashboard.tables import history, samples
 from dashboard.views import changing, leaving, merges
 
+READ = "Read"
 CASES_READ = 5
 """resolved cases whose decisions are read for the history, the newest"""
 WORKS: dict[str, tuple[Right, Callable[[wire.Subject], None]]] = {
@@ -39,7 +40,12 @@ def draw(subject_id: str) -> None:
     offered = [work for work, (right, _) in WORKS.items() if may(roles, right)]
     if offered and subject.state in (wire.SubjectState.active, wire.SubjectState.merged):
         work = st.segmented_control(
-            "What to do with this record", offered, default=None, key=f"record-work-{subject.id}", label_visibility="collapsed"
+            "What to do with this record",
+            [READ, *offered],
+            default=READ,
+            required=True,
+            key=f"record-work-{subject.id}",
+            label_visibility="collapsed",
         )
         if work in WORKS:
             with st.container(border=True, key=f"record-doing-{subject.id}"):
@@ -47,7 +53,7 @@ def draw(subject_id: str) -> None:
     cases = _cases(subject)
     merges.draw(subject, cases[1])
     _samples(subject)
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns([1, 2], gap="medium")
     with left:
         _metadata(subject)
     with right:
@@ -97,6 +103,10 @@ def _samples(subject: wire.Subject) -> None:
     else:
         st.caption("Faces are shown to reviewers only.")
     st.html(block(faces.samples(subject, crops, frame.zone())))
+    heads, rows = samples.by_component(subject.samples)
+    if rows:
+        with st.expander("Quality by component (0 worst, 100 best)"):
+            st.html(block(table(heads, rows, numeric=heads[1:])))
 
 
 def _cases(subject: wire.Subject) -> tuple[list[wire.CaseSummary], list[wire.Case]]:
@@ -122,7 +132,8 @@ def _history(subject: wire.Subject, summaries: list[wire.CaseSummary], read: lis
             st.caption(f"The audit trail could not be read: {phrases.plain(seen.failure)}")
     else:
         happened += history.of_record(subject)
-    st.html(block(table(history.HEADS, history.rows(happened, parts.current().now(), frame.zone()))))
+    rows = history.rows(happened, parts.current().now(), frame.zone())
+    st.html(block(f'<div class="history">{table(history.HEADS, rows)}</div>'))
     for one in summaries:
         if one.state is not wire.CaseState.resolved:
             link = f'<a href="/duplicates?case={text(one.id)}" target="_self">Case {text(phrases.short_id(one.id))}</a>'

@@ -7,7 +7,7 @@ from typing import Any
 
 from backend import wire
 from tests.dashboard import samples
-from tests.dashboard.samples import MODEL, now, quality
+from tests.dashboard.samples import MODEL, now
 
 
 def detected(*reasons: str, overall: int = 82, x: float = 24.0) -> wire.DetectedFace:
@@ -97,8 +97,12 @@ CURVE = wire.Calibration(
 
 def expectation(threshold: float = 0.5, **changes: Any) -> wire.Expectation:
     values: dict[str, Any] = {
-        "threshold": threshold, "expected_fmr": 0.00022, "expected_fpir": 0.026, "expected_false_flags_per_day": 0.9, "reason": None,
-    }  # fmt: skip
+        "threshold": threshold,
+        "expected_fmr": 0.00022,
+        "expected_fpir": 0.026,
+        "expected_false_flags_per_day": 0.9,
+        "reason": None,
+    }
     return wire.Expectation(**(values | changes))
 
 

@@ -39,7 +39,8 @@ def test_the_thresholds_stand_with_errors_their_counts_and_their_limits(ledger: 
     assert not app.exception
     page = said(app)
     for part in (
-        "Duplicates are reviewed from a score of 0.500. With 120 templates, an enrolment flags a stranger 1 in 38, 0.9 times a day.",
+        "Duplicates are reviewed from a score of 0.500.",
+        "With 120 templates, an enrolment flags a stranger 1 in 38, 0.9 times a day.",
         "Verification (1:1)",
         "none seen in 66: below 4.5 %",
         "6 of 66: 9.1 % (3.4 % to 19 %)",

@@ -63,6 +63,7 @@ def test_a_supervisor_downloads_it_as_a_file_that_no_cache_keeps(desktop: Deskto
 def test_nobody_gets_it_without_a_session_and_nothing_stays_at_the_address(desktop: Desktop, site: httpx.Client) -> None:
     held = cookie(desktop, "supervisor")
     site.post(PATH, headers=held)
+    site.cookies.clear()  # each answer renews the session
     assert site.post(PATH).status_code == 401
     assert site.get(PATH).status_code == 303, "to the sign-in"
     assert site.get(PATH, headers=held).status_code == 405
