@@ -246,6 +246,7 @@ class BackendClient:
         assignee: str | None = None,
         held: bool | None = None,
         overdue: bool | None = None,
+        subject_id: str | None = None,
         order: Literal["priority", "due"] | None = None,
     ) -> wire.Page[wire.CaseSummary]:
         """The most pressing first, or what is due first. `assignee`: the id of who holds a case; `held`: whether anybody does.
@@ -255,6 +256,13 @@ class BackendClient:
         asked: dict[str, Any] = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score, "max_score": max_score}
         asked |= {"created_from": _moment(created_from), "created_until": _moment(created_until), "held": held}
         asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "order": order}
+        """The most pressing first, or what is due first. `assignee`: the id of who holds a case. A cursor is of one order.
+
+        `subject_id`: cases of this record and of those merged into it.
+        """
+        asked = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score}
+        asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "subject_id": subject_id}
+        asked |= {"order": order}
         return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
 
     def case(self, case_id: str) -> wire.Case:
@@ -351,7 +359,7 @@ class BackendClient:
         return self._get("/v1/stats", wire.Stats)
 
     def review_numbers(self, *, days: int = 30) -> wire.ReviewNumbers:
-        return self._get(f"/v1/duplicates/numbers?days={days}", wire.ReviewNumbers)
+        return self._get("/v1/duplicates/numbers", wire.ReviewNumbers, {"days": days})
 
     def calibration(self) -> wire.CalibrationInForce:
         """Of the replica that answers: its calibration, thresholds and target, and what is to be expected of them."""

@@ -770,6 +770,37 @@ class Expectation(Answer):
     reason: str | None
 
 
+class ErrorRate(Answer):
+    """Errors among comparisons that were counted, and between which limits the true rate lies.
+
+    The limits take comparisons as independent; they share photographs, so the true ones are wider.
+    """
+
+    least: int = Field(description="Errors seen, at least.")
+    most: int = Field(
+        description="Errors seen, at most. More than `least` where the threshold lies between two scores at which they were"
+        " counted, or where so few were seen that no smaller rate is claimed."
+    )
+    trials: int
+    low: float = Field(description="Lower 95 % limit (Clopper-Pearson) with the fewest of them; 0 where none was seen.")
+    high: float = Field(description="Upper 95 % limit with the most of them; 3 in as many trials where none was seen.")
+
+
+class ErrorRates(Answer):
+    """What the calibration counted at one threshold. Null where nothing was counted there."""
+
+    threshold: float
+    false_match: ErrorRate | None = Field(description="Pairs of different people that reach it.")
+    expected_fmr: float | None = Field(description="Given too where only rates are known; between counted scores log-linear.")
+    false_non_match: ErrorRate | None = Field(description="Pairs of one person that score lower.")
+
+
+class RatesInForce(Answer):
+    verification: ErrorRates
+    review: ErrorRates
+    certain: ErrorRates
+
+
 class CalibrationInForce(Answer):
     """Of the replica that answers: others may have other settings while they are being changed."""
 
@@ -780,6 +811,7 @@ class CalibrationInForce(Answer):
     gallery_size: int = Field(description="Active templates.")
     searches_per_day: float = Field(description="Pictures enrolled in the last 7 days, divided by 7.")
     expected: Expectation = Field(description="At the review threshold.")
+    rates: RatesInForce | None = Field(None, description="At each threshold in force; null from an older release.")
 
 
 class SimulateRequest(Request):
@@ -835,6 +867,8 @@ class Simulation(Answer):
 
     now: Expectation
     then: Expectation
+    rates_now: ErrorRates | None = Field(None, description="As the calibration counted them; null from an older release.")
+    rates_then: ErrorRates | None = None
     target: Target | None = Field(description="Where the request named a target.")
     gallery_size: int
     searches_per_day: float

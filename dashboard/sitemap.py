@@ -10,6 +10,7 @@ from dashboard.roles import Right, may
 from dashboard.sessions import Person
 from dashboard.views import alerts, api, audit, backend, certificates, duplicates, fleet, load, settings, subjects
 from dashboard.views import certificates, duplicates, fleet, load, scans, subjects
+from dashboard.views import accuracy, certificates, duplicates, fleet, load, subjects
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
@@ -23,6 +24,7 @@ PAGES = (
     (Right.see_fleet, "System", settings.page, "Settings", ":material/settings:", "settings"),
     (Right.see_api, "System", api.page, "API", ":material/api:", "api"),
     (Right.see_scans, "People", scans.page, "Scans", ":material/radar:", "scans"),
+    (Right.see_accuracy, "People", accuracy.page, "Accuracy", ":material/target:", "accuracy"),
 )
 
 

@@ -68,6 +68,9 @@ async def list_cases(
         bool | None, Query(description="True: waiting cases that somebody holds now; false: that nobody does.")
     ] = None,
     overdue: Annotated[bool | None, Query(description="True: past their due time; false: all others.")] = None,
+    subject_id: Annotated[
+        str | None, Query(max_length=200, description="Cases in which this record, or one merged into it, stands in a pair.")
+    ] = None,
     order: Annotated[
         Literal["priority", "due"], Query(description="`due`: the longest overdue first, without resolved ones.")
     ] = "priority",
@@ -84,6 +87,7 @@ async def list_cases(
         "assignee": assignee,
         "held": held,
         "overdue": overdue,
+        "subject_id": subject_id,
     }
     return await parts.threads.ledger(parts.adjudication.list, cursor=cursor, limit=limit, order=order, **asked)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypedDict
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import aliased
-from sqlmodel import and_, col, not_, or_, select
+from sqlmodel import Session, and_, col, not_, or_, select
 
 from backend.errors import BadCursor
 from backend.store.caller import Caller
 from backend.store.due import Band, DueTimes, in_band, is_overdue
 from backend.store.paging import decode_cursor
-from backend.store.tables import Decision, DuplicateCase
+from backend.store.sides import of_either
+from backend.store.tables import Decision, DuplicateCase, DuplicatePair
 from backend.wire import CaseState
 
 Order = Literal["priority", "due"]
@@ -40,6 +42,8 @@ class Filters(TypedDict, total=False):
     assignee: str | None
     held: bool | None
     overdue: bool | None
+    subject_id: str | None
+    """who is concerned; `of_subject` has it as SQL, as it takes the records that were merged"""
 
 
 def narrowed(filters: Filters, *, due: DueTimes, now: datetime) -> list[ColumnElement[bool]]:
@@ -64,6 +68,15 @@ def narrowed(filters: Filters, *, due: DueTimes, now: datetime) -> list[ColumnEl
     if (overdue := filters.get("overdue")) is not None:
         found.append(is_overdue(due, now) if overdue else not_(is_overdue(due, now)))
     return found
+
+
+def of_subject(session: Session, records: Sequence[str], *, gallery_id: str) -> ColumnElement[bool]:
+    """Cases in which one of `records` stands in a pair, resolved ones too.
+
+    The ids are read first: with a condition in their place SQLite would go through every case of the gallery.
+    """
+    pairs = select(DuplicatePair.case_id).where(of_either(DuplicatePair, gallery_id=gallery_id, records=records))
+    return col(DuplicateCase.id).in_(sorted({case_id for case_id in session.exec(pairs) if case_id is not None}))
 
 
 def after(priority: float, case_id: str) -> ColumnElement[bool]:

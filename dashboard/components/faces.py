@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from datetime import tzinfo
@@ -213,11 +212,6 @@ def samples(subject: wire.Subject, crops: Mapping[str, bytes | str], zone: tzinf
     return f'<div class="gallery">{"".join(figures)}</div>'
 
 
-def _in_words(component: str) -> str:
-    """`SingleFacePresent` (ISO/IEC 29794-5) and `single_face_present` as `Single face present`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", component).capitalize()
-
-
 def quality(values: Sequence[wire.Quality]) -> str:
     """What an enrolment says about each image, with the advice for the next shot."""
     parts = []
@@ -225,7 +219,7 @@ def quality(values: Sequence[wire.Quality]) -> str:
         advice = "".join(
             f"<li class=warn>{text(reason.advice)} <code>{text(reason.code)}</code></li>" for reason in value.reasons
         )
-        components = [(_in_words(name), f"{score}") for name, score in value.components.items()]
+        components = [(phrases.in_words(name), f"{score}") for name, score in value.components.items()]
         parts.append(facts([(f"Image {place}: quality", f"{value.overall} of 100"), *components], wide=True))
         parts.append(f'<ul class="notes">{advice}</ul>' if advice else "")
     return "".join(parts)
