@@ -251,18 +251,13 @@ class BackendClient:
     ) -> wire.Page[wire.CaseSummary]:
         """The most pressing first, or what is due first. `assignee`: the id of who holds a case; `held`: whether anybody does.
 
-        `created_from` and `created_until` are aware. A cursor is of one order.
+        `created_from` and `created_until` are aware. A cursor is of one order. `subject_id`: cases of this record and of those
+        merged into it.
         """
         asked: dict[str, Any] = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score, "max_score": max_score}
         asked |= {"created_from": _moment(created_from), "created_until": _moment(created_until), "held": held}
         asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "order": order}
-        """The most pressing first, or what is due first. `assignee`: the id of who holds a case. A cursor is of one order.
-
-        `subject_id`: cases of this record and of those merged into it.
-        """
-        asked = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score}
-        asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "subject_id": subject_id}
-        asked |= {"order": order}
+        asked |= {"subject_id": subject_id}
         return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
 
     def case(self, case_id: str) -> wire.Case:

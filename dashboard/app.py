@@ -8,8 +8,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from dashboard import assets, identity, parts, sign_in, trail_export
-from dashboard import assets, exporting, identity, parts, sign_in
+from dashboard import assets, exporting, identity, parts, sign_in, trail_export
 from dashboard.appearance import streamlit_config
 from dashboard.gate import Gate
 from dashboard.settings import Settings
@@ -28,8 +27,7 @@ def build(settings: Settings) -> App:
     # an absolute path: a plain relative one would be resolved twice
     return App(
         Path(__file__).resolve().with_name("sitemap.py"),
-        routes=[*sign_in.routes(made), *assets.routes(), *trail_export.routes(made)],
-        routes=[*sign_in.routes(made), *exporting.routes(made), *assets.routes()],
+        routes=[*sign_in.routes(made), *exporting.routes(made), *trail_export.routes(made), *assets.routes()],
         middleware=[Middleware(Gate, parts=made)],
     )
 

@@ -14,7 +14,9 @@ FAILURES = (*REFUSED, *AWAY)
 def sentence(error: Exception) -> str:
     """The API's own `detail` where it explained itself."""
     if isinstance(error, backend_client.ProblemError):
-        return _ended(error.detail) + (f" Request {error.request_id}." if error.status == 500 and error.request_id else "")
+        # the balancer's own answers say in their titles what is wrong, and in their details what to do
+        what = f"{_ended(error.title)} " if error.status in (502, 503, 504) and error.title else ""
+        return what + _ended(error.detail) + (f" Request {error.request_id}." if error.status == 500 and error.request_id else "")
     if isinstance(error, monitor_client.ProblemError):
         return _ended(error.detail)
     if isinstance(error, backend_client.Unreachable):

@@ -8,9 +8,20 @@ from dashboard import identity
 from dashboard.components import frame
 from dashboard.roles import Right, may
 from dashboard.sessions import Person
-from dashboard.views import alerts, api, audit, backend, certificates, duplicates, fleet, load, settings, subjects
-from dashboard.views import certificates, duplicates, fleet, load, scans, subjects
-from dashboard.views import accuracy, certificates, duplicates, fleet, load, subjects
+from dashboard.views import (
+    accuracy,
+    alerts,
+    api,
+    audit,
+    backend,
+    certificates,
+    duplicates,
+    fleet,
+    load,
+    scans,
+    settings,
+    subjects,
+)
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
@@ -20,11 +31,11 @@ PAGES = (
     (Right.see_fleet, "Operations", alerts.page, "Alerts", ":material/notifications:", "alerts"),
     (Right.see_queue, "People", duplicates.page, "Duplicates", ":material/compare:", "duplicates"),
     (Right.see_subjects, "People", subjects.page, "Subjects", ":material/person_search:", "subjects"),
+    (Right.see_scans, "People", scans.page, "Scans", ":material/radar:", "scans"),
+    (Right.see_accuracy, "People", accuracy.page, "Accuracy", ":material/target:", "accuracy"),
     (Right.see_audit, "System", audit.page, "Audit", ":material/history:", "audit"),
     (Right.see_fleet, "System", settings.page, "Settings", ":material/settings:", "settings"),
     (Right.see_api, "System", api.page, "API", ":material/api:", "api"),
-    (Right.see_scans, "People", scans.page, "Scans", ":material/radar:", "scans"),
-    (Right.see_accuracy, "People", accuracy.page, "Accuracy", ":material/target:", "accuracy"),
 )
 
 

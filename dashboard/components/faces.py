@@ -125,7 +125,7 @@ def qualities(sides: Sequence[tuple[str, wire.Quality | None]]) -> str:
     rows: list[list[str]] = []
     marked: list[bool] = []
     lines: list[tuple[str, list[int | None]]] = [("Overall", [quality.overall for _, quality in known])]
-    lines += [(_in_words(name), [quality.components.get(name) for _, quality in known]) for name in names]
+    lines += [(phrases.in_words(name), [quality.components.get(name) for _, quality in known]) for name in names]
     for title, values in lines:
         numbers = [value for value in values if value is not None]
         apart = len(numbers) > 1 and max(numbers) - min(numbers) >= APART

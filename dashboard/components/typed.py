@@ -8,7 +8,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import phrases
-from dashboard.components import frame, outcome
+from dashboard.components import frame, once
 
 
 def word_of(subject: wire.Subject) -> str:
@@ -22,7 +22,7 @@ def confirm(wanted: str, button: str, act: Callable[[], None], *, key: str) -> N
     def check() -> None:
         given = str(st.session_state.get(f"{key}-typed", "")).strip()
         if given != wanted.strip():
-            outcome.say("warn", f"Nothing was done: type {wanted} to confirm.")
+            once.say("warn", f"Nothing was done: type {wanted} to confirm.")
             return
         act()
 

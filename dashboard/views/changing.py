@@ -6,7 +6,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import failures, parts, phrases
-from dashboard.components import frame, outcome, shots
+from dashboard.components import frame, once, shots
 from dashboard.views import enrol
 
 
@@ -43,14 +43,14 @@ def _save(opened: wire.Subject, key: str) -> None:
     if metadata != opened.metadata:
         changes["metadata"] = metadata
     if not changes:
-        outcome.say("warn", "Nothing was changed.")
+        once.say("warn", "Nothing was changed.")
         return
 
     def act() -> str:
         parts.current().backend.change_subject(opened.id, changes, version=opened.version)
         return f"Saved: {' and '.join(sorted(name.replace('_', ' ') for name in changes))}."
 
-    if outcome.attempt(act):
+    if once.attempt(act):
         _forget(opened.id)
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import exporting, parts, phrases
-from dashboard.components import faces, frame, outcome, typed
+from dashboard.components import faces, frame, once, typed
 from dashboard.components.markup import block, text
 from dashboard.fetch import people
 
@@ -52,7 +52,7 @@ def _erase_sample(subject: wire.Subject, sample_id: str) -> None:
         st.session_state.get("crops", {}).pop(sample_id, None)
         return "The sample is erased."
 
-    outcome.attempt(act)
+    once.attempt(act)
 
 
 def erase(subject: wire.Subject) -> None:
@@ -77,8 +77,8 @@ def _erase(subject: wire.Subject) -> None:
         st.session_state[GONE] = subject.id
         return "Erased."
 
-    if outcome.attempt(act):
-        st.session_state.pop(outcome.KEY, None)  # the page says it at length
+    if once.attempt(act):
+        st.session_state.pop(once.KEY, None)  # the page says it at length
 
 
 def gone(subject_id: str) -> bool:

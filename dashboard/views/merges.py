@@ -6,7 +6,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import identity, parts, phrases
-from dashboard.components import frame, outcome, typed
+from dashboard.components import frame, once, typed
 from dashboard.roles import Right, may
 from dashboard.tables.history import merging
 
@@ -51,7 +51,7 @@ def _undo(case: wire.Case) -> None:
         after = parts.current().backend.undo(case.id, version=case.version)
         return said(after)
 
-    outcome.attempt(act)
+    once.attempt(act)
 
 
 def said(after: wire.Case) -> str:

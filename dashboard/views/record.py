@@ -8,7 +8,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import identity, parts, phrases
-from dashboard.components import faces, frame, outcome
+from dashboard.components import faces, frame, once
 from dashboard.components.markup import badge, block, facts, table, text
 from dashboard.fetch import people
 from dashboard.palette import SUBJECTS
@@ -31,7 +31,7 @@ WORKS: dict[str, tuple[Right, Callable[[wire.Subject], None]]] = {
 def draw(subject_id: str) -> None:
     if leaving.gone(subject_id):
         return
-    outcome.draw()
+    once.draw()
     subject = frame.shown(people.subject(subject_id), "record")
     if subject is None:
         return
