@@ -68,6 +68,9 @@ bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed 
 bench-monitor: install ## the same for the monitor: 1,000 backends beside blackbox_exporter, 90 days of history (ARGS="--quick")
 	$(VENV)/python -m tests.bench --monitor $(ARGS)
 
+bench-review: install ## the same for the dashboard: 100 decisions by keyboard in Chromium, each page with 50 backends and 10,000 cases (ARGS="--quick")
+	$(VENV)/python -m tests.bench --review $(ARGS)
+
 crash-test: install ## kill -9 under load, then every pair by brute force (KILLS=40 DB=sqlite|postgresql POLICY=flag|reject SEED=…)
 	$(VENV)/python -m tests.system.kills --kills $(or $(KILLS),40) --db $(or $(DB),sqlite) --policy $(or $(POLICY),flag) $(if $(SEED),--seed $(SEED))
 
@@ -106,6 +109,12 @@ start-test: install ## up and down as a new user meets them: seconds, cases, rem
 
 fault-test: install ## faults and a review in a real browser, behind nginx, HAProxy and neither: seconds against their bound
 	$(VENV)/python -m pytest -q -s tests/system/test_end_to_end.py
+
+browser-test: install ## operators and reviewers in a real Chromium, before real backends and a real monitor (ARGS="-k drain")
+	$(VENV)/python -m pytest -q -s tests/browser $(ARGS)
+
+screenshots: install ## every page, light and dark, to docs/screenshots/; 1 where one is missing, too wide, in error, or shows a face (ARGS="--only fleet")
+	$(VENV)/python -m tests.browser.screenshots $(ARGS)
 
 accuracy-test: install ## error rates with their limits, and altered copies, of both test packs and the offline engine (ARGS="--only test_mbf")
 	$(VENV)/python -m tests.faces.accuracy $(ARGS)

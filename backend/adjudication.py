@@ -25,8 +25,20 @@ from backend.store.case_view import summaries
 from backend.store.database import Store
 from backend.store.decisions import last_of
 from backend.store.due import WAITING, first_due
+from backend.store.forest import tree
 from backend.store.paging import decode_cursor, encode_cursor, total_of
-from backend.store.queue import PRESSING_FIRST, UNDER_REVIEW, Filters, Order, after, due_cursor, free, narrowed, open_to
+from backend.store.queue import (
+    PRESSING_FIRST,
+    UNDER_REVIEW,
+    Filters,
+    Order,
+    after,
+    due_cursor,
+    free,
+    narrowed,
+    of_subject,
+    open_to,
+)
 from backend.store.tables import DuplicateCase
 from backend.wire import Verdict
 
@@ -64,6 +76,8 @@ class Adjudication:
         """The most pressing first; by `due` the longest overdue first, and no resolved ones. A cursor is of one order."""
         with self._store.read() as session:
             asked = narrowed(filters, due=self._due, now=self._store.now(session))
+            if (subject_id := filters.get("subject_id")) is not None:
+                asked.append(of_subject(session, tree(session, subject_id), gallery_id=self._store.gallery_id))
             rows = select(DuplicateCase).where(*self._here(), *asked)
             rows = rows.where(WAITING) if order == "due" else rows
             total, total_is = total_of(session, rows)

@@ -238,15 +238,26 @@ class BackendClient:
         cursor: str | None = None,
         limit: int = 50,
         min_score: float | None = None,
+        max_score: float | None = None,
+        created_from: datetime | None = None,
+        created_until: datetime | None = None,
         source: Literal["enrolment", "scan", "manual"] | None = None,
         band: Literal["review", "certain"] | None = None,
         assignee: str | None = None,
+        held: bool | None = None,
         overdue: bool | None = None,
+        subject_id: str | None = None,
         order: Literal["priority", "due"] | None = None,
     ) -> wire.Page[wire.CaseSummary]:
-        """The most pressing first, or what is due first. `assignee`: the id of who holds a case. A cursor is of one order."""
-        asked = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score}
+        """The most pressing first, or what is due first. `assignee`: the id of who holds a case; `held`: whether anybody does.
+
+        `created_from` and `created_until` are aware. A cursor is of one order. `subject_id`: cases of this record and of those
+        merged into it.
+        """
+        asked: dict[str, Any] = {"state": state, "cursor": cursor, "limit": limit, "min_score": min_score, "max_score": max_score}
+        asked |= {"created_from": _moment(created_from), "created_until": _moment(created_until), "held": held}
         asked |= {"source": source, "band": band, "assignee": assignee, "overdue": overdue, "order": order}
+        asked |= {"subject_id": subject_id}
         return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
 
     def case(self, case_id: str) -> wire.Case:
@@ -335,11 +346,15 @@ class BackendClient:
         """Take the replica that answers out of service: name exactly one base URL."""
         return self._post("/v1/fleet/self/drain", None, wire.Self)
 
+    def put_back(self) -> wire.Self:
+        """Put the replica that answers back into service; `ProblemError` with `stopping` where it is about to end."""
+        return self._post("/v1/fleet/self/return", None, wire.Self)
+
     def stats(self) -> wire.Stats:
         return self._get("/v1/stats", wire.Stats)
 
     def review_numbers(self, *, days: int = 30) -> wire.ReviewNumbers:
-        return self._get(f"/v1/duplicates/numbers?days={days}", wire.ReviewNumbers)
+        return self._get("/v1/duplicates/numbers", wire.ReviewNumbers, {"days": days})
 
     def calibration(self) -> wire.CalibrationInForce:
         """Of the replica that answers: its calibration, thresholds and target, and what is to be expected of them."""
@@ -390,9 +405,12 @@ class BackendClient:
         actor: str | None = None,
         action: str | None = None,
         object_id: str | None = None,
+        after: datetime | None = None,
+        before: datetime | None = None,
     ) -> wire.Page[wire.AuditEvent]:
-        """Newest first; conditions are exact, and all of them must hold."""
-        asked = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
+        """Newest first; conditions are exact, and all of them must hold. `after` is inclusive, `before` is not."""
+        asked: dict[str, Any] = {"cursor": cursor, "limit": limit, "actor": actor, "action": action, "object_id": object_id}
+        asked |= {"after": after and after.isoformat(), "before": before and before.isoformat()}
         return self._get("/v1/audit", wire.Page[wire.AuditEvent], asked)
 
     def start_scan(
@@ -410,14 +428,26 @@ class BackendClient:
     def scans(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Scan]:
         return self._get("/v1/scans", wire.Page[wire.Scan], {"cursor": cursor, "limit": limit})
 
+    def scan_plan(self, *, threshold: float | None = None, whole: bool = False) -> wire.ScanPlan:
+        """What a scan would cost that were started now."""
+        return self._get("/v1/scans/plan", wire.ScanPlan, {"threshold": threshold, "whole": whole})
+
     def scan(self, scan_id: str) -> wire.Scan:
         return self._get(f"/v1/scans/{scan_id}", wire.Scan)
 
     def cancel_scan(self, scan_id: str) -> wire.Scan:
         return self._post(f"/v1/scans/{scan_id}/cancel", None, wire.Scan)
 
+    def resume_scan(self, scan_id: str) -> wire.Scan:
+        """One that was cancelled or failed goes on where it stopped."""
+        return self._post(f"/v1/scans/{scan_id}/resume", None, wire.Scan)
+
     def audit_head(self) -> wire.AuditHead:
         return self._get("/v1/audit/head", wire.AuditHead)
+
+    def verify_audit(self, *, cursor: str | None = None) -> wire.AuditVerification:
+        """Follow a stretch of the chain; where the answer has a `next`, go on with it as `cursor`."""
+        return self._get("/v1/audit/verification", wire.AuditVerification, {"cursor": cursor})
 
     # --- how requests are sent ------------------------------------------------------------------------------------
 
@@ -486,6 +516,10 @@ class BackendClient:
 
 def _text(image: bytes) -> str:
     return b64encode(image).decode("ascii")
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def _if_match(version: int | None) -> dict[str, str]:

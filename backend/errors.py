@@ -11,7 +11,7 @@
     ├── Conflict 409              VersionConflict · LeaseHeld · LeaseLost · ExternalIdTaken · CaseJoined · CaseStateConflict
     │                             ScanUnderWay · ScanStateConflict
     │                             LastSample · SamePerson · DecidedDifferent · NotComparable
-    │                             KeyStateConflict · SecretGone
+    │                             KeyStateConflict · SecretGone · Stopping
     ├── PreconditionFailed 412
     ├── TooLarge 413              ImageTooLarge · TooManyPixels · TooManyImages · TooManySubjects · BodyTooLarge
     ├── UnsupportedImage 415      AnimatedImage
@@ -178,7 +178,7 @@ class ScanUnderWay(Conflict):
 
 
 class ScanStateConflict(Conflict):
-    title = "The scan has ended already"
+    title = "Not possible in the state in which the scan is"
 
 
 class SamePerson(Conflict):
@@ -219,6 +219,10 @@ class SecretGone(Conflict):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"This request made {key_id} before, and its secret cannot be shown again: revoke it and make another")
+
+
+class Stopping(Conflict):
+    title = "This replica was told to end and cannot be put back: the one that is started in its place serves"
 
 
 class PreconditionFailed(FaceAuthError):

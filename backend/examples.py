@@ -228,6 +228,12 @@ def _page(*items: Example) -> Example:
     return {"items": list(items), "next": None, "total": len(items), "total_is": "exact"}
 
 
+_RATES = {
+    "threshold": 0.5,
+    "false_match": {"least": 0, "most": 3, "trials": 13_629, "low": 0.0, "high": 0.00064},
+    "expected_fmr": 0.00022,
+    "false_non_match": {"least": 6, "most": 6, "trials": 66, "low": 0.0342, "high": 0.1874},
+}
 ANSWERS: dict[str, Example] = {
     "Health": {
         "status": "healthy",
@@ -399,10 +405,13 @@ ANSWERS: dict[str, Example] = {
         "gallery_size": 2,
         "searches_per_day": 0.3,
         "expected": _EXPECTATION,
+        "rates": {"verification": {**_RATES, "threshold": 0.45}, "review": _RATES, "certain": {**_RATES, "threshold": 0.65}},
     },
     "Simulation": {
         "now": _EXPECTATION,
         "then": {**_EXPECTATION, "threshold": 0.55},
+        "rates_now": _RATES,
+        "rates_then": {**_RATES, "threshold": 0.55},
         "target": None,
         "gallery_size": 2,
         "searches_per_day": 0.3,
@@ -425,6 +434,17 @@ ANSWERS: dict[str, Example] = {
     "NewKey": {**_KEY, "last_used_at": None, "secret": "fa_EXAMPLE-shown-once"},
     "Page_AuditEvent_": _page(_EVENT),
     "AuditHead": {"position": 41, "hash": "9f2c" * 16, "at": LATER, "waiting": 0},
+    "AuditVerification": {
+        "holds": True,
+        "position": 41,
+        "hash": "9f2c" * 16,
+        "checked": 41,
+        "broken_at": None,
+        "why": None,
+        "restores": [],
+        "head": {"position": 41, "hash": "9f2c" * 16, "at": LATER, "waiting": 0},
+        "next": None,
+    },
 }
 
 UNHEALTHY = {**ANSWERS["Health"], "status": "unhealthy"}

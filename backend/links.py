@@ -64,6 +64,7 @@ _SCAN = {
     "readScan": Link("GET /v1/scans/{scan_id}", {"scan_id": BODY + "/id"}),
     "cancelScan": Link("POST /v1/scans/{scan_id}/cancel", {"scan_id": BODY + "/id"}),
 }
+_STOPPED = {"resumeScan": Link("POST /v1/scans/{scan_id}/resume", {"scan_id": BODY + "/id"})}
 _ENROLLED = _subject("/subject_id") | _sample("/subject_id", "/sample_ids/0") | {"readCase": _case("/case_id")["readCase"]}
 
 LINKS: Mapping[str, Mapping[str, Link]] = {
@@ -94,6 +95,7 @@ LINKS: Mapping[str, Mapping[str, Link]] = {
     },
     "POST /v1/duplicates/bulk": {"undoBulk": Link("POST /v1/duplicates/bulk/{bulk_id}/undo", {"bulk_id": BODY + "/bulk_id"})},
     "POST /v1/scans": _SCAN,
+    "POST /v1/scans/{scan_id}/cancel": _STOPPED,
     "GET /v1/scans": {"readScan": Link("GET /v1/scans/{scan_id}", {"scan_id": BODY + "/items/0/id"})},
     "POST /v1/keys": {
         "changeKey": Link("PATCH /v1/keys/{key_id}", {"key_id": BODY + "/id"}),

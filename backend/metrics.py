@@ -17,9 +17,11 @@ from backend.faces.engine import ModelCard
 from backend.faces.pool import InferencePool
 from backend.gallery.replica import Replica
 from backend.lifecycle import Lifecycle
+from backend.stages import Stage
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+STAGE_BUCKETS_S = (0.001, 0.0025, *BUCKETS_S)
 PROBES = frozenset({"/health", "/live", "/ready", "/metrics"})
 MARK = "x-synthetic"
 """The header of demo requests, in lower case."""
@@ -43,6 +45,13 @@ class Metrics:
             "Time to answer client requests.",
             ("method", "route"),
             buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._stages = Histogram(
+            "face_auth_stage_duration_seconds",
+            "Time that client requests spend in a stage, each run of it by itself.",
+            ("stage",),
+            buckets=STAGE_BUCKETS_S,
             registry=self.registry,
         )
         self._probes = self._counter("health_requests", "Probes and scrapes answered.", "route", "status")
@@ -91,6 +100,9 @@ class Metrics:
             method = method if method in METHODS else "other"
             self._requests.labels(method, route, status).inc()
             self._seconds.labels(method, route).observe(seconds)
+
+    def staged(self, stage: Stage, seconds: float) -> None:
+        self._stages.labels(stage).observe(seconds)
 
     def decided(self, operation: str, decision: str) -> None:
         self._decisions.labels(operation, decision).inc()

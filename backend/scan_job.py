@@ -117,10 +117,7 @@ class ScanJob:
     def _outlived(self, scan: Scan) -> str | None:
         """By what the gallery is now, in SQL; what this replica has is no reason to end a scan for all."""
         with self._store.read() as session:
-            gallery = self._store.gallery(session)
-        if scan.epoch != gallery.epoch:
-            return "the database was restored since: start a new scan"
-        return None if scan.model_id == gallery.model_id else "the gallery's model changed since: start a new scan"
+            return scans.outlived(scan, self._store.gallery(session))
 
     def _compared(self, scan: Scan, turn: Turn) -> _Block | None:
         started = time.monotonic()

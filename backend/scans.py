@@ -45,12 +45,32 @@ class Scans:
             if (other := scans.under_way(self._store, session)) is not None:
                 raise ScanUnderWay(f"{other.id} is under way: wait for it, or cancel it")
             scan = self._made(session, threshold, options, whole=request.whole or options.reopen_distinct)
+            scan.options = {**scan.options, scans.STARTED_BY: {"id": caller.id, "name": caller.name}}
             session.add(scan)
             session.flush()
             answers.remember_made(session, scan, caller, idempotency)
             detail = {"threshold": threshold, "from_seq": scan.from_seq, **asdict(options)}
             self._audit.append(session, caller, "scan.start", scan.id, detail)
         return shown(scan)
+
+    def plan(self, *, threshold: float | None = None, whole: bool = False) -> wire.ScanPlan:
+        """Changes nothing. Raises InvalidThreshold, and ModelMismatch as `start`."""
+        with self._store.read() as session:
+            if self._store.gallery(session).model_id != self._card.model_id:
+                raise ModelMismatch()
+            scan = self._made(session, self._threshold(session, threshold), Options(), whole=whole)
+            older = scans.count_templates(self._store, session, model_id=self._card.model_id, after=0, up_to=scan.from_seq)
+            pace = scans.last_pace(self._store, session)
+        comparisons = scans.comparisons(scan.templates_total, older)
+        return wire.ScanPlan(
+            threshold=scan.threshold or 0.0,
+            since_seq=scan.from_seq,
+            up_to_seq=scan.last_seq,
+            templates_total=scan.templates_total,
+            templates_older=older,
+            comparisons=comparisons,
+            estimated_s=None if pace is None else round(comparisons / pace, 1),
+        )
 
     def _threshold(self, session: Session, asked: float | None) -> float:
         """With a target FPIR the one in force at the gallery's present size; the scan keeps it to its end."""
@@ -106,6 +126,23 @@ class Scans:
             self._audit.append(session, caller, "scan.cancel", scan.id, scans.counts(scan))
         return shown(scan)
 
+    def resume(self, scan_id: str, caller: Caller) -> wire.Scan:
+        """One that was cancelled or failed goes on after its last block, up to where it was to go when it was started.
+
+        Raises ScanNotFound, ScanStateConflict, ScanUnderWay.
+        """
+        with self._store.write() as session:
+            scan = self._get(session, scan_id)
+            if scan.state not in scans.RESUMABLE:
+                raise ScanStateConflict(f"The scan is {scan.state}: only one that was cancelled or failed can be resumed")
+            if problem := scans.outlived(scan, self._store.gallery(session)):
+                raise ScanStateConflict(f"It cannot go on: {problem}")
+            if (other := scans.under_way(self._store, session)) is not None:
+                raise ScanUnderWay(f"{other.id} is under way: wait for it, or cancel it")
+            scans.go_on(session, scan)
+            self._audit.append(session, caller, "scan.resume", scan.id, scans.counts(scan))
+        return shown(scan)
+
     def _get(self, session: Session, scan_id: str) -> Scan:
         scan = session.get(Scan, scan_id)
         if scan is None or scan.gallery_id != self._store.gallery_id:
@@ -123,6 +160,7 @@ class Scans:
 
 
 def shown(scan: Scan) -> wire.Scan:
+    asked_for = scan.options.get(scans.STARTED_BY, {})
     return wire.Scan(
         id=scan.id,
         state=wire.ScanState(scan.state),
@@ -139,6 +177,8 @@ def shown(scan: Scan) -> wire.Scan:
         rate_per_s=round(scan.templates_done / scan.busy_s, 1) if scan.busy_s else None,
         estimated_s=_estimate(scan),
         problem=scan.problem,
+        started_by=asked_for.get("id"),
+        started_by_name=asked_for.get("name"),
         created_at=scan.created_at,
         started_at=scan.started_at,
         finished_at=scan.finished_at,

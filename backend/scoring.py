@@ -12,6 +12,7 @@ from backend import wire
 from backend.errors import NoCalibration
 from backend.faces.calibration import expected_fmr, expected_fpir, why_unknown
 from backend.faces.engine import Calibration, ModelCard
+from backend.faces.error_counts import Errors, false_matches, false_non_matches
 from backend.faces.target import Met, ReviewTarget
 from backend.recognition import Thresholds, must_be_on_scale
 from backend.store import resolved_pairs
@@ -54,6 +55,11 @@ class Scoring:
             gallery_size=size,
             searches_per_day=searches,
             expected=self._expected(in_force.review, size, searches),
+            rates=wire.RatesInForce(
+                verification=self._rates(in_force.verification),
+                review=self._rates(in_force.review),
+                certain=self._rates(in_force.certain),
+            ),
         )
 
     def simulate(self, request: wire.SimulateRequest) -> wire.Simulation:
@@ -68,6 +74,8 @@ class Scoring:
         return wire.Simulation(
             now=self._expected(now, size, searches),
             then=self._expected(threshold, size, searches),
+            rates_now=self._rates(now),
+            rates_then=self._rates(threshold),
             target=target,
             gallery_size=size,
             searches_per_day=searches,
@@ -102,6 +110,26 @@ class Scoring:
             expected_false_flags_per_day=None if fpir is None else fpir * searches,
             reason=why_unknown(calibration, threshold),
         )
+
+    def _rates(self, threshold: float) -> wire.ErrorRates:
+        calibration = self._card.calibration
+        return wire.ErrorRates(
+            threshold=threshold,
+            false_match=_rate(false_matches(calibration, threshold)),
+            expected_fmr=expected_fmr(calibration, threshold),
+            false_non_match=_rate(false_non_matches(calibration, threshold)),
+        )
+
+
+def _rate(errors: Errors | None) -> wire.ErrorRate | None:
+    if errors is None:
+        return None
+    from backend.faces.accuracy.intervals import rate  # see `_share`
+
+    low, high = rate(errors.least, errors.trials).low, rate(errors.most, errors.trials).high
+    return wire.ErrorRate(
+        least=errors.least, most=errors.most, trials=errors.trials, low=low or 0.0, high=1.0 if high is None else high
+    )
 
 
 def _target(fpir: float, met: Met) -> wire.Target:

@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend import deadline, logs, problems
+from backend import deadline, logs, problems, stages
 from backend.errors import DeadlineExceeded, FaceAuthError
 from backend.lifecycle import Lifecycle
 from backend.metrics import MARK, PROBES, Metrics, traffic_of
@@ -43,6 +43,8 @@ class Served:
         scope.setdefault("state", {})["request_id"] = request_id
         logs.request_id.set(request_id)
         deadline.begin(self._deadline_s)
+        synthetic = MARK.encode() in headers
+        stages.listen(None if synthetic else self._metrics.staged)
         status: int | None = None
         started = time.perf_counter()
 
@@ -62,7 +64,7 @@ class Served:
             status = status or CLIENT_GONE
         finally:
             self._metrics.in_flight.dec(counted)
-            self._record(scope, status or CLIENT_GONE, time.perf_counter() - started, synthetic=MARK.encode() in headers)
+            self._record(scope, status or CLIENT_GONE, time.perf_counter() - started, synthetic=synthetic)
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> FaceAuthError | None:
         """What went wrong, to be answered where no answer has begun."""

@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain. Second: end now. Runs in the main thread between two instructions, so it only sets marks."""
         if self._close_at is None:
-            self._life.drain()
+            self._life.stop()
             self._close_at = time.monotonic() + (self._drain_s if self.started else 0.0)
             self.should_exit = not self.started
             return

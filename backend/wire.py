@@ -210,6 +210,11 @@ class Sample(Answer):
     created_at: AwareDatetime
     quality: Quality
     image: str | None = Field(None, description="Path of the face crop, for reviewers; null where images are not stored.")
+    landmarks: list[tuple[float, float]] | None = Field(
+        None,
+        description="Left eye, right eye, nose, left and right mouth corner in pixels of the crop, so that two faces can be laid"
+        " over each other; given in cases alone, else null.",
+    )
 
 
 class Subject(Answer):
@@ -765,6 +770,37 @@ class Expectation(Answer):
     reason: str | None
 
 
+class ErrorRate(Answer):
+    """Errors among comparisons that were counted, and between which limits the true rate lies.
+
+    The limits take comparisons as independent; they share photographs, so the true ones are wider.
+    """
+
+    least: int = Field(description="Errors seen, at least.")
+    most: int = Field(
+        description="Errors seen, at most. More than `least` where the threshold lies between two scores at which they were"
+        " counted, or where so few were seen that no smaller rate is claimed."
+    )
+    trials: int
+    low: float = Field(description="Lower 95 % limit (Clopper-Pearson) with the fewest of them; 0 where none was seen.")
+    high: float = Field(description="Upper 95 % limit with the most of them; 3 in as many trials where none was seen.")
+
+
+class ErrorRates(Answer):
+    """What the calibration counted at one threshold. Null where nothing was counted there."""
+
+    threshold: float
+    false_match: ErrorRate | None = Field(description="Pairs of different people that reach it.")
+    expected_fmr: float | None = Field(description="Given too where only rates are known; between counted scores log-linear.")
+    false_non_match: ErrorRate | None = Field(description="Pairs of one person that score lower.")
+
+
+class RatesInForce(Answer):
+    verification: ErrorRates
+    review: ErrorRates
+    certain: ErrorRates
+
+
 class CalibrationInForce(Answer):
     """Of the replica that answers: others may have other settings while they are being changed."""
 
@@ -775,6 +811,7 @@ class CalibrationInForce(Answer):
     gallery_size: int = Field(description="Active templates.")
     searches_per_day: float = Field(description="Pictures enrolled in the last 7 days, divided by 7.")
     expected: Expectation = Field(description="At the review threshold.")
+    rates: RatesInForce | None = Field(None, description="At each threshold in force; null from an older release.")
 
 
 class SimulateRequest(Request):
@@ -830,6 +867,8 @@ class Simulation(Answer):
 
     now: Expectation
     then: Expectation
+    rates_now: ErrorRates | None = Field(None, description="As the calibration counted them; null from an older release.")
+    rates_then: ErrorRates | None = None
     target: Target | None = Field(description="Where the request named a target.")
     gallery_size: int
     searches_per_day: float
@@ -1014,9 +1053,23 @@ class Scan(Answer):
     rate_per_s: float | None = Field(description="Templates per second of work; null before the first block.")
     estimated_s: float | None = Field(description="Seconds left at this rate; null before the first block and after the end.")
     problem: str | None
+    started_by: str | None = Field(None, description="Who asked for it: the id of a person or a key; null for an old scan.")
+    started_by_name: str | None = None
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
+
+
+class ScanPlan(Answer):
+    """What a scan with these options would have to do if it were started now."""
+
+    threshold: float
+    since_seq: int = Field(description="Templates after this would be compared with everything older; 0: all.")
+    up_to_seq: int
+    templates_total: int
+    templates_older: int = Field(description="With these, too, each of them is compared.")
+    comparisons: int
+    estimated_s: float | None = Field(description="By the pace of the last finished scan; null where there is none.")
 
 
 class AuditEvent(Answer):
@@ -1037,3 +1090,17 @@ class AuditHead(Answer):
     hash: str = Field(description="Covers this event and, through the one before it, all others.")
     at: AwareDatetime | None = Field(description="When that event was written.")
     waiting: int = Field(description="Events that are written and not sealed yet.")
+
+
+class AuditVerification(Answer):
+    """`GET /v1/audit/verification`: what was followed of the chain with this request."""
+
+    holds: bool = Field(description="Each event followed so far is as it was written, and follows from the one before it.")
+    position: int = Field(description="Place of the last event that was followed; 0 for none.")
+    hash: str
+    checked: int = Field(description="Events that this request followed.")
+    broken_at: int | None = Field(description="The first place where the chain does not hold.")
+    why: str | None
+    restores: list[int] = Field(description="Places of the events, among these, that say that a backup was restored.")
+    head: AuditHead
+    next: str | None = Field(description="The cursor to go on with; null at the end of the chain, or where it is broken.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from dashboard import assets, identity, parts, sign_in
+from dashboard import assets, exporting, identity, parts, sign_in, trail_export
 from dashboard.appearance import streamlit_config
 from dashboard.gate import Gate
 from dashboard.settings import Settings
@@ -19,12 +20,14 @@ def build(settings: Settings) -> App:
     Raises:
         SigningKeyError: there is no usable signing key.
     """
+    # Streamlit reads uploads with this parser, which lays what is longer in a file on disk: no photograph may lie there
+    MultiPartParser.spool_max_size = (settings.max_upload_mb + 1) * 2**20
     made = parts.build(settings, identity.token)
     parts.install(made)
     # an absolute path: a plain relative one would be resolved twice
     return App(
         Path(__file__).resolve().with_name("sitemap.py"),
-        routes=[*sign_in.routes(made), *assets.routes()],
+        routes=[*sign_in.routes(made), *exporting.routes(made), *trail_export.routes(made), *assets.routes()],
         middleware=[Middleware(Gate, parts=made)],
     )
 

@@ -6,9 +6,10 @@ becomes a sentence, and after a conflict the case is read again, so that what is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from backend import wire
@@ -16,6 +17,10 @@ from backend.client import BackendClient
 from dashboard import failures
 
 Tone = Literal["good", "warn", "bad"]
+Abreast = Callable[[Sequence[Callable[[], object]]], None]
+"""does all of some calls, at the same time or one after the other"""
+IN_STRIP = 12
+"""members of a cluster whose faces are fetched; each look is audited, and a cluster may be large"""
 WORDS = {
     wire.Verdict.same: "Same person",
     wire.Verdict.different: "Different people",
@@ -46,8 +51,12 @@ class Desk:
     case: wire.Case | None = None
     crops: dict[str, bytes | str] = field(default_factory=dict)
     """Face crops of the open case by sample, or the sentence why there is none."""
+    matrix: list[wire.MatrixEntry] = field(default_factory=list)
+    """How alike every two of a cluster are; empty for two records."""
     pair: int = 0
     survivor_id: str | None = None
+    reason: str | None = None
+    """One of the site's own codes, for the decision that comes."""
     said: Said | None = None
     done: Done | None = None
     held_id: str | None = None
@@ -113,17 +122,25 @@ class Desk:
         return False
 
     def close(self) -> None:
-        self.case, self.crops, self.pair, self.survivor_id = None, {}, 0, None
+        self.case, self.crops, self.matrix, self.pair, self.survivor_id, self.reason = None, {}, [], 0, None, None
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     def decide(self, backend: BackendClient, verdict: wire.Verdict, note: str | None) -> None:
-        """Decide the open case, and open the next one at once."""
+        """Decide the open case, and open the next one at once.
+
+        The next one is claimed when the decision is accepted and not before: a case that is held ahead while its reviewer thinks
+        is kept from colleagues, and looking at its faces would write looks into the audit trail that nobody had. What it
+        costs is one call of a few milliseconds between the key and the next case (`make bench-review`); the faces come at the
+        same time, in `look`.
+        """
         case = self._open_case()
         survivor = self.survivor_id if verdict is wire.Verdict.same else None
 
         def send() -> None:
-            after = backend.decide(case.id, verdict, version=case.version, survivor_id=survivor, note=note or None)
+            after = backend.decide(
+                case.id, verdict, version=case.version, survivor_id=survivor, note=note or None, reason=self.reason
+            )
             self.done, self.held_id = Done(after.id, after.version, verdict), None
             self.said = Said("good", _decided(after, verdict))
 
@@ -150,6 +167,10 @@ class Desk:
         """Choose who remains when the case is decided as one person."""
         self.survivor_id = subject_id
 
+    def because(self, reason: str) -> None:
+        """Choose a reason; the same once more chooses none."""
+        self.reason = None if self.reason == reason else reason
+
     def turn(self, step: int) -> None:
         """Show another pair of a cluster."""
         case = self._open_case()
@@ -157,15 +178,35 @@ class Desk:
 
     # --- faces ------------------------------------------------------------------------------------------------------
 
-    def look(self, backend: BackendClient) -> None:
-        """Fetch the crops of the pair on the screen; each look is audited, so each is fetched once."""
+    def look(self, backend: BackendClient, abreast: Abreast) -> None:
+        """Fetch what the screen needs of the open case: the faces of the pair and of a cluster's members, and their matrix.
+
+        All at once, and each once: every look at a face is audited.
+        """
         case = self._open_case()
-        for side in sides(case, self.pair):
-            if side.sample_id not in self.crops:
-                try:
-                    self.crops[side.sample_id] = backend.sample_image(side.subject_id, side.sample_id)
-                except failures.FAILURES as error:
-                    self.crops[side.sample_id] = failures.sentence(error)
+        wanted = [side for side in self._shown(case) if side.sample_id not in self.crops]
+        calls: list[Callable[[], object]] = [partial(self._fetch, backend, side) for side in wanted]
+        if len(case.subjects) > 2 and not self.matrix:
+            calls.append(partial(self._compare, backend, case.id))
+        if calls:
+            abreast(calls)
+
+    def _shown(self, case: wire.Case) -> list[wire.CaseSide]:
+        """The pair, and of a cluster each member's portrait."""
+        shown = sides(case, self.pair)
+        if len(case.subjects) > 2:
+            shown += [side for subject in by_age(case)[:IN_STRIP] if (side := portrait(case, subject)) is not None]
+        return list({side.sample_id: side for side in shown}.values())
+
+    def _fetch(self, backend: BackendClient, side: wire.CaseSide) -> None:
+        try:
+            self.crops[side.sample_id] = backend.sample_image(side.subject_id, side.sample_id)
+        except failures.FAILURES as error:
+            self.crops[side.sample_id] = failures.sentence(error)
+
+    def _compare(self, backend: BackendClient, case_id: str) -> None:
+        with suppress(*failures.FAILURES):  # without it the cluster is still shown, pair by pair
+            self.matrix = backend.case(case_id).matrix or []
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -233,8 +274,29 @@ def decidable(case: wire.Case, person_id: str) -> bool:
     return case.state is not wire.CaseState.resolved and (case.lease is None or case.lease.holder == person_id)
 
 
+def by_age(case: wire.Case) -> list[wire.Subject]:
+    """The oldest record first."""
+    return sorted(case.subjects, key=lambda subject: (subject.created_at, subject.id))
+
+
 def oldest(case: wire.Case) -> wire.Subject:
-    return min(case.subjects, key=lambda subject: (subject.created_at, subject.id))
+    return by_age(case)[0]
+
+
+def portrait(case: wire.Case, subject: wire.Subject) -> wire.CaseSide | None:
+    """The picture that stands for a member: that of its best pair, else its first."""
+    for pair in case.pairs:
+        for side in (pair.a, pair.b):
+            if side.subject_id == subject.id:
+                return side
+    pictured = next((sample for sample in subject.samples if sample.image is not None), None)
+    return None if pictured is None else wire.CaseSide(subject_id=subject.id, sample_id=pictured.id)
+
+
+def sample_of(case: wire.Case, side: wire.CaseSide) -> wire.Sample | None:
+    """None: erased since, or refused."""
+    subject = next((subject for subject in case.subjects if subject.id == side.subject_id), None)
+    return next((sample for sample in subject.samples if sample.id == side.sample_id), None) if subject else None
 
 
 def sides(case: wire.Case, pair: int) -> list[wire.CaseSide]:
@@ -242,7 +304,7 @@ def sides(case: wire.Case, pair: int) -> list[wire.CaseSide]:
     if not case.pairs:
         return []
     shown = case.pairs[pair]
-    order = {subject.id: place for place, subject in enumerate(sorted(case.subjects, key=lambda s: (s.created_at, s.id)))}
+    order = {subject.id: place for place, subject in enumerate(by_age(case))}
     return sorted((shown.a, shown.b), key=lambda side: order.get(side.subject_id, len(order)))
 
 

@@ -1,6 +1,8 @@
 """The door before Streamlit: nothing but its assets and its health is served to anybody who is not signed in.
 
-Page loads renew the cookie (a page that is open cannot) and carry the headers that a browser needs to protect them.
+A host name that is not ours is refused before anything else (Streamlit asks only when a websocket opens): a page under a
+stranger's name that leads to our address must not have its forms taken for ours. Page loads renew the cookie (a page that is
+open cannot) and carry the headers that a browser needs to protect them.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,7 +19,9 @@ from dashboard.parts import Parts
 from dashboard.sessions import COOKIE, Person
 from dashboard.sign_in import SIGN_IN, SIGN_OUT, set_cookie
 
-OPEN = frozenset({SIGN_IN, SIGN_OUT, "/_stcore/health", "/_stcore/host-config", "/favicon.png", "/favicon.ico"})
+HEALTH = "/_stcore/health"
+"""Whoever probes it knows our address and not our name."""
+OPEN = frozenset({SIGN_IN, SIGN_OUT, HEALTH, "/_stcore/host-config", "/favicon.png", "/favicon.ico"})
 ASSETS = "/static/"
 INNER = ("/_stcore/", "/assets/", "/media/", "/component/", "/app/static/")
 HEADERS = {
@@ -33,23 +38,30 @@ class Gate:
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
         self._parts = parts
+        hosts = list(parts.settings.allowed_hosts) or ["*"]
+        self._under_our_name = TrustedHostMiddleware(self._admit, allowed_hosts=hosts, www_redirect=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
-            return
+        elif scope["path"] == HEALTH:
+            await self._admit(scope, receive, _with_headers(send))
+        else:
+            await self._under_our_name(scope, receive, _with_headers(send))
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = HTTPConnection(scope)
         path = connection.url.path
         if path in OPEN or path.startswith(ASSETS):
-            await self._app(scope, receive, _with_headers(send))
+            await self._app(scope, receive, send)
             return
         person = self._parts.sessions.read(connection.cookies.get(COOKIE), self._parts.now())
         if scope["type"] == "websocket":
             await (self._app(scope, receive, send) if person else send({"type": "websocket.close", "code": 1008}))
         elif person is None:
-            await _refusal(connection)(scope, receive, _with_headers(send))
+            await _refusal(connection)(scope, receive, send)
         elif path.startswith(INNER):
-            await self._app(scope, receive, _with_headers(send))
+            await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, self._page_load(connection, person, send))
 

@@ -28,6 +28,21 @@ STATES = {
     "STALE": Look("STALE", "○", "mute"),
 }
 
+STATE_COLOURS = {
+    "UP": "#009E73",
+    "DEGRADED": "#E69F00",
+    "DOWN": "#D55E00",
+    "STARTING": "#56B4E9",
+    "UNKNOWN": "#8894a8",
+}
+
+STEPS = {
+    "ok": Look("OK", "●", "good"),
+    "warn": Look("WARNING", "▲", "warn"),
+    "fail": Look("FAILED", "■", "bad"),
+    "skipped": Look("SKIPPED", "○", "mute"),
+}
+
 CERTIFICATES = {
     "ok": Look("OK", "●", "good"),
     "warning": Look("RENEW SOON", "▲", "warn"),
@@ -50,6 +65,71 @@ SUBJECTS = {
     "active": Look("Active", "●", "good"),
     "rejected": Look("Rejected", "■", "bad"),
     "merged": Look("Merged", "◆", "mute"),
+}
+
+FINDINGS = {
+    "unfair_share": Look("UNFAIR SHARE", "▲", "warn"),
+    "errors": Look("ERRORS", "■", "bad"),
+    "sinkhole": Look("SINKHOLE", "■", "bad"),
+    "latency": Look("SLOW", "▲", "warn"),
+    "decision_mix": Look("DECIDES DIFFERENTLY", "◆", "warn"),
+    "fleet_share": Look("FLEET: SHARES", "▲", "warn"),
+    "fleet_errors": Look("FLEET: ERRORS", "■", "bad"),
+    "fleet_latency": Look("FLEET: SLOW", "▲", "warn"),
+    "fleet_mix": Look("FLEET: DECISIONS", "◆", "warn"),
+}
+
+DISTRIBUTION = {
+    "even": Look("AS PROMISED", "●", "good"),
+    "sticky": Look("AS PROMISED", "●", "good"),
+    "uneven": Look("NOT AS PROMISED", "▲", "warn"),
+    "too_few": Look("TOO FEW TO TELL", "?", "mute"),
+    "nothing_to_compare": Look("NOTHING TO COMPARE", "?", "mute"),
+    "failed": Look("FAILED", "■", "bad"),
+}
+
+SHARE_VERDICTS = {
+    "as_expected": Look("as expected", "●", "good"),
+    "more": Look("more", "▲", "warn"),
+    "fewer": Look("fewer", "▼", "warn"),
+    "absent": Look("none", "■", "bad"),
+    "not_judged": Look("not judged", "○", "mute"),
+    "not_in_service": Look("out of service", "◇", "mute"),
+    "not_in_fleet": Look("not in fleet.yaml", "?", "warn"),
+}
+
+SCANS = {
+    "waiting": Look("Waiting", "○", "info"),
+    "running": Look("Running", "◔", "info"),
+    "done": Look("Done", "●", "good"),
+    "cancelled": Look("Stopped", "◇", "mute"),
+    "failed": Look("Failed", "■", "bad"),
+}
+
+SEVERITIES = {
+    "critical": Look("CRITICAL", "■", "bad"),
+    "warning": Look("WARNING", "▲", "warn"),
+    "info": Look("INFO", "●", "info"),
+}
+
+ALERTS = {
+    "pending": Look("PENDING", "◔", "mute"),
+    "firing": Look("FIRING", "■", "bad"),
+    "resolved": Look("OVER", "●", "good"),
+}
+
+QUIET = {
+    "silenced": "a silence holds it back",
+    "maintenance": "maintenance holds it back",
+    "flapping": "told to nobody while its backend flaps",
+}
+
+SPANS = {"on": Look("IN FORCE", "◑", "info"), "to come": Look("TO COME", "○", "mute"), "over": Look("OVER", "●", "mute")}
+
+DELIVERIES = {
+    "waiting": Look("Waiting", "◔", "warn"),
+    "sent": Look("Sent", "●", "good"),
+    "given_up": Look("Given up", "■", "bad"),
 }
 
 

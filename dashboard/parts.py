@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from backend.client import BackendClient
 from dashboard.attempts import Attempts
 from dashboard.browsers import Browsers
+from dashboard.prometheus import Prometheus
 from dashboard.sessions import Sessions
 from dashboard.settings import Settings
 from dashboard.signing import BACKEND, MONITOR, Signer
@@ -36,6 +37,8 @@ class Parts:
     """Speaks as the dashboard itself (viewer key): fleet data only."""
     operator: MonitorClient
     """Speaks as the person whose page is running: whatever an operator does, and the operators' trail."""
+    prometheus: Prometheus | None = None
+    """None: no operator named one."""
 
     @staticmethod
     def now() -> float:
@@ -46,6 +49,8 @@ class Parts:
         self.backend.close()
         self.monitor.close()
         self.operator.close()
+        if self.prometheus is not None:
+            self.prometheus.close()
 
 
 def build(settings: Settings, mint: Mint) -> Parts:
@@ -71,6 +76,7 @@ def build(settings: Settings, mint: Mint) -> Parts:
         operator=MonitorClient(
             settings.monitor_url, token=lambda: mint(MONITOR), ca_file=settings.ca_file, timeout_s=settings.monitor_timeout_s
         ),
+        prometheus=Prometheus(settings.prometheus_url, ca_file=settings.ca_file) if settings.prometheus_url else None,
     )
 
 

@@ -61,6 +61,11 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
+def seconds(value: float) -> str:
+    """A setting in seconds, exact: `0.5 s`, `90 s`."""
+    return f"{value:g} s"
+
+
 def days(value: float | None) -> str:
     if value is None:
         return NOTHING
@@ -91,3 +96,29 @@ def short_id(identifier: str) -> str:
     """The end of one of our ids: its beginning is a time, so neighbours share it."""
     kind, _, rest = identifier.partition("_")
     return f"{kind}…{rest[-6:]}" if len(rest) > 8 else identifier
+
+
+def actor(identifier: str) -> str:
+    """Who did something, from our ids: a person by name, a key by the end of its id."""
+    kind, _, name = identifier.partition("_")
+    return name if kind == "usr" and name else short_id(identifier)
+
+
+OWNERS = {
+    "MON": "the monitor itself",
+    "NET": "the network",
+    "TLS": "a certificate",
+    "APP": "the backend",
+    "DEP": "what the backend depends on",
+    "LB": "the balancer",
+}
+
+
+def owner(code: str) -> str:
+    """Whose fault a reason code says it is."""
+    return OWNERS.get(code, code)
+
+
+def in_words(component: str) -> str:
+    """`SingleFacePresent` (ISO/IEC 29794-5) and `single_face_present` as `Single face present`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", component).capitalize()

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -35,6 +36,9 @@ class Settings(BaseSettings):
         ("http://127.0.0.1:8000",), description="The balancer, or every backend for fail-over, comma-separated."
     )
     monitor_url: str = Field("http://127.0.0.1:8600", description="The monitor's API.")
+    prometheus_url: str | None = Field(
+        None, description="A Prometheus that scrapes the backends (job face-auth-backend), for burn rates; empty = none."
+    )
     ca_file: Path | None = Field(None, description="CA that is trusted beside the system's roots.")
     key: SecretStr | None = Field(None, description="The dashboard's own viewer key: fleet data only.")
     backend_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call of the backend may take.")
@@ -56,6 +60,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("prometheus_url")
+    @classmethod
+    def _is_web(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query):
+            raise ValueError("give an http:// or https:// URL without a credential and without a query")
+        return url or None
 
     @field_validator("backend_urls")
     @classmethod

@@ -8,14 +8,34 @@ from dashboard import identity
 from dashboard.components import frame
 from dashboard.roles import Right, may
 from dashboard.sessions import Person
-from dashboard.views import certificates, duplicates, fleet, load, subjects
+from dashboard.views import (
+    accuracy,
+    alerts,
+    api,
+    audit,
+    backend,
+    certificates,
+    duplicates,
+    fleet,
+    load,
+    scans,
+    settings,
+    subjects,
+)
 
 PAGES = (
     (Right.see_fleet, "Operations", fleet.page, "Fleet", ":material/dns:", "fleet"),
+    (Right.see_fleet, "Operations", backend.page, "Backend", ":material/developer_board:", "backend"),
     (Right.see_fleet, "Operations", load.page, "Load", ":material/bar_chart:", "load"),
     (Right.see_fleet, "Operations", certificates.page, "Certificates", ":material/verified_user:", "certificates"),
+    (Right.see_fleet, "Operations", alerts.page, "Alerts", ":material/notifications:", "alerts"),
     (Right.see_queue, "People", duplicates.page, "Duplicates", ":material/compare:", "duplicates"),
     (Right.see_subjects, "People", subjects.page, "Subjects", ":material/person_search:", "subjects"),
+    (Right.see_scans, "People", scans.page, "Scans", ":material/radar:", "scans"),
+    (Right.see_accuracy, "People", accuracy.page, "Accuracy", ":material/target:", "accuracy"),
+    (Right.see_audit, "System", audit.page, "Audit", ":material/history:", "audit"),
+    (Right.see_fleet, "System", settings.page, "Settings", ":material/settings:", "settings"),
+    (Right.see_api, "System", api.page, "API", ":material/api:", "api"),
 )
 
 
@@ -59,8 +79,11 @@ def main() -> None:
 def _keep_sessions_apart(person: Person) -> None:
     """A browser that reconnects with another cookie must not find what the last person had on the screen."""
     if st.session_state.get("session") != person.session:
+        if "session" in st.session_state:
+            st.query_params.clear()  # the address names what was open
         st.session_state.clear()
         st.session_state["session"] = person.session
 
 
-main()
+if __name__ == "__main__":  # as Streamlit runs it; tests read the pages off it
+    main()

@@ -103,14 +103,17 @@ class Users:
         """A new password; every session that began before `now` is over."""
         return self._update(name, password=self._hash(name, password), valid_after=now)
 
-    def set_roles(self, name: str, roles: Sequence[Role]) -> User:
-        """These and no others, in sessions that are open too: a token carries the roles of the moment it is signed."""
+    def set_roles(self, name: str, roles: Sequence[Role], *, keep_an_admin: bool = False) -> User:
+        """These and no others, in sessions that are open too: a token carries the roles of the moment it is signed.
+
+        `keep_an_admin`: refuse what would leave nobody who may sign in as one. The command line may always do it.
+        """
         if not roles:
             raise UsersError("give at least one role")
-        return self._update(name, roles=tuple(dict.fromkeys(roles)))
+        return self._update(name, keep_an_admin, roles=tuple(dict.fromkeys(roles)))
 
-    def set_disabled(self, name: str, disabled: bool, now: datetime) -> User:
-        return self._update(name, disabled=disabled, valid_after=now)
+    def set_disabled(self, name: str, disabled: bool, now: datetime, *, keep_an_admin: bool = False) -> User:
+        return self._update(name, keep_an_admin, disabled=disabled, valid_after=now)
 
     def end_session(self, name: str, sid: str, *, now: float, until: float) -> None:
         """Remember that a session was signed out, as long as its cookie could still be shown."""
@@ -135,11 +138,14 @@ class Users:
                 self._seen = seen
             return self._users
 
-    def _update(self, name: str, **changes: object) -> User:
+    def _update(self, name: str, keep_an_admin: bool = False, **changes: object) -> User:
         def replace(users: dict[str, User]) -> None:
             if name not in users:
                 raise UsersError(f"nobody is called {name}")
             users[name] = users[name].model_copy(update=changes)
+            # decided under the lock of the file: two administrators at once cannot shut out each other
+            if keep_an_admin and not any(Role.admin in user.roles and not user.disabled for user in users.values()):
+                raise UsersError(f"{name} is the last administrator who may sign in: make another one first")
 
         return self._change(replace)[name]
 

@@ -12,6 +12,8 @@ from monitor.drift import Said
 from monitor.flapping import STATES, is_flapping
 from monitor.load import Increment, LoadHistory
 from monitor.probe.outcome import Reason, Result, Round
+from monitor.probe.scrape import Scrape
+from monitor.resources import ResourceHistory, Taken
 from monitor.verdict import (
     DRAINING,
     Readiness,
@@ -41,6 +43,7 @@ class BackendWatch:
     last_sample_at: datetime | None = None
     results: dict[ProbeKind, Result] = field(default_factory=dict)
     history: LoadHistory = field(default_factory=LoadHistory)
+    resources: ResourceHistory = field(default_factory=ResourceHistory)
     scrape_reason: Reason | None = None
     monitor_fault: Reason | None = None
     unreached: bool = False
@@ -130,7 +133,20 @@ class BackendWatch:
             return None
         if heard_now.scrape.seq is not None:
             self.seqs.append((heard_now.scrape.at, heard_now.scrape.seq))
+        self.resources.add(_taken(heard_now.scrape))
         return self.history.add(heard_now.scrape)
+
+
+def _taken(scrape: Scrape) -> Taken:
+    return Taken(
+        scrape.at,
+        scrape.resources,
+        cpu_percent=None,
+        in_flight=scrape.in_flight,
+        connections=scrape.connections,
+        gallery_size=scrape.gallery_size,
+        seq=scrape.seq,
+    )
 
 
 def _code(result: Result) -> str | None:

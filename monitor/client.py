@@ -75,6 +75,10 @@ class MonitorClient:
         query = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None, "step": step_s}
         return self._get(f"/v1/backends/{name}/history", wire.HistoryView, query)
 
+    def figures(self, name: str, *, window_s: float = 300) -> wire.Figures:
+        """Stages, routes, decisions of the last `window_s` seconds (60 to 300), resources, and who would be left without it."""
+        return self._get(f"/v1/backends/{name}/figures", wire.Figures, {"window_s": window_s})
+
     def load(self, *, window_s: float = 60) -> wire.LoadView:
         return self._get("/v1/load", wire.LoadView, {"window_s": window_s})
 
@@ -89,6 +93,10 @@ class MonitorClient:
     def events(self, *, backend: str | None = None, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Event]:
         """Changes of state, newest first."""
         return self._get("/v1/events", wire.Page[wire.Event], {"backend": backend, "cursor": cursor, "limit": limit})
+
+    def fleet_file(self) -> wire.FleetFileView:
+        """The fleet as its file says, and whether the file on disk is refused; no secret stands in it."""
+        return self._get("/v1/fleet-file", wire.FleetFileView)
 
     # --- alerts -------------------------------------------------------------------------------------------------------
 
@@ -149,7 +157,20 @@ class MonitorClient:
         return self._ask("POST", f"/v1/backends/{name}/drain", wire.Drained, asked, timeout_s=15)
 
     def put_back(self, name: str) -> wire.Drained:
+        """Let it serve again; `told` and `next` say whether it heard of it."""
         return self._ask("POST", f"/v1/backends/{name}/return", wire.Drained, timeout_s=15)
+
+    def check_distribution(self, requests: int = 100) -> wire.DistributionCheck:
+        """Begin to send that many through the balancer; `distribution_check` tells how it goes. For operators."""
+        asked = wire.DistributionCheckRequest(requests=requests)
+        return self._ask("POST", "/v1/distribution-checks", wire.DistributionCheck, asked, answers=(201,))
+
+    def distribution_check(self, check_id: str) -> wire.DistributionCheck:
+        return self._get(f"/v1/distribution-checks/{check_id}", wire.DistributionCheck)
+
+    def distribution_checks(self) -> wire.Page[wire.DistributionCheck]:
+        """The last ones since the monitor's start, newest first."""
+        return self._get("/v1/distribution-checks", wire.Page[wire.DistributionCheck])
 
     def synthetic(self) -> wire.Page[wire.SyntheticResult]:
         return self._get("/v1/synthetic", wire.Page[wire.SyntheticResult])

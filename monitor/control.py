@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import defaultdict
 from pathlib import Path
 
 from monitor import fleet, wire
 from monitor.clock import Clock
-from monitor.drain import Intent, Left, next_step, refused
-from monitor.fleet import BalancerKind
+from monitor.drain import Intent, Left, after_return, next_step, refused
 from monitor.probe.call import call
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.outcome import Reason
@@ -18,7 +19,8 @@ from monitor.watch import FleetWatch
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 5.0
-PATH = "/v1/fleet/self/drain"
+DRAIN = "/v1/fleet/self/drain"
+RETURN = "/v1/fleet/self/return"
 
 
 class TooFewLeft(Exception):
@@ -37,6 +39,7 @@ class Control:
 
     def __init__(self, watch: FleetWatch, trust: TrustStore, *, base: Path, clock: Clock) -> None:
         self._watch, self._trust, self._base, self._clock = watch, trust, base, clock
+        self._telling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def drain(self, name: str, *, by: str, accept_left: int | None) -> wire.Drained:
         """Guard, remember, tell. One that cannot be reached now is told as soon as it answers.
@@ -52,7 +55,8 @@ class Control:
         before = self._watch.backends[name].drain
         # Before anybody is asked: a second drain meanwhile must count this one as gone.
         self._watch.set_drain(name, before or Intent(self._clock(), by))
-        told = await self._tell(self._watch.backends[name].spec, key)
+        async with self._telling[name]:
+            told = await self._tell(self._watch.backends[name].spec, DRAIN, key)
         if isinstance(told, Reason) and told.code.startswith("APP.STATUS.4"):
             self._watch.set_drain(name, before)
             raise CannotTell(
@@ -61,11 +65,18 @@ class Control:
         log.info("%s is drained by %s: %s", name, by, told.code if isinstance(told, Reason) else "told")
         return self._answer(name, left, told=not isinstance(told, Reason))
 
-    def put_back(self, name: str, *, by: str) -> wire.Drained:
-        """Forget that it shall be out of service."""
+    async def put_back(self, name: str, *, by: str) -> wire.Drained:
+        """Forget that it shall be out of service, and tell it. Where it cannot be told, the answer says what to do."""
         self._watch.set_drain(name, None)
-        log.info("%s is put back by %s", name, by)
-        return self._answer(name, self._watch.left_without(name), told=False)
+        spec = self._watch.backends[name].spec
+        try:
+            # Else a drain that is being told again might reach it after the return.
+            async with self._telling[name]:
+                failed = await self._tell(spec, RETURN, self._key())
+        except CannotTell as error:
+            failed = Reason("MON.KEY", str(error))
+        log.info("%s is put back by %s: %s", name, by, failed.code if failed else "told")
+        return self._answer(name, self._watch.left_without(name), told=failed is None, next_=self._after_return(failed))
 
     async def tell_again(self, name: str) -> None:
         """A backend that shall drain and says that it is ready was restarted: tell it. Failures are for the next round."""
@@ -73,7 +84,10 @@ class Control:
         if backend is None or not backend.must_be_told():
             return
         try:
-            told = await self._tell(backend.spec, self._key())
+            async with self._telling[name]:
+                if not backend.must_be_told():
+                    return
+                told = await self._tell(backend.spec, DRAIN, self._key())
         except CannotTell as error:
             log.warning("%s shall drain and cannot be told: %s", name, error)
             return
@@ -88,19 +102,15 @@ class Control:
         except SecretMissing as error:
             raise CannotTell(f"the key below `drain` in the fleet file: {error}") from error
 
-    async def _tell(self, spec: fleet.Backend, key: str) -> Reason | None:
+    async def _tell(self, spec: fleet.Backend, path: str, key: str) -> Reason | None:
         target = Target.of(url=spec.url, address=spec.address, server_name=spec.server_name, ca_file=spec.ca_file)
-        got = await call(PATH, target, self._trust, key=key, deadline_s=DEADLINE_S)
+        got = await call(path, target, self._trust, key=key, deadline_s=DEADLINE_S)
         if isinstance(got, Reason):
             return got
-        return None if got.status == 200 else Reason(f"APP.STATUS.{got.status}", f"{PATH} answers {got.status}")
+        return None if got.status == 200 else Reason(f"APP.STATUS.{got.status}", f"{path} answers {got.status}")
 
-    def _answer(self, name: str, left: Left, *, told: bool) -> wire.Drained:
+    def _answer(self, name: str, left: Left, *, told: bool, next_: str | None = None) -> wire.Drained:
         backend = self._watch.backends[name]
-        kind = self._watch.fleet.balancer.kind
-        returned = "It serves again once it is restarted."
-        if kind is BalancerKind.nginx:
-            returned += " Undo in nginx what `python -m deploy drain` did there."
         return wire.Drained(
             backend=name,
             admin_state=backend.admin_state,
@@ -108,6 +118,9 @@ class Control:
             left=list(left.names),
             total=left.total,
             sentence=left.sentence,
-            next=next_step(name, kind) if backend.drain else returned,
+            next=next_ or next_step(name, self._watch.fleet.balancer.kind),
             since=backend.drain.since if backend.drain else None,
         )
+
+    def _after_return(self, failed: Reason | None) -> str:
+        return after_return(failed.code if failed else None, failed.detail if failed else "", self._watch.fleet.balancer.kind)

@@ -64,3 +64,19 @@ def next_step(name: str, kind: BalancerKind) -> str:
     if kind is BalancerKind.haproxy:
         return "HAProxy asks /ready and sends it nothing new within its check's interval."
     return "Whoever balances must ask /ready: then it sends nothing new."
+
+
+def after_return(failure: str | None, detail: str, kind: BalancerKind) -> str:
+    """What follows a return; `failure`: the code why the backend could not be told, None where it was."""
+    if failure is None:
+        said = "It was told, and serves again as soon as its /ready passes."
+    elif failure == "APP.STATUS.409":
+        said = "It was told to end and cannot be put back: the process that is started in its place serves."
+    elif failure in ("APP.STATUS.404", "APP.STATUS.405"):
+        said = "Its release cannot be put back: it serves again once it is restarted."
+    elif failure.startswith(("APP.STATUS.4", "MON.KEY")):
+        said = f"It could not be told ({detail}): it serves again once it is restarted, or is returned with an operator's key."
+    else:
+        said = f"It did not hear of it ({failure}): if it still drains when it answers again, return it once more."
+    undo = " Undo in nginx what `python -m deploy drain` did there." if kind is BalancerKind.nginx else ""
+    return said + undo

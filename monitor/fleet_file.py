@@ -6,6 +6,7 @@ A file that is wrong is refused whole, with line, field and reason; who watches 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from monitor.fleet import Fleet
 
 SECRET_WORDS = ("password", "passwd", "secret", "token", "api_key", "apikey", "credential", "private_key")
 REFERENCES = ("file:", "env:")
+A_NAME = re.compile(r"[A-Za-z_]{1,40}|[A-Za-z0-9_-]{1,20}")
+# Of a single character it is the grammar's.
+QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 
 
 class FleetFileError(Exception):
@@ -76,9 +80,9 @@ def _load(text: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise FleetFileError(path, [Mistake(line, "yaml", error.problem or "is not YAML")]) from error
+        raise FleetFileError(path, [Mistake(line, "yaml", _unquoted(error.problem or "is not YAML"))]) from error
     except yaml.YAMLError as error:
-        raise FleetFileError(path, [Mistake(1, "yaml", str(error))]) from error
+        raise FleetFileError(path, [Mistake(1, "yaml", _unquoted(str(error)))]) from error
     finally:
         loader.dispose()
 
@@ -125,7 +129,13 @@ def _mistake(error: Any, lines: dict[Place, int]) -> Mistake:
 
 
 def _dotted(place: Place) -> str:
-    return ".".join(str(part) for part in place)
+    """A credential at a field's place (`key {fa_…}`) must not stand in a log or an answer: the line says where it is."""
+    return ".".join(str(part) if isinstance(part, int) or A_NAME.fullmatch(part) else "…" for part in place)
+
+
+def _unquoted(problem: str) -> str:
+    """Without what it quotes: a password that begins with `*` or `!` is an alias or a tag to YAML, which names it."""
+    return QUOTED.sub("…", problem)
 
 
 class FleetFile:

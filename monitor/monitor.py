@@ -23,7 +23,10 @@ from monitor.control import Control
 from monitor.diagnosis.diagnose import Subject, diagnose
 from monitor.diagnosis.subjects import of_url
 from monitor.distribution.watch import DistributionWatch
+from monitor.distribution_check.judgement import Member
+from monitor.distribution_check.runs import DistributionChecks
 from monitor.fleet_file import FleetFile, FleetFileError, parse
+from monitor.fleet_reading import FleetReading
 from monitor.probe.connection import Target, TrustStore
 from monitor.probe.outcome import Reason
 from monitor.probe.own import loopback_works
@@ -70,6 +73,7 @@ class Monitor:
     ) -> None:
         self._settings = settings
         self._file = file
+        self.reading = FleetReading(file.path, clock(), clock())
         self._clock = clock
         self.history = history
         self._trust = TrustStore(allowed=described.allow_addresses)
@@ -97,6 +101,7 @@ class Monitor:
         self._diagnoses = asyncio.Semaphore(DIAGNOSES_AT_ONCE)
         self._store_error: str | None = None
         self._watched_certificates: set[str] = set()
+        self.distribution_checks = DistributionChecks(self._trust, clock=clock, members=self._members)
         self.control = Control(self.watch, self._trust, base=file.path.resolve().parent, clock=clock)
         # One thread writes: batches stay in order, and the loop never waits for a disk.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -112,6 +117,7 @@ class Monitor:
 
     async def stop(self) -> None:
         """Finish the probes in flight, write what they gave."""
+        await self.distribution_checks.stop()
         await self.schedule.stop(drain_s=self._settings.drain_s)
         self.balancer.close()
         await self._write()
@@ -239,8 +245,12 @@ class Monitor:
             if self.watch.fleet_error != str(error):
                 log.error("the fleet file is refused: %s", error)
             self.watch.fleet_error = str(error)
+            self.reading.refused(error, self._clock())
             return
+        finally:
+            self.reading.looked_at = self._clock()
         self.watch.adopt(described)
+        self.reading.taken(self._clock())
         self._assign()
         log.info("watching %d backends of %s", len(described.backends), self._file.path)
 
@@ -282,6 +292,13 @@ class Monitor:
         """Step by step, now, from here; at most a few at once, as each holds sockets and a thread."""
         async with self._diagnoses:
             return await diagnose(subject, self._trust, deadline_s=DIAGNOSIS_DEADLINE_S, now=self._clock)
+
+    def _members(self) -> list[Member]:
+        """Backends of another zone than the balancer's serve only when none of its own does."""
+        zone = self.watch.fleet.balancer.zone
+        able = {name for name, one in self.watch.backends.items() if one.eligible()}
+        near = {name for name in able if zone is None or self.watch.backends[name].spec.zone == zone}
+        return [Member(name, one.spec.weight, name in (near or able)) for name, one in self.watch.backends.items()]
 
     # --- what it says of itself -----------------------------------------------------------------------------------
 

@@ -66,6 +66,17 @@ def waited_for(name: str, probes: str | None, reason: str | None, kind: Balancer
     )
 
 
+def fail_open(served: Mapping[str, int], *, window_s: float) -> str | None:
+    """`served`: requests by backend, of a fleet of which nobody is ready."""
+    if not served:
+        return None
+    names = sorted(served)
+    return (
+        f"Fail-open: nobody is ready, and the balancer still sent {sum(served.values())} requests within {window_s:g} s to"
+        f" {_and(names)}. Bring one backend back, or stop the traffic: what they answer cannot be relied on."
+    )
+
+
 @dataclass(frozen=True)
 class Identified:
     """One reachable backend; `seqs` are the log's numbers at its last two scrapes, oldest first."""

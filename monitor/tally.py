@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -57,29 +57,40 @@ class Tally:
 
 @dataclass(frozen=True)
 class Served:
-    """All that one backend answered in a span of time, by route, and what it decided."""
+    """All that one backend answered in a span of time, by route, what it decided, and what it spent its time on.
+
+    `stages`: of each, how often it ran (`requests`) and how long it took.
+    """
 
     routes: Mapping[str, Tally] = field(default_factory=dict)
     decisions: Mapping[Decision, float] = field(default_factory=dict)
+    stages: Mapping[str, Tally] = field(default_factory=dict)
 
     def minus(self, earlier: Served) -> Served:
         return Served(
             {route: tally.minus(earlier.routes.get(route, Tally())) for route, tally in self.routes.items()},
             {key: max(0.0, count - earlier.decisions.get(key, 0.0)) for key, count in self.decisions.items()},
+            {stage: tally.minus(earlier.stages.get(stage, Tally())) for stage, tally in self.stages.items()},
         )
 
     def scaled(self, factor: float) -> Served:
         return Served(
             {route: tally.scaled(factor) for route, tally in self.routes.items()},
             {key: count * factor for key, count in self.decisions.items()},
+            {stage: tally.scaled(factor) for stage, tally in self.stages.items()},
         )
 
     @classmethod
     def merged(cls, parts: Iterable[Served]) -> Self:
         parts = list(parts)
-        routes = {route for part in parts for route in part.routes}
-        decisions = {key for part in parts for key in part.decisions}
+        keys = {key for part in parts for key in part.decisions}
         return cls(
-            {route: Tally.merged(part.routes[route] for part in parts if route in part.routes) for route in sorted(routes)},
-            {key: sum(part.decisions.get(key, 0.0) for part in parts) for key in sorted(decisions)},
+            _merged([part.routes for part in parts]),
+            {key: sum(part.decisions.get(key, 0.0) for part in parts) for key in sorted(keys)},
+            _merged([part.stages for part in parts]),
         )
+
+
+def _merged(parts: Sequence[Mapping[str, Tally]]) -> dict[str, Tally]:
+    names = {name for part in parts for name in part}
+    return {name: Tally.merged(part[name] for part in parts if name in part) for name in sorted(names)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor import fairness, sentences, wire
 from monitor.backend_watch import BackendWatch
@@ -37,6 +37,7 @@ def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float,
         balancer=balancer.view(watch.rule) if watch.fleet.balancer.kind is not BalancerKind.none else None,
         drift=[one.sentence for one in drifted] + _rotations(watch),
         drift_findings=drifted,
+        fail_open=_fail_open(watch, backends, now),
         fleet_error=watch.fleet_error,
         interval_s=watch.fleet.probes.interval_s,
         fall=watch.rule.fall,
@@ -44,6 +45,21 @@ def fleet_view(watch: FleetWatch, balancer: BalancerWatch, *, lateness_s: float,
         at=now,
         lateness_ms=round(lateness_s * 1000, 1),
     )
+
+
+def _fail_open(watch: FleetWatch, backends: list[wire.Backend], now: datetime) -> str | None:
+    """Only of requests that came after the backend fell: those of the same minute before it are nobody's fault."""
+    if watch.fleet.balancer.kind is BalancerKind.none or any(one.stale for one in backends):
+        return None
+    unfit = [one for one in backends if "down" in (one.verdicts["probes"], one.verdicts["readiness"])]
+    if len(unfit) < len(backends):
+        return None
+    served = {one.name: one.load.requests for one in unfit if one.load and _fell_before(one, now - timedelta(seconds=WINDOW_S))}
+    return sentences.fail_open({name: count for name, count in served.items() if count}, window_s=WINDOW_S)
+
+
+def _fell_before(one: wire.Backend, at: datetime) -> bool:
+    return one.state is not wire.State.up and one.since is not None and one.since <= at
 
 
 def backend_views(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) -> list[wire.Backend]:
@@ -153,6 +169,7 @@ def _backend(watch: FleetWatch, one: BackendWatch, balancer: BalancerWatch, traf
         identity=_identity(one),
         certificate_days_left=certificate.days_left if certificate else None,
         last_sample_at=one.last_sample_at,
+        drain_since=one.drain.since if one.drain else None,
     )
 
 

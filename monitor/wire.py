@@ -151,6 +151,7 @@ class Backend(Answer):
     identity: Identity
     certificate_days_left: float | None = None
     last_sample_at: AwareDatetime | None
+    drain_since: AwareDatetime | None = Field(None, description="since when an operator wants it out of service")
 
 
 class BalancerServer(Answer):
@@ -207,6 +208,7 @@ class FleetView(Page[Backend]):
     balancer: BalancerView | None
     drift: list[str] = Field([], description="sentences on what differs across the fleet: model, version, gallery")
     drift_findings: list[DriftFinding] = Field([], description="the same as values, with who and since when")
+    fail_open: str | None = Field(None, description="one sentence where traffic is sent although nobody is ready for it")
     fleet_error: str | None = Field(None, description="why the present fleet.yaml was refused; the old fleet stays watched")
     interval_s: float
     fall: int
@@ -355,6 +357,65 @@ class HistoryView(Page[HistoryPoint]):
     whole: HistoryPoint | None = Field(None, description="the span as one point; null when nothing of it was watched")
 
 
+class StageFigure(Answer):
+    """One stage of client requests: decode, detect, embed (with its alignment), search, commit."""
+
+    stage: str
+    runs: int = Field(description="a request may run it several times, or not at all")
+    mean_ms: float | None
+    p95_ms: float | None
+
+
+class RouteFigure(Answer):
+    route: str = Field(description='method and route template, e.g. "POST /v1/verify"')
+    requests: int
+    errors: int = Field(description="answers of status 5xx")
+    refused: int = Field(description="answers of status 422: mostly no usable face")
+    mean_ms: float | None
+    p95_ms: float | None
+
+
+class Resources(Answer):
+    """What its process takes at one moment; null where it does not say."""
+
+    at: AwareDatetime
+    cpu_percent: float | None = Field(description="of one core, since the scrape before")
+    memory_bytes: int | None = Field(description="resident")
+    in_flight: int | None
+    connections: int | None
+    inference_busy: int | None
+    inference_waiting: int | None
+    gallery_size: int | None
+    gallery_memory_bytes: int | None
+    gallery_memory_limit_bytes: int | None
+    seq: int | None
+    lag_s: float | None = Field(description="how far it is behind the log of the gallery")
+
+
+class Left(Answer):
+    """Who would serve without a backend: what the guard of a drain counts."""
+
+    names: list[str]
+    total: int
+    sentence: str = Field(description='e.g. "1 of 4 would be left: b2."')
+    refused: bool = Field(description="whether a drain that names no `accept_left` is refused")
+
+
+class Figures(Answer):
+    """`GET /v1/backends/{name}/figures?window_s=300`: what one backend is busy with. Client requests only."""
+
+    backend: str
+    window_s: float = Field(description="of stages, routes and decisions")
+    stages: list[StageFigure] = Field(description="in the order in which a request passes them; empty: none was timed")
+    routes: list[RouteFigure]
+    decisions: dict[str, dict[str, int]] = Field(description="by operation and decision")
+    resources: list[Resources] = Field(description="of the last hour, a minute apart, oldest first; the last one is the present")
+    without_it: Left
+    drain_since: AwareDatetime | None = Field(None, description="since when an operator wants it out of service")
+    reason: str | None = Field(None, description="code: why its metrics cannot be read now")
+    at: AwareDatetime | None = Field(description="when its metrics were last read; null: never")
+
+
 class SyntheticPair(StrEnum):
     genuine = "genuine"
     impostor = "impostor"
@@ -390,7 +451,7 @@ class Drained(Answer):
 
     backend: str
     admin_state: AdminState
-    told: bool = Field(description="whether the backend itself was told; else it is as soon as it answers")
+    told: bool = Field(description="whether the backend itself was told; `next` says what follows where it was not")
     left: list[str] = Field(description="who serves now, without it")
     total: int
     sentence: str = Field(description='e.g. "2 of 3 would be left: b2, b3."')
@@ -452,6 +513,65 @@ class Diagnosis(Answer):
     @property
     def passed(self) -> bool:
         return all(step.status != "fail" for step in self.steps)
+
+
+class DistributionCheckRequest(Asked):
+    """`POST /v1/distribution-checks`."""
+
+    requests: int = Field(100, ge=10, le=500, strict=True, description="how many are sent through the balancer, 40 a second")
+
+
+class ShareVerdict(StrEnum):
+    as_expected = "as_expected"
+    more = "more"
+    fewer = "fewer"
+    absent = "absent"
+    not_judged = "not_judged"
+    not_in_service = "not_in_service"
+    not_in_fleet = "not_in_fleet"
+
+
+class DistributionVerdict(StrEnum):
+    even = "even"
+    uneven = "uneven"
+    sticky = "sticky"
+    too_few = "too_few"
+    nothing_to_compare = "nothing_to_compare"
+    failed = "failed"
+
+
+class DistributionShare(Answer):
+    """What one backend served of a check. `deviation` and `limit` are relative to the expected share: −0.6 is 40 % of it."""
+
+    backend: str = Field(description="as the fleet file, or else the answer itself (X-Served-By), names it")
+    requests: int
+    share: float | None
+    expected_share: float | None = Field(description="null where the strategy promises none; 0 for one out of service")
+    deviation: float | None
+    limit: float | None = Field(description="what chance alone explains of a deviation, and below which nothing is flagged")
+    verdict: ShareVerdict
+    p50_ms: float | None
+
+
+class DistributionCheck(Answer):
+    """`GET /v1/distribution-checks/{id}`: who served the requests that the monitor sent through the balancer."""
+
+    id: str
+    state: Literal["running", "done", "stopped"] = Field(description="stopped: its time ran out, or the monitor ended")
+    strategy: str
+    requests: int
+    sent: int
+    answered: int = Field(description="by a backend that named itself")
+    failures: dict[str, int] = Field(description="by reason code; an error that a backend answered is among `answered` too")
+    shares: list[DistributionShare]
+    verdict: DistributionVerdict | None = Field(description="null while it runs")
+    sentence: str | None
+    cv: float | None
+    noise_floor_cv: float | None
+    started_at: AwareDatetime
+    finished_at: AwareDatetime | None
+    estimated_s: float | None = Field(description="seconds left; null after its end")
+    at: AwareDatetime
 
 
 class Health(Answer):
@@ -539,6 +659,8 @@ class Delivery(Answer):
     sent_at: AwareDatetime | None
     attempts: int
     answer: str | None = Field(description="what came of the last attempt")
+    title: str | None = Field(None, description="as it is sent")
+    text: str | None = Field(None, description="as it is sent")
 
 
 class AlertDetail(Alert):
@@ -618,3 +740,68 @@ class Action(Answer):
     action: str
     target: str
     outcome: str
+
+
+# --- the fleet file ---------------------------------------------------------------------------------------------------
+
+
+class FleetFileMistake(Answer):
+    line: int
+    field: str
+    reason: str
+
+
+class FleetFileBackend(Answer):
+    name: str
+    url: str
+    address: str
+    server_name: str
+    ca_file: str | None
+    region: str
+    zone: str
+    weight: int
+
+
+class FleetFileBalancer(Answer):
+    kind: str
+    strategy: str
+    url: str | None = Field(description="what clients call")
+    listen: str
+    server_name: str
+    zone: str | None
+    rate_per_client: int = Field(description="requests per second that one client address may send")
+
+
+class FleetFileProbes(Answer):
+    interval_s: float
+    fast_interval_s: float
+    down_interval_s: float
+    deadline_s: float
+    fall: int
+    rise: int
+    start_budget_s: float
+
+
+class FleetFileView(Answer):
+    """`GET /v1/fleet-file`: the fleet that is watched, as the file says; with no secret and no place of one."""
+
+    path: str
+    read_at: AwareDatetime = Field(description="when the fleet that is watched was read")
+    looked_at: AwareDatetime = Field(description="when the file was last looked at")
+    refused_at: AwareDatetime | None = Field(description="since when the file on disk is refused; the old fleet stays watched")
+    mistakes: list[FleetFileMistake] = Field(description="why it is refused")
+    service: str
+    balancer: FleetFileBalancer | None
+    backends: list[FleetFileBackend]
+    probes: FleetFileProbes
+    dashboard_url: str | None
+    certificates_check_interval_s: float
+    certificates_watched: list[str] = Field(description="beside those of the backends and the balancer")
+    alert_routes: list[AlertRoute]
+    disabled_rules: list[str]
+    slo_availability: float = Field(description="promised share of requests that do not end in 5xx")
+    slo_least_requests: int = Field(description="in the short window, before a burn rate says anything")
+    runbook_url: str | None = Field(description="where docs/alerts.md is served, if it is")
+    heartbeat_every_s: float | None
+    synthetic_interval_s: float | None
+    drain_key_named: bool = Field(description="whether the file names a key with which the monitor may drain")

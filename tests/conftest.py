@@ -15,7 +15,9 @@ TESTDATA = Path(__file__).resolve().parents[2] / "shared" / "testdata"
 
 ALONE = (
     "tests/system/",
+    "tests/browser/",
     "tests/deploy/",
+    "tests/dashboard/test_prometheus.py",
     "tests/monitor/test_faults.py",
     "tests/monitor/test_hostile_targets.py",
     "tests/monitor/test_real_backends.py",

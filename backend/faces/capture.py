@@ -20,6 +20,7 @@ from backend.faces.gate import OPEN, Gate
 from backend.faces.image import ImageLimits, Picture, read
 from backend.faces.liveness import Liveness, LivenessCheck
 from backend.faces.quality import Quality, Reason, assess, eye_distance, is_hopeless
+from backend.stages import Stage, timed
 
 __all__ = [
     "CapturedFace",
@@ -103,7 +104,7 @@ class Detected:
 def detect(engine: Engine, data: bytes, *, limits: ImageLimits, liveness: LivenessCheck | None = None) -> Detected:
     """Where faces are and how good; raises the errors of `image.decode` only."""
     picture = read(data, limits)
-    faces = engine.detect(picture.pixels)
+    faces = _found(engine, picture.pixels)
     seen = [
         SeenFace(_as_sent(face, picture), _quality(picture, face, len(faces)), _liveness(liveness, picture, face))
         for face in faces
@@ -121,14 +122,14 @@ def probe(
 ) -> Probe:
     """Faces with templates. No face is an empty list; raises TooManyFaces and the errors of `image.decode`."""
     picture = read(data, limits)
-    faces = engine.detect(picture.pixels)
+    faces = _found(engine, picture.pixels)
     wanted = faces[:1] if largest_only else faces
     if len(wanted) > MAX_FACES:
         raise TooManyFaces(f"{len(wanted)} faces were found; at most {MAX_FACES} are compared: crop the image")
     seen = [
         ProbeFace(
             _as_sent(face, picture),
-            engine.embed(picture.pixels, face),
+            _embedded(engine, picture.pixels, face),
             _quality(picture, face, len(faces)),
             _liveness(liveness, picture, face),
         )
@@ -152,7 +153,7 @@ def capture(
     in it), QualityTooLow (for this `gate`) and the errors of `image.decode`.
     """
     picture = read(data, limits)
-    faces = engine.detect(picture.pixels)
+    faces = _found(engine, picture.pixels)
     face = _chosen(faces, choose)
     _check_size(face.size * picture.enlarge, min_face_px)
     quality = _quality(picture, face, len(faces))
@@ -167,6 +168,16 @@ def embedded_again(engine: Engine, crop: bytes) -> Vector | None:
     """The template of a stored crop by another model than the one that cut it; None where that finds no face in it."""
     found = probe(engine, crop, limits=ImageLimits(), largest_only=True).faces
     return found[0].vector if found else None
+
+
+@timed(Stage.detect)
+def _found(engine: Engine, pixels: Pixels) -> list[Face]:
+    return engine.detect(pixels)
+
+
+@timed(Stage.embed)
+def _embedded(engine: Engine, pixels: Pixels, face: Face) -> Vector:
+    return engine.embed(pixels, face)
 
 
 def _liveness(check: LivenessCheck | None, picture: Picture, face: Face) -> Liveness | None:
@@ -193,9 +204,9 @@ def _canonical(engine: Engine, image: Pixels, face: Face) -> tuple[bytes, Face, 
     for margin in MARGINS:
         crop = cut(image, face, margin=margin)
         pixels = read(crop.data, ImageLimits()).pixels
-        found = engine.detect(pixels)
+        found = _found(engine, pixels)
         if found and _same(found[0], crop.landmarks):
-            return crop.data, found[0], engine.embed(pixels, found[0])
+            return crop.data, found[0], _embedded(engine, pixels, found[0])
     raise PoorQuality("The face cannot be found again in its own crop: send a sharper, larger photograph")
 
 

@@ -31,6 +31,7 @@ from backend.faces import apart
 from backend.faces.container import Kind, jpeg_scans, second_nature, sniff, webp_size
 from backend.faces.decode_worker import to_rgb
 from backend.faces.engine import Pixels
+from backend.stages import Stage, timed
 
 WANTED_SIDE_PX = 3000
 """An image is decoded at 1/2, 1/4 or 1/8 of its size while its longer side stays at least this long."""
@@ -110,6 +111,7 @@ def decode(data: bytes, limits: ImageLimits) -> Pixels:
     return read(data, limits).pixels
 
 
+@timed(Stage.decode)
 def read(data: bytes, limits: ImageLimits) -> Picture:
     """`decode`, with the size of the upright image as it was sent."""
     kind = _admit(data, limits)

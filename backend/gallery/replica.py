@@ -23,6 +23,7 @@ from backend.gallery.follow import Batch, GalleryDisagrees, Position, apply, rea
 from backend.gallery.gate import Gate
 from backend.gallery.index import BlockHits, Hits
 from backend.gallery.memory import GalleryTooLarge, Room, room_for
+from backend.stages import Stage, timed
 from backend.store import gallery_log
 from backend.store.database import Store
 from backend.store.keyring import KeyringError
@@ -290,6 +291,7 @@ class Replica:
 
     # --- searching ------------------------------------------------------------------------------------------------
 
+    @timed(Stage.search)
     def within(self, query: Vector, least_score: float) -> Hits:
         """Everything that scores `least_score` or better, best first. Raises GalleryBehind where the index is in doubt."""
         asked = (query, least_score)
@@ -297,8 +299,12 @@ class Replica:
 
     def within_each(self, asked: Sequence[tuple[Vector, float]]) -> list[Hits]:
         """As `within` for each (query, least score), in one pass over the gallery. Raises as `within`."""
-        return [self.within(*asked[0])] if len(asked) == 1 else self._search_within(asked)
+        if len(asked) == 1:
+            return [self.within(*asked[0])]
+        with timed(Stage.search):
+            return self._search_within(asked)
 
+    @timed(Stage.search)
     def nearest(self, query: Vector, k: int) -> Hits:
         """The best `k`. Raises as `within`."""
         asked = (query, k)

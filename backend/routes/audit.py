@@ -10,7 +10,7 @@ from pydantic import AwareDatetime
 from backend import wire
 from backend.openapi import refuses
 from backend.routes.deps import Cursor, Limit, MayReadAudit, MayWatch, TheParts
-from backend.store import audit_chain
+from backend.store import audit_chain, audit_stretch
 from backend.store.audit import Asked
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
@@ -41,3 +41,24 @@ async def read_head(caller: MayWatch, parts: TheParts) -> wire.AuditHead:
     """The head of the chain, to be kept elsewhere: `python -m backend audit verify --witness` compares."""
     found = await parts.threads.ledger(audit_chain.head, parts.store)
     return wire.AuditHead(position=found.position, hash=found.hash, at=found.at, waiting=found.waiting)
+
+
+@router.get("/verification", response_model=wire.AuditVerification, responses=refuses())
+async def verify_chain(caller: MayReadAudit, parts: TheParts, cursor: Cursor = None) -> wire.AuditVerification:
+    """Follow the chain from its beginning for a second or two; a long one is gone through by asking again with `cursor=next`.
+
+    That its end was cut off no chain tells by itself: compare the head with one that was kept elsewhere.
+    """
+    found = await parts.threads.ledger(audit_stretch.follow, parts.store, cursor)
+    head = await parts.threads.ledger(audit_chain.head, parts.store)
+    return wire.AuditVerification(
+        holds=found.verdict.holds,
+        position=found.verdict.position,
+        hash=found.verdict.hash,
+        checked=found.checked,
+        broken_at=found.verdict.broken_at,
+        why=found.verdict.why,
+        restores=found.verdict.restores,
+        head=wire.AuditHead(position=head.position, hash=head.hash, at=head.at, waiting=head.waiting),
+        next=found.next,
+    )

@@ -58,10 +58,19 @@ async def list_cases(
     cursor: Cursor = None,
     limit: Limit = 50,
     min_score: float | None = None,
+    max_score: float | None = None,
+    created_from: Annotated[wire.Moment | None, Query(description="Made then or later.")] = None,
+    created_until: Annotated[wire.Moment | None, Query(description="Made before then.")] = None,
     source: Literal["enrolment", "scan", "manual"] | None = None,
     band: Annotated[Literal["review", "certain"] | None, Query(description="Of the case's best pair.")] = None,
     assignee: Annotated[str | None, Query(max_length=200, description="Id of who holds the case now.")] = None,
+    held: Annotated[
+        bool | None, Query(description="True: waiting cases that somebody holds now; false: that nobody does.")
+    ] = None,
     overdue: Annotated[bool | None, Query(description="True: past their due time; false: all others.")] = None,
+    subject_id: Annotated[
+        str | None, Query(max_length=200, description="Cases in which this record, or one merged into it, stands in a pair.")
+    ] = None,
     order: Annotated[
         Literal["priority", "due"], Query(description="`due`: the longest overdue first, without resolved ones.")
     ] = "priority",
@@ -70,10 +79,15 @@ async def list_cases(
     asked: Filters = {
         "state": state,
         "min_score": min_score,
+        "max_score": max_score,
+        "created_from": created_from,
+        "created_until": created_until,
         "source": source,
         "band": band,
         "assignee": assignee,
+        "held": held,
         "overdue": overdue,
+        "subject_id": subject_id,
     }
     return await parts.threads.ledger(parts.adjudication.list, cursor=cursor, limit=limit, order=order, **asked)
 

@@ -8,11 +8,12 @@ import os
 from fastapi import APIRouter
 
 from backend import wire
-from backend.errors import Unavailable
+from backend.errors import Stopping, Unavailable
 from backend.openapi import refuses
 from backend.parts import Parts
 from backend.routes.deps import MayDrain, MayWatch, TheParts
 from backend.sides import Side
+from backend.store.caller import Caller
 from backend.store.stats import stats
 from backend.version import version
 
@@ -28,18 +29,31 @@ async def read_self(caller: MayWatch, parts: TheParts) -> wire.Self:
 
 @router.post("/fleet/self/drain", response_model=wire.Self, responses=refuses())
 async def drain(caller: MayDrain, parts: TheParts) -> wire.Self:
-    """Take this replica out of service until it is restarted: /ready answers 503, requests are still served."""
+    """Take this replica out of service until it returns or is restarted: /ready answers 503, requests are still served."""
     parts.life.drain()
-    try:
-        await parts.threads.ledger(parts.audit.record, caller, "fleet.drain", parts.settings.instance)
-    except Unavailable:
-        log.warning("draining, and the audit trail cannot say so: the database is away")
+    await _recorded(parts, caller, "fleet.drain")
+    return _self(parts)
+
+
+@router.post("/fleet/self/return", response_model=wire.Self, responses=refuses(Stopping))
+async def put_back(caller: MayDrain, parts: TheParts) -> wire.Self:
+    """Put this replica back into service: /ready is asked of its checks again. One that was not drained stays as it is."""
+    parts.life.put_back()
+    await _recorded(parts, caller, "fleet.return")
     return _self(parts)
 
 
 @router.get("/stats", response_model=wire.Stats, responses=refuses())
 async def read_stats(caller: MayWatch, parts: TheParts) -> wire.Stats:
     return await parts.threads.ledger(stats, parts.store, parts.due)
+
+
+async def _recorded(parts: Parts, caller: Caller, action: str) -> None:
+    """An operator must be able to act while the database is away: then the log alone says so."""
+    try:
+        await parts.threads.ledger(parts.audit.record, caller, action, parts.settings.instance)
+    except Unavailable:
+        log.warning("%s, and the audit trail cannot say so: the database is away", action)
 
 
 def _self(parts: Parts) -> wire.Self:

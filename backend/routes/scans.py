@@ -35,6 +35,12 @@ async def list_scans(caller: MayReadScans, parts: TheParts, cursor: Cursor = Non
     return await parts.threads.ledger(parts.scans.list, cursor=cursor, limit=limit)
 
 
+@router.get("/plan", response_model=wire.ScanPlan, responses=refuses(InvalidThreshold, ModelMismatch))
+async def plan_scan(caller: MayReadScans, parts: TheParts, threshold: float | None = None, whole: bool = False) -> wire.ScanPlan:
+    """What a scan would cost that were started now: how many templates, comparisons and seconds."""
+    return await parts.models.asked(lambda it: it.scans.plan(threshold=threshold, whole=whole))
+
+
 @router.get("/{scan_id}", response_model=wire.Scan, responses=refuses(ScanNotFound))
 async def read_scan(scan_id: str, caller: MayReadScans, parts: TheParts) -> wire.Scan:
     """How far it came, how fast, and how long it will take."""
@@ -45,3 +51,9 @@ async def read_scan(scan_id: str, caller: MayReadScans, parts: TheParts) -> wire
 async def cancel_scan(scan_id: str, caller: MayScan, parts: TheParts) -> wire.Scan:
     """End it; the cases that it opened stay."""
     return await parts.threads.ledger(parts.scans.cancel, scan_id, caller)
+
+
+@router.post("/{scan_id}/resume", response_model=wire.Scan, responses=refuses(ScanNotFound, ScanStateConflict, ScanUnderWay))
+async def resume_scan(scan_id: str, caller: MayScan, parts: TheParts) -> wire.Scan:
+    """Let one that was cancelled, or failed, go on where it stopped."""
+    return await parts.threads.ledger(parts.scans.resume, scan_id, caller)

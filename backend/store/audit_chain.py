@@ -158,8 +158,8 @@ def verify(store: Store, witness: Mapping[int, str] | None = None) -> Verdict:
     wanted = witness or {}
     replaced: list[Mapping[str, object]] = []
     for row in _sealed(store):
-        if trouble := _trouble(row, verdict):
-            verdict.broken_at, verdict.why = verdict.position + 1, trouble
+        if why := trouble(row, verdict):
+            verdict.broken_at, verdict.why = verdict.position + 1, why
             return verdict
         verdict.position, verdict.hash = row.position or 0, row.hash
         if row.action == RESTORED:
@@ -182,7 +182,8 @@ def _sealed(store: Store) -> Iterator[AuditRow]:
         yield from found
 
 
-def _trouble(row: AuditRow, before: Verdict) -> str | None:
+def trouble(row: AuditRow, before: Verdict) -> str | None:
+    """Why `row` cannot come after the one at which `before` stands."""
     if row.position != before.position + 1:
         return f"a row is missing: after place {before.position} comes {row.position}"
     if row.hash != chained_hash(row):

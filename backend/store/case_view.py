@@ -42,7 +42,7 @@ def view(store: Store, session: Session, case: DuplicateCase, *, due: DueTimes, 
     now = store.now(session)
     pairs = _pairs(session, [case.id])[case.id]
     root = roots(session, records_of(pairs))
-    subjects = views_by_id(store, session, {*root, *root.values()})
+    subjects = views_by_id(store, session, {*root, *root.values()}, landmarks=True)
     quality = {sample.id: sample.quality for subject in subjects for sample in subject.samples}
     band = band_of_case(pairs)
     return wire.Case(

@@ -18,6 +18,7 @@ from sqlmodel import Session, select
 
 from backend.errors import DatabaseAway, NotReady
 from backend.events import EventType
+from backend.stages import Stage, timed
 from backend.store.dialect import Database, UnsafeDatabase
 from backend.store.gallery_log import LENGTHENED
 from backend.store.keyring import Keyring, KeyringError
@@ -110,6 +111,7 @@ class Store:
         Raises as `read`, and NotReady for a program too old for the schema; nothing is kept of a transaction that raised.
         """
         with (
+            timed(Stage.commit),
             translated(self._database),
             self._database.writing(bounded=bounded) as connection,
             Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypedDict
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import aliased
-from sqlmodel import and_, col, not_, or_, select
+from sqlmodel import Session, and_, col, not_, or_, select
 
 from backend.errors import BadCursor
 from backend.store.caller import Caller
 from backend.store.due import Band, DueTimes, in_band, is_overdue
 from backend.store.paging import decode_cursor
-from backend.store.tables import Decision, DuplicateCase
+from backend.store.sides import of_either
+from backend.store.tables import Decision, DuplicateCase, DuplicatePair
 from backend.wire import CaseState
 
 Order = Literal["priority", "due"]
@@ -25,14 +27,23 @@ PRESSING_FIRST = (col(DuplicateCase.priority).desc(), col(DuplicateCase.id))
 
 
 class Filters(TypedDict, total=False):
-    """Which cases are asked for; None, like what is not there, asks for nothing. `assignee`: who holds the case now."""
+    """Which cases are asked for; None, like what is not there, asks for nothing.
+
+    `assignee`: who holds the case now; `held`: whether anybody does. The times are aware, of when the case was made.
+    """
 
     state: CaseState | None
     min_score: float | None
+    max_score: float | None
+    created_from: datetime | None
+    created_until: datetime | None
     source: Literal["enrolment", "scan", "manual"] | None
     band: Band | None
     assignee: str | None
+    held: bool | None
     overdue: bool | None
+    subject_id: str | None
+    """who is concerned; `of_subject` has it as SQL, as it takes the records that were merged"""
 
 
 def narrowed(filters: Filters, *, due: DueTimes, now: datetime) -> list[ColumnElement[bool]]:
@@ -40,15 +51,32 @@ def narrowed(filters: Filters, *, due: DueTimes, now: datetime) -> list[ColumnEl
     found = list(in_state(filters.get("state"), now))
     if (least := filters.get("min_score")) is not None:
         found.append(col(DuplicateCase.score) >= least)
+    if (most := filters.get("max_score")) is not None:
+        found.append(col(DuplicateCase.score) <= most)
+    if (since := filters.get("created_from")) is not None:
+        found.append(col(DuplicateCase.created_at) >= since)
+    if (until := filters.get("created_until")) is not None:
+        found.append(col(DuplicateCase.created_at) < until)
     if (source := filters.get("source")) is not None:
         found.append(col(DuplicateCase.source) == source)
     if (band := filters.get("band")) is not None:
         found.append(in_band(band))
     if (assignee := filters.get("assignee")) is not None:
         found += [col(DuplicateCase.state).in_(UNDER_REVIEW), col(DuplicateCase.lease_holder) == assignee, not_(free(now))]
+    if (held := filters.get("held")) is not None:
+        found += [col(DuplicateCase.state).in_(UNDER_REVIEW), not_(free(now)) if held else free(now)]
     if (overdue := filters.get("overdue")) is not None:
         found.append(is_overdue(due, now) if overdue else not_(is_overdue(due, now)))
     return found
+
+
+def of_subject(session: Session, records: Sequence[str], *, gallery_id: str) -> ColumnElement[bool]:
+    """Cases in which one of `records` stands in a pair, resolved ones too.
+
+    The ids are read first: with a condition in their place SQLite would go through every case of the gallery.
+    """
+    pairs = select(DuplicatePair.case_id).where(of_either(DuplicatePair, gallery_id=gallery_id, records=records))
+    return col(DuplicateCase.id).in_(sorted({case_id for case_id in session.exec(pairs) if case_id is not None}))
 
 
 def after(priority: float, case_id: str) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from backend.store import gallery_log, job_leases
 from backend.store.tables import (
     Enrolment,
     EnrolmentState,
+    Gallery,
     Sample,
     SampleState,
     Scan,
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 JOB = "scan"
 SETTLED = "settled_seq"
 """Among a scan's options: what `settled_seq` was when it began."""
+STARTED_BY = "started_by"
+"""Among a scan's options: id and name of who asked for it."""
 UNDER_WAY = (ScanState.waiting, ScanState.running)
+RESUMABLE = (ScanState.cancelled, ScanState.failed)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,21 @@ def lowest_done(store: Store, session: Session, *, model_id: str) -> float:
     return min(done, default=math.inf)
 
 
+def comparisons(templates: int, older: int) -> int:
+    """Of so many templates with each other and with those that are older."""
+    return templates * older + templates * (templates - 1) // 2
+
+
+def last_pace(store: Store, session: Session) -> float | None:
+    """Comparisons per second of work in the last scan that was finished; None where none was."""
+    query = select(Scan).where(Scan.gallery_id == store.gallery_id, Scan.state == ScanState.done, col(Scan.busy_s) > 0)
+    last = session.exec(query.order_by(col(Scan.id).desc()).limit(1)).first()
+    if last is None:
+        return None
+    older = count_templates(store, session, model_id=last.model_id or "", after=0, up_to=last.from_seq)
+    return comparisons(last.templates_done, older) / last.busy_s or None
+
+
 def count_templates(store: Store, session: Session, *, model_id: str, after: int, up_to: int) -> int:
     found = _templates(store, model_id=model_id, after=after, up_to=up_to)
     return session.exec(select(func.count()).select_from(found.subquery())).one()
@@ -118,6 +137,19 @@ def still(store: Store, session: Session, scan_id: str, fence: Fence) -> Scan | 
 def end(store: Store, session: Session, scan: Scan, state: ScanState) -> None:
     scan.state, scan.finished_at = state, store.now(session)
     session.flush()
+
+
+def go_on(session: Session, scan: Scan) -> None:
+    """Back among those under way, where it stopped. What was enrolled meanwhile compared itself, and is the next scan's."""
+    scan.state, scan.finished_at, scan.problem = ScanState.waiting, None, None
+    session.flush()
+
+
+def outlived(scan: Scan, gallery: Gallery) -> str | None:
+    """Why no work on it makes sense any more, with what to do; by what the gallery is now, in SQL."""
+    if scan.epoch != gallery.epoch:
+        return "the database was restored since: start a new scan"
+    return None if scan.model_id == gallery.model_id else "the gallery's model changed since: start a new scan"
 
 
 def counts(scan: Scan) -> dict[str, int]:

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from backend import wire
 from backend.store.forest import chunks, sets
-from backend.store.sealing import key_of, open_details, open_profile
+from backend.store.sealing import SampleDetails, key_of, open_details, open_profile
 from backend.store.tables import Sample, SampleState, Subject
 
 if TYPE_CHECKING:
@@ -31,21 +31,21 @@ _SAMPLES = (
 )
 
 
-def views(store: Store, session: Session, subjects: Iterable[Subject]) -> list[wire.Subject]:
-    """In the order given. A survivor shows the samples of its whole set; a loser its own.
+def views(store: Store, session: Session, subjects: Iterable[Subject], *, landmarks: bool = False) -> list[wire.Subject]:
+    """In the order given. A survivor shows the samples of its whole set; a loser its own; `landmarks` are for comparing faces.
 
     The statements do not grow with the number of subjects: a list is one of the most frequent requests.
     """
     listed = list(subjects)
     records = sets(session, {subject.id for subject in listed})
-    samples = _samples(store, session, set().union(*records.values()))
+    samples = _samples(store, session, set().union(*records.values()), landmarks=landmarks)
     return [_view(store, subject, records[subject.id], samples) for subject in listed]
 
 
-def views_by_id(store: Store, session: Session, ids: Iterable[str]) -> list[wire.Subject]:
+def views_by_id(store: Store, session: Session, ids: Iterable[str], *, landmarks: bool = False) -> list[wire.Subject]:
     """Those that exist, by id."""
     found = [subject for chunk in chunks(ids) for subject in session.exec(_SUBJECTS, params={"ids": chunk})]
-    return views(store, session, sorted(found, key=lambda subject: subject.id))
+    return views(store, session, sorted(found, key=lambda subject: subject.id), landmarks=landmarks)
 
 
 def _view(store: Store, subject: Subject, records: set[str], samples: Mapping[str, Sequence[wire.Sample]]) -> wire.Subject:
@@ -66,7 +66,7 @@ def _view(store: Store, subject: Subject, records: set[str], samples: Mapping[st
     )
 
 
-def _samples(store: Store, session: Session, records: Iterable[str]) -> dict[str, list[wire.Sample]]:
+def _samples(store: Store, session: Session, records: Iterable[str], *, landmarks: bool) -> dict[str, list[wire.Sample]]:
     """By record. A held one is shown too: somebody has to look at it."""
     found: defaultdict[str, list[wire.Sample]] = defaultdict(list)
     for chunk in chunks(records):
@@ -74,11 +74,17 @@ def _samples(store: Store, session: Session, records: Iterable[str]) -> dict[str
         for sample, pictured in session.exec(_SAMPLES, params={"ids": chunk, "states": SHOWN}):
             key = keys[sample.subject_id]
             if key is not None:
-                quality = wire.Quality.model_validate(open_details(key, sample).quality)
-                found[sample.subject_id].append(_sample(sample, quality, pictured=pictured))
+                details = open_details(key, sample)
+                found[sample.subject_id].append(_sample(sample, details, pictured=pictured, landmarks=landmarks and pictured))
     return found
 
 
-def _sample(sample: Sample, quality: wire.Quality, *, pictured: bool) -> wire.Sample:
+def _sample(sample: Sample, details: SampleDetails, *, pictured: bool, landmarks: bool) -> wire.Sample:
     path = f"/v1/subjects/{sample.subject_id}/samples/{sample.id}/image"
-    return wire.Sample(id=sample.id, created_at=sample.created_at, quality=quality, image=path if pictured else None)
+    return wire.Sample(
+        id=sample.id,
+        created_at=sample.created_at,
+        quality=wire.Quality.model_validate(details.quality),
+        image=path if pictured else None,
+        landmarks=[(x, y) for x, y in details.landmarks] if landmarks else None,
+    )

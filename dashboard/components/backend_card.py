@@ -1,17 +1,24 @@
-"""The fleet as cards: pure functions from the monitor's answer to HTML, worst first."""
+"""The fleet as cards: pure functions from the monitor's answers to HTML, worst first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlencode
 
 from dashboard import phrases
-from dashboard.components.markup import badge, facts, text, verdict
+from dashboard.components.markup import badge, facts, text
 from dashboard.palette import STATES, Look
 from monitor import wire
 
 SEVERITY = {wire.State.down: 0, wire.State.degraded: 1, wire.State.unknown: 2, wire.State.starting: 3, wire.State.up: 4}
 VERDICTS = {"probes": "Probes", "balancer": "Balancer", "readiness": "Readiness", "traffic": "Traffic"}
-TONES = {"up": "good", "down": "bad", "degraded": "warn", "draining": "warn"}
+TONES = {"up": "good", "down": "bad", "degraded": "warn", "draining": "warn", "drain": "warn", "maint": "warn", "starved": "warn"}
+UNKNOWN = "does not say"
+
+Findings = Mapping[str, Sequence[str]]
+"""by backend, what the load's detectors say of it"""
+Windows = Mapping[str, Sequence[str]]
+"""by backend, the maintenance that holds for it, a phrase each"""
 
 
 def in_order(backends: Iterable[wire.Backend]) -> list[wire.Backend]:
@@ -21,57 +28,51 @@ def in_order(backends: Iterable[wire.Backend]) -> list[wire.Backend]:
     )
 
 
-def headline(view: wire.FleetView, now: float) -> str:
-    """The whole in one sentence, the balancer, and the age of the data."""
-    worst = min((SEVERITY[backend.state] for backend in view.items), default=2)
-    tone = "bad" if worst == 0 else "warn" if worst < 4 or view.drift or any(b.stale for b in view.items) else "good"
-    return verdict(tone, view.sentence, f"checked {phrases.since(view.at, now)}")
-
-
-def notes(view: wire.FleetView) -> str:
-    """Disagreement, drift and a refused fleet file: what an operator must read first."""
-    said = [("bad", f"fleet.yaml was refused, the old fleet is still watched: {view.fleet_error}")] if view.fleet_error else []
-    said += [("warn", f"{backend.name}: {backend.disagreement}") for backend in in_order(view.items) if backend.disagreement]
-    said += [("warn", f"Drift: {sentence}") for sentence in view.drift]
-    lines = "".join(f'<li class="{tone}">{text(sentence)}</li>' for tone, sentence in said)
-    return f'<ul class="notes">{lines}</ul>' if lines else ""
-
-
-def balancer(view: wire.FleetView) -> str:
-    """One line on the balancer."""
-    if view.balancer is None:
-        return '<p class="soft" style="margin-top:.8rem">No balancer: clients call the backends themselves.</p>'
-    it = view.balancer
-    parts = [f"{it.kind}, {it.strategy.replace('_', ' ')}", it.url or "", it.reason or ""]
-    if it.connections is not None:
-        parts.append(phrases.counted(it.connections, "connection"))
-    if it.cpu_percent is not None:
-        parts.append(f"CPU {it.cpu_percent:.0f} %")
-    if it.memory_bytes is not None:
-        parts.append(f"{it.memory_bytes / 2**20:,.0f} MiB")
-    line = " · ".join(text(part) for part in parts if part)
-    return f'<p style="margin-top:.8rem">Balancer {badge(STATES[it.state])} <span class="soft">{line}</span></p>'
-
-
-def cards(view: wire.FleetView, now: float) -> str:
-    return f'<div class="cards">{"".join(card(backend, now) for backend in in_order(view.items))}</div>'
-
-
-def card(backend: wire.Backend, now: float) -> str:
-    """One backend. A stale one is grey, whatever it was before."""
-    look = STATES[backend.state]
-    tone = "mute" if backend.stale else look.tone
-    badges = badge(Look(look.word, look.shape, tone))
-    if backend.stale:
-        badges += badge(STATES["STALE"])
-    if backend.admin_state is not wire.AdminState.active:
-        badges += badge(Look(backend.admin_state.value, "◇", "info"))
-    name, place = text(backend.name), text(f"{backend.region} / {backend.zone}")
+def card(
+    backend: wire.Backend, now: float, *, findings: Sequence[str] = (), windows: Sequence[str] = (), compact: bool = False
+) -> str:
+    """One backend. A stale one is grey, whatever it was before. `compact`: the same on fewer lines, for large fleets."""
+    tone = "mute" if backend.stale else STATES[backend.state].tone
+    name = text(backend.name)
+    classes = f"{tone}{' stale' if backend.stale else ''}{' compact' if compact else ''}"
+    inside = _numbers(backend, compact=compact) + _probes(backend, compact=compact)
     return (
-        f'<article class="{tone}{" stale" if backend.stale else ""} st-key-backend-{name}" aria-label="Backend {name}">'
-        f'<div class="head"><h3>{name} <span class="soft">{place}</span></h3>{badges}</div>'
-        f"{_why(backend, now)}{_numbers(backend)}{_probes(backend)}{_foot(backend, now)}</article>"
+        f'<article class="{classes} st-key-backend-{name}" aria-label="Backend {name}">'
+        f'<div class="head"><h3><a href="{text(link(backend.name))}" target="_self">{name}</a></h3>{badges(backend)}</div>'
+        f"{_why(backend, now)}{_said(backend, findings, windows)}{inside}{_foot(backend, now)}</article>"
     )
+
+
+def link(name: str) -> str:
+    """Its own page."""
+    return f"/backend?{urlencode({'name': name})}"
+
+
+def badges(backend: wire.Backend) -> str:
+    """Its state, whether that is still trusted, and what an operator wants of it."""
+    look = STATES[backend.state]
+    shown = badge(Look(look.word, look.shape, "mute" if backend.stale else look.tone))
+    if backend.stale:
+        shown += badge(STATES["STALE"])
+    if backend.flapping:
+        shown += badge(Look("FLAPPING", "≈", "warn"))
+    if backend.admin_state is not wire.AdminState.active:
+        shown += badge(Look(backend.admin_state.value, "◇", "info"))
+    return shown
+
+
+def verdicts(backend: wire.Backend) -> str:
+    """The four opinions in one row, each as a word."""
+    shown = [
+        f'<span class="{TONES.get(said or "", "mute")}">{name}: {text(said or UNKNOWN)}</span>'
+        for key, name in VERDICTS.items()
+        for said in [backend.verdicts.get(key)]
+    ]
+    return "".join(shown)
+
+
+def probes(backend: wire.Backend) -> str:
+    return "".join(_probe(probe) for probe in backend.probes)
 
 
 def _why(backend: wire.Backend, now: float) -> str:
@@ -80,7 +81,16 @@ def _why(backend: wire.Backend, now: float) -> str:
     return f'<p class="why">{code}{text(backend.detail or ("Serving." if backend.state is wire.State.up else ""))} {length}</p>'
 
 
-def _numbers(backend: wire.Backend) -> str:
+def _said(backend: wire.Backend, findings: Sequence[str], windows: Sequence[str]) -> str:
+    """What else concerns it: load findings, maintenance, a fault of the monitor."""
+    lines = [("warn", sentence) for sentence in findings] + [("info", phrase) for phrase in windows]
+    if backend.monitor_fault:
+        lines.append(("mute", f"No verdict: the fault is the monitor's own ({backend.monitor_fault})."))
+    shown = "".join(f'<li class="{tone}">{text(sentence)}</li>' for tone, sentence in lines)
+    return f'<ul class="notes">{shown}</ul>' if shown else ""
+
+
+def _numbers(backend: wire.Backend, *, compact: bool) -> str:
     load = backend.load
     if load is None:
         share, p95 = "not scraped yet", phrases.NOTHING
@@ -88,25 +98,19 @@ def _numbers(backend: wire.Backend) -> str:
         share, p95 = load.reason or phrases.NOTHING, phrases.milliseconds(load.p95_ms)
     else:
         share, p95 = phrases.percent(load.share), phrases.milliseconds(load.p95_ms)
-    return facts(
-        [
-            ("Load share", share),
-            ("Expected", phrases.percent(load.expected_share if load else None)),
-            ("p95", p95),
-            ("Connections", phrases.number(load.connections if load else None)),
-            ("Certificate", phrases.days(backend.certificate_days_left)),
-        ]
-    )
+    pairs = [("Load share", share), ("p95", p95), ("Certificate", phrases.days(backend.certificate_days_left))]
+    if not compact:
+        pairs.insert(1, ("Expected", phrases.percent(load.expected_share if load else None)))
+        pairs.insert(3, ("Connections", phrases.number(load.connections if load else None)))
+    return facts(pairs)
 
 
-def _probes(backend: wire.Backend) -> str:
-    shown = [_probe(probe) for probe in backend.probes]
-    told = [
-        f'<span class="{TONES.get(said or "", "mute")}">{name}: {text(said)}</span>'
-        for key, name in VERDICTS.items()
-        if key != "probes" and (said := backend.verdicts.get(key)) is not None
-    ]
-    return f'<div class="probes">{"".join(shown + told)}</div>'
+def _probes(backend: wire.Backend, *, compact: bool) -> str:
+    """The four verdicts; of the probes those that fail or are on their way, and in a large card all of them."""
+    moving = [probe for probe in backend.probes if not compact or not probe.up or probe.progress]
+    agreed = compact and all(backend.verdicts.get(key) == "up" for key in VERDICTS)
+    told = '<span class="good">all four verdicts: up</span>' if agreed else verdicts(backend)
+    return f'<div class="probes">{told}</div><div class="probes">{"".join(_probe(one) for one in moving)}</div>'
 
 
 def _probe(probe: wire.Probe) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, tzinfo
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -57,6 +57,20 @@ def still_signed_in() -> bool:
         signed_out()
         return False
     return True
+
+
+def live(draw: Callable[..., None]) -> Callable[..., None]:
+    """For parts of a page that run by themselves: where the session ends, even while the part is drawn, it says so."""
+
+    @wraps(draw)  # Streamlit knows a fragment by its name
+    def run(*arguments: object) -> None:
+        try:
+            identity.person()
+            draw(*arguments)
+        except identity.SignedOut:
+            signed_out()
+
+    return run
 
 
 def acting(act: Callable[..., None]) -> Callable[..., None]:

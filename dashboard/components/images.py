@@ -34,22 +34,3 @@ def ask(label: str, key: str) -> bytes | None:
         return shot.getvalue() if shot else None
     file = st.file_uploader(label, type=TYPES, key=f"{key}-file")
     return file.getvalue() if file else None
-
-
-def ask_several(label: str, key: str) -> list[bytes]:
-    """Photographs of one person: any number of files, or one shot."""
-    source = st.segmented_control(
-        f"{label}: from",
-        [FILE, CAMERA],
-        default=FILE,
-        required=True,
-        key=f"{key}-source",
-        help="Each with one upright, uncovered face.",
-    )
-    if source == CAMERA:
-        if not camera_works(st.context.url):
-            st.warning("The camera needs https or localhost: browsers refuse it on this address. Choose files instead.")
-            return []
-        shot = st.camera_input(label, key=f"{key}-camera")
-        return [shot.getvalue()] if shot else []
-    return [file.getvalue() for file in st.file_uploader(label, type=TYPES, accept_multiple_files=True, key=f"{key}-file")]

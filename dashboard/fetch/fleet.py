@@ -10,6 +10,7 @@ from dashboard.roles import Right, may
 from monitor import wire
 
 FRESH_S = 0.9  # below the shortest refresh of a page
+MOST_WINDOWS = 200
 SLOW_S = 10.0  # certificates change by the hour
 
 
@@ -28,9 +29,21 @@ def load_series(window_s: float) -> Seen[list[wire.LoadPoint]]:
     return shared().ask(("series", role, window_s), lambda: _load_series(role, window_s), parts.current().now)
 
 
+def distribution_checks() -> Seen[list[wire.DistributionCheck]]:
+    """Newest first."""
+    role = fleet_role()
+    return shared().ask(("distribution", role), lambda: _distribution_checks(role), parts.current().now)
+
+
 def certificates() -> Seen[list[wire.Certificate]]:
     role = fleet_role()
     return shared().ask(("certificates", role), lambda: _certificates(role), parts.current().now)
+
+
+def maintenance() -> Seen[list[wire.Maintenance]]:
+    """Those that are planned or under way, and the last that were."""
+    role = fleet_role()
+    return shared().ask(("maintenance", role), lambda: _maintenance(role), parts.current().now)
 
 
 @st.cache_data(ttl=FRESH_S, max_entries=16, show_spinner=False)
@@ -48,9 +61,19 @@ def _load_series(role: str, window_s: float) -> list[wire.LoadPoint]:
     return list(parts.current().monitor.load_series(window_s=window_s).items)
 
 
+@st.cache_data(ttl=FRESH_S / 2, max_entries=16, show_spinner=False)
+def _distribution_checks(role: str) -> list[wire.DistributionCheck]:
+    return list(parts.current().monitor.distribution_checks().items)
+
+
 @st.cache_data(ttl=SLOW_S, max_entries=16, show_spinner=False)
 def _certificates(role: str) -> list[wire.Certificate]:
     return list(parts.current().monitor.certificates().items)
+
+
+@st.cache_data(ttl=2 * FRESH_S, max_entries=16, show_spinner=False)
+def _maintenance(role: str) -> list[wire.Maintenance]:
+    return list(parts.current().monitor.maintenance(limit=MOST_WINDOWS).items)
 
 
 def fleet_role() -> str:

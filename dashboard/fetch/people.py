@@ -1,4 +1,4 @@
-"""Whatever has a face, a subject or a case: asked with the person's token, kept in that person's session alone."""
+"""Whatever has a face, a subject: asked with the person's token, kept in that person's session alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ import streamlit as st
 from backend import wire
 from dashboard import parts
 from dashboard.fetch.seen import REMEMBERED, Seen, own
-
-
-def cases(state: wire.CaseState | None, min_score: float | None, cursor: str | None) -> Seen[wire.Page[wire.CaseSummary]]:
-    def ask() -> wire.Page[wire.CaseSummary]:
-        return parts.current().backend.cases(state=state, min_score=min_score, cursor=cursor, limit=20)
-
-    return own().ask(("cases", state, min_score, cursor), ask, parts.current().now)
 
 
 def stats() -> Seen[wire.Stats]:
@@ -46,3 +39,40 @@ def crop(subject_id: str, sample_id: str) -> Seen[bytes]:
         while len(held) > REMEMBERED:
             held.popitem(last=False)
     return seen
+
+
+def cases_of(subject_id: str) -> Seen[wire.Page[wire.CaseSummary]]:
+    """Every case in which this record, or one merged into it, stands; the first twenty."""
+
+    def ask() -> wire.Page[wire.CaseSummary]:
+        return parts.current().backend.cases(subject_id=subject_id, limit=20)
+
+    return own().ask(("cases of", subject_id), ask, parts.current().now)
+
+
+def case_as_of(case_id: str, version: int) -> Seen[wire.Case]:
+    """A case as it was at `version`: asked once in a session, as no version ever changes."""
+    held: OrderedDict[tuple[str, int], wire.Case] = st.session_state.setdefault("cases-seen", OrderedDict())
+    if (case_id, version) in held:
+        return Seen(held[case_id, version], None)
+    seen = own().ask(("case", case_id), lambda: parts.current().backend.case(case_id), parts.current().now)
+    if seen.value is not None and seen.failure is None:
+        held[case_id, seen.value.version] = seen.value
+        while len(held) > REMEMBERED:
+            held.popitem(last=False)
+    return seen
+
+
+def trail(object_id: str) -> Seen[wire.Page[wire.AuditEvent]]:
+    """What the audit trail says of one object, newest first."""
+
+    def ask() -> wire.Page[wire.AuditEvent]:
+        return parts.current().backend.audit(object_id=object_id, limit=50)
+
+    return own().ask(("trail", object_id), ask, parts.current().now)
+
+
+def forget() -> None:
+    """After an erasure: nothing that this session remembers of anybody stays."""
+    for kept in ("crops", "cases-seen", "last_seen"):
+        st.session_state.pop(kept, None)

@@ -50,6 +50,14 @@ class LastSeen:
                 self._answers.popitem(last=False)
         return Seen(value, at)
 
+    def held(self, question: object, call: Callable[[], Value], now: Callable[[], float], *, for_s: float) -> Seen[Value]:
+        """The answer that is younger than `for_s` seconds, else a new one."""
+        with self._lock:
+            known = self._answers.get(question)
+        if known is not None and now() - known[1] < for_s:
+            return Seen(cast("Value", known[0]), known[1])
+        return self.ask(question, call, now)
+
 
 @st.cache_resource(show_spinner=False)
 def shared() -> LastSeen:

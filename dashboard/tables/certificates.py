@@ -19,7 +19,9 @@ URGENCY = {
     wire.CertificateState.unknown: 4,
     wire.CertificateState.ok: 5,
 }
-CHAIN = ["Place", "Subject", "Issuer", "Valid from", "Valid until", "Serial"]
+CHAIN = ["Place", "Subject", "Issuer", "Valid from", "Valid until", "Left", "Serial"]
+WARN, CRITICAL = 1 / 3, 1 / 6
+"""of the lifetime: from here on the monitor says renew soon, renew now"""
 
 
 def by_urgency(certificates: Iterable[wire.Certificate]) -> list[wire.Certificate]:
@@ -47,7 +49,7 @@ def sentence(certificates: list[wire.Certificate]) -> str:
     return f"All {phrases.counted(len(certificates), 'certificate')} are in order; the next one runs out in {phrases.days(left)}."
 
 
-def chain(certificate: wire.Certificate, zone: tzinfo) -> pd.DataFrame:
+def chain(certificate: wire.Certificate, zone: tzinfo, now: float) -> pd.DataFrame:
     """Leaf first, as it was sent."""
     rows = [
         [
@@ -56,11 +58,35 @@ def chain(certificate: wire.Certificate, zone: tzinfo) -> pd.DataFrame:
             link.issuer,
             phrases.moment(link.not_before, zone),
             phrases.moment(link.not_after, zone),
+            phrases.days((link.not_after.timestamp() - now) / 86_400),
             link.serial,
         ]
         for place, link in enumerate(certificate.chain)
     ]
     return pd.DataFrame(rows, columns=CHAIN)
+
+
+def facts_of(certificate: wire.Certificate, zone: tzinfo) -> list[tuple[str, str]]:
+    """What the leaf says, and what was sent along."""
+    complete = {True: "yes", False: "no: an intermediate is missing", None: "cannot be told"}[certificate.chain_complete]
+    return [
+        ("Subject", certificate.subject or phrases.NOTHING),
+        ("Issuer", certificate.issuer or phrases.NOTHING),
+        ("Names", ", ".join(certificate.sans) or phrases.NOTHING),
+        ("Key", certificate.key_type or phrases.NOTHING),
+        ("Valid", f"{phrases.moment(certificate.not_before, zone)} – {phrases.moment(certificate.not_after, zone)}"),
+        ("Chain complete", complete),
+        ("Self-signed", {True: "yes", False: "no", None: phrases.NOTHING}[certificate.self_signed]),
+        ("OCSP answer sent along", _ocsp(certificate.ocsp, zone)),
+        ("SHA-256", certificate.fingerprint_sha256 or phrases.NOTHING),
+    ]
+
+
+def _ocsp(answer: wire.Ocsp | None, zone: tzinfo) -> str:
+    if answer is None:
+        return "none (most CAs no longer give one)"
+    over = ", but its time is over" if answer.stale else ""
+    return f"{answer.status}, until {phrases.moment(answer.next_update, zone)}{over}"
 
 
 def title(certificate: wire.Certificate) -> str:

@@ -1,4 +1,4 @@
-"""Certificates: what runs out first, and why a served one cannot be trusted."""
+"""Certificates: what runs out first, whether a renewed one is served everywhere, and what to run to renew."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from datetime import tzinfo
 import streamlit as st
 
 from dashboard import parts, phrases
+from dashboard.components import certificate as drawn
 from dashboard.components import frame
-from dashboard.components.markup import badge, block, facts, table, text, verdict
+from dashboard.components.markup import block, facts, table, verdict
 from dashboard.fetch import fleet
 from dashboard.palette import CERTIFICATES
 from dashboard.tables import certificates as tables
+from dashboard.tables.renewal import renewal
+from dashboard.tables.rotation import DIFFERENT, compared
 from monitor import wire
+
+IN_ORDER = (wire.CertificateState.ok, wire.CertificateState.unknown)
 
 
 def page() -> None:
     frame.heading(
-        "Certificates", "As they are served, checked by a handshake with each backend and the balancer. The most pressing first."
+        "Certificates",
+        "As they are served, checked by a handshake with each backend and the balancer. The most pressing first. "
+        "The marks on a bar: renew it below a third of its lifetime, at once below a sixth.",
     )
     st.fragment(_live, run_every=10.0)()
 
@@ -34,44 +41,34 @@ def _live() -> None:
         )
         return
     ordered = tables.by_urgency(found)
-    st.html(block(verdict(CERTIFICATES[ordered[0].state].tone, tables.sentence(ordered))))
     zone, now = frame.zone(), parts.current().now()
+    st.html(block(verdict(CERTIFICATES[ordered[0].state].tone, tables.sentence(ordered))))
+    rotated = compared(ordered, zone)
+    with st.expander("Is each renewed one served everywhere?", expanded=any(one.look is DIFFERENT for one in rotated)):
+        st.html(block(drawn.rotation(rotated)))
     for certificate in ordered:
         _one(certificate, zone, now)
 
 
 def _one(certificate: wire.Certificate, zone: tzinfo, now: float) -> None:
     with st.container(border=True, gap="xsmall"):
-        st.html(block(_summary(certificate, zone, now)))
+        st.html(block(drawn.summary(certificate, now)))
+        if certificate.state not in IN_ORDER:
+            _renewal(certificate)
         held = phrases.counted(len(certificate.chain), "certificate")
-        with st.expander(f"Chain of {phrases.plain(certificate.name)} as it was sent ({held})"):
+        more = ", and how to renew it" if certificate.state in IN_ORDER else ""
+        with st.expander(f"Chain of {phrases.plain(certificate.name)} as it was sent ({held}){more}"):
             if certificate.chain:
-                chain = tables.chain(certificate, zone)
-                st.html(block(table(list(chain.columns), chain.itertuples(index=False))))
+                chain = tables.chain(certificate, zone, now)
+                shown = table(list(chain.columns), chain.itertuples(index=False))
+                st.html(block(shown, facts(tables.facts_of(certificate, zone), wide=True)))
             else:
                 frame.empty("No certificate was sent, so there is no chain.")
+            if certificate.state in IN_ORDER:
+                _renewal(certificate)
 
 
-def _summary(certificate: wire.Certificate, zone: tzinfo, now: float) -> str:
-    look = CERTIFICATES[certificate.state]
-    code = f"<code>{text(certificate.reason)}</code> " if certificate.reason else ""
-    why = (
-        f'<p class="why {look.tone}">{code}{text(certificate.detail or "")}</p>'
-        if certificate.reason or certificate.detail
-        else ""
-    )
-    return (
-        f'<div class="head"><h3>{text(certificate.name)} <span class="soft">{text(certificate.endpoint)}</span></h3>'
-        f"<strong>{text(phrases.days(certificate.days_left))}</strong>{badge(look)}</div>{why}"
-        + facts(
-            [
-                ("Valid until", phrases.moment(certificate.not_after, zone)),
-                ("Names", ", ".join(certificate.sans) or phrases.NOTHING),
-                ("Issuer", certificate.issuer or phrases.NOTHING),
-                ("Key", certificate.key_type or phrases.NOTHING),
-                ("SHA-256", (certificate.fingerprint_sha256 or phrases.NOTHING)[:23]),
-                ("Checked", phrases.since(certificate.at, now)),
-            ],
-            wide=True,
-        )
-    )
+def _renewal(certificate: wire.Certificate) -> None:
+    how = renewal(certificate)
+    st.markdown(f"**{phrases.plain(how.why)}** Issued by {phrases.plain(how.kind)}. {phrases.plain(how.note)}")
+    st.code("\n".join(how.commands), language="bash", wrap_lines=True)

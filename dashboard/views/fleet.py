@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import streamlit as st
 
 from dashboard import parts
-from dashboard.components import backend_card, frame
+from dashboard.components import frame, whole_fleet
 from dashboard.components.markup import block
 from dashboard.fetch import fleet
+from dashboard.fetch.seen import Seen
+from dashboard.tables import fleet as tables
+
+Value = TypeVar("Value")
 
 
 def page() -> None:
     frame.heading("Fleet", "Every backend as the monitor sees it. Disagreement comes first, then what is worst.")
-    st.fragment(_live, run_every=parts.current().settings.refresh_s)()
+    st.fragment(frame.live(_live), run_every=parts.current().settings.refresh_s)()
 
 
 def _live() -> None:
-    if not frame.still_signed_in():
-        return
     view = frame.shown(fleet.fleet(), "state of the fleet")
     if view is None:
         return
     if not view.items:
         frame.empty("No backend is watched: fleet.yaml names none yet. Each one would have its card here.")
         return
-    now = parts.current().now()
+    now, zone = parts.current().now(), frame.zone()
+    found, windows = _beside(fleet.load(60.0)), _beside(fleet.maintenance())
+    findings = tables.findings(found.findings if found else [])
     st.html(
         block(
-            backend_card.headline(view, now), backend_card.notes(view), backend_card.balancer(view), backend_card.cards(view, now)
+            whole_fleet.headline(view, now),
+            whole_fleet.fail_open(view),
+            whole_fleet.notes(view, now, findings.get(None, ())),
+            whole_fleet.balancer(view),
+            whole_fleet.groups(
+                view,
+                now,
+                {name: said for name, said in findings.items() if name is not None},
+                tables.out_of_service(view.items, windows or [], now, zone),
+            ),
         )
     )
     late = f", {view.lateness_ms:.0f} ms late" if view.lateness_ms and view.lateness_ms > 250 else ""
@@ -35,3 +50,10 @@ def _live() -> None:
         f"Probed every {view.interval_s:g} s{late}; DOWN after {view.fall} failures, up again after {view.rise} passes. "
         "Grey means no fresh sample: the state before it is shown, not trusted."
     )
+    if found is None or windows is None:
+        st.caption("Findings of the load or maintenance windows could not be read just now: they may be missing above.")
+
+
+def _beside(seen: Seen[Value]) -> Value | None:
+    """What the cards can do without: a failure is said once, below."""
+    return seen.value if seen.failure is None else None

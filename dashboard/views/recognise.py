@@ -5,12 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from backend import wire
-from dashboard import failures, parts, phrases
-from dashboard.components import frame, images
+from dashboard import failures, identity, parts, phrases
+from dashboard.components import faces, frame, images
 from dashboard.components.markup import badge, block, facts, line
+from dashboard.fetch import people
 from dashboard.palette import Look
+from dashboard.roles import Right, may
 
 SUBJECT, IMAGE = "A subject", "Another image"
+FACES_SHOWN = 5
+"""of the candidates of one face, the best: each look at a face is audited"""
 MATCH = {"match": Look("MATCH", "●", "good"), "non_match": Look("NO MATCH", "○", "mute")}
 
 
@@ -72,10 +76,6 @@ def _resolve(given: str) -> str:
 
 
 def _say_verified(answer: wire.Verification) -> None:
-    if answer.expected_fmr is not None:
-        chance = f"{phrases.one_in(answer.expected_fmr)} at this threshold"
-    else:
-        chance = answer.expected_fmr_reason or "not known for this model"
     st.html(
         block(
             f'<div class="verdict {MATCH[answer.decision].tone}" role="status">{badge(MATCH[answer.decision])}'
@@ -83,30 +83,56 @@ def _say_verified(answer: wire.Verification) -> None:
             facts(
                 [
                     ("Faces in the probe", str(answer.faces_in_image)),
-                    ("False match expected", chance),
+                    ("Samples compared", phrases.number(answer.samples_compared)),
+                    ("False match expected", expected(answer)),
+                    ("Quality of the probe", f"{answer.quality.overall} of 100" if answer.quality else phrases.NOTHING),
                     ("Model", answer.model_id),
                 ],
                 wide=True,
             ),
         )
     )
+    if answer.expected_fmr_of_all is not None and (answer.samples_compared or 0) > 1:
+        chance = phrases.one_in(answer.expected_fmr_of_all)
+        st.caption(f"That somebody else reaches the threshold with any of {answer.samples_compared} samples: {chance}.")
+    if answer.quality and answer.quality.reasons:
+        better = " ".join(reason.advice for reason in answer.quality.reasons)
+        st.caption(f"A better picture may score higher: {phrases.plain(better)}")
     if answer.faces_in_image > 1:
         st.caption("The largest face was compared.")
 
 
+def expected(answer: wire.Verification) -> str:
+    """The false match rate in words; without a calibration, why it is not known."""
+    if answer.expected_fmr is None:
+        return answer.expected_fmr_reason or "not known for this model"
+    return f"{phrases.one_in(answer.expected_fmr)} at this threshold"
+
+
 def _say_candidates(place: int, face: wire.FaceCandidates) -> None:
     st.subheader(f"Face {place}", anchor=False)
+    if face.face.quality.reasons:
+        st.caption(phrases.plain(" ".join(reason.advice for reason in face.face.quality.reasons)))
     if not face.candidates:
         frame.empty("Nobody in the gallery is above the threshold.")
         return
+    may_see = may(identity.person().roles, Right.see_faces)
     for candidate in face.candidates:
-        with st.container(horizontal=True, vertical_alignment="center", border=True, gap="small"):
+        with st.container(
+            horizontal=True, vertical_alignment="center", border=True, gap="small", key=f"row-{place}-{candidate.subject_id}"
+        ):
             name = candidate.external_id or phrases.short_id(candidate.subject_id)
+            if may_see and candidate.rank <= FACES_SHOWN:
+                seen = people.crop(candidate.subject_id, candidate.sample_id)
+                shown = faces.picture(seen.value or seen.failure, f"Face of {name}")
+                st.html(block(f'<div class="thumb">{shown}</div>'), width=76)
             st.html(block(line(None, f"{candidate.rank}. {name}", f"score {candidate.score:.3f}")), width="stretch")
             st.button(
                 "Open", key=f"candidate-{place}-{candidate.subject_id}", on_click=_open, args=(candidate.subject_id,), width=90
             )
+    if not may_see:
+        st.caption("Faces are shown to reviewers only.")
 
 
 def _open(subject_id: str) -> None:
-    st.query_params["subject"] = subject_id
+    st.query_params["id"] = subject_id

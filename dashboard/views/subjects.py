@@ -1,7 +1,12 @@
-"""Subjects: find them, enrol them, compare a face with one or with all."""
+"""Subjects: find them, enrol them, compare a face with one or with all.
+
+`/subjects?id=sub_…` is a record, `/subjects?q=…` a search. A search is taken out of the address at once: it may be somebody's
+external id, which has no place in an address that browsers and proxies remember.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import streamlit as st
@@ -15,7 +20,9 @@ from dashboard.palette import SUBJECTS
 from dashboard.roles import Right, may
 from dashboard.views import enrol, recognise, record
 
-SUBJECT = "subject"
+ID, OLD_ID, SEARCH = "id", "subject", "q"
+QUERY = "subjects-query"
+OURS = re.compile(r"[A-Za-z0-9_-]{1,80}")
 ANY = "any"
 WORKS: dict[str, tuple[Right, Callable[[], None]]] = {
     "Enrol": (Right.enrol, enrol.draw),
@@ -25,10 +32,14 @@ WORKS: dict[str, tuple[Right, Callable[[], None]]] = {
 
 
 def page() -> None:
+    _from_address()
     frame.heading("Subjects", "The people in the gallery. A subject is one enrolled person, with one or more images.")
-    if subject_id := st.query_params.get(SUBJECT):
+    if subject_id := st.query_params.get(ID):
         st.button("Back to the list", shortcut="B", icon=":material/arrow_back:", on_click=_close)
-        record.draw(subject_id)
+        if OURS.fullmatch(subject_id):
+            record.draw(subject_id)
+        else:
+            st.error("This address names no subject: an id of ours begins with sub_.")
         return
     roles = identity.person().roles
     offered = ["Find", *(work for work, (right, _) in WORKS.items() if may(roles, right))]
@@ -41,12 +52,27 @@ def page() -> None:
         _find()
 
 
+def _from_address() -> None:
+    if (old := st.query_params.pop(OLD_ID, None)) is not None:
+        st.query_params[ID] = old
+    if (asked := st.query_params.pop(SEARCH, None)) is not None:
+        st.session_state[QUERY] = asked[:200]
+        _first_page()
+
+
 def _find() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        query = st.text_input("Search", key="subjects-query", placeholder="external id or metadata", on_change=_first_page)
+        query = st.text_input(
+            "Search",
+            key=QUERY,
+            max_chars=200,
+            placeholder="a whole external id, or the beginning of an id of ours",
+            help="External ids, names and metadata are encrypted: no part of them can be searched.",
+            on_change=_first_page,
+        )
         chosen = st.segmented_control(
             "State",
-            [ANY, *(state.value for state in wire.SubjectState)],
+            [ANY, *(state.value for state in wire.SubjectState if state is not wire.SubjectState.pending)],
             default=ANY,
             required=True,
             format_func=lambda state: "Any" if state == ANY else SUBJECTS[state].word,
@@ -60,9 +86,13 @@ def _find() -> None:
         return
     if not found.items:
         asked = query.strip() or state
-        frame.empty("No subject fits this search." if asked else "Nobody is enrolled yet. Each enrolled person would be here.")
+        frame.empty(
+            "No subject fits this search. An external id is found by the whole of it, a record by the beginning of its id."
+            if asked
+            else "Nobody is enrolled yet. Each enrolled person would be here."
+        )
         return
-    st.caption(f"{'at least ' if found.total_is == 'at_least' else ''}{phrases.counted(found.total, 'subject')}")
+    st.caption(f"{'at least ' if found.total_is == 'at_least' else ''}{phrases.counted(found.total, 'subject')}, newest first")
     with st.container(gap="xsmall"):
         for subject in found.items:
             _row(subject)
@@ -90,11 +120,11 @@ def _row(subject: wire.Subject) -> None:
 
 
 def _open(subject_id: str) -> None:
-    st.query_params[SUBJECT] = subject_id
+    st.query_params[ID] = subject_id
 
 
 def _close() -> None:
-    st.query_params.pop(SUBJECT, None)
+    st.query_params.pop(ID, None)
 
 
 def _first_page() -> None:

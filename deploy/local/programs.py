@@ -121,6 +121,7 @@ class Programs:
         settings = {
             "DASHBOARD_HOST": "127.0.0.1",
             "DASHBOARD_PORT": str(self.ports.dashboard),
+            "DASHBOARD_ALLOWED_HOSTS": self.inherited.get("DASHBOARD_ALLOWED_HOSTS", "127.0.0.1,localhost"),
             "DASHBOARD_BACKEND_URLS": ",".join(urls),
             "DASHBOARD_MONITOR_URL": f"http://127.0.0.1:{self.ports.monitor}",
             "DASHBOARD_CA_FILE": str(self.run.ca_file),

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, status
 
 from monitor import wire
 from monitor.addresses import AddressRefused
-from monitor.api.problems import BackendNotFound, DrainImpossible, DrainRefused, TargetNotFound, TargetRefused
+from monitor.api.problems import (
+    BackendNotFound,
+    DistributionCheckNotFound,
+    DistributionCheckUnderWay,
+    DrainImpossible,
+    DrainRefused,
+    NoBalancerToCheck,
+    TargetNotFound,
+    TargetRefused,
+)
 from monitor.api.roles import Operator
 from monitor.api.routes import Parts, reader
 from monitor.control import CannotTell, TooFewLeft
 from monitor.diagnosis.subjects import NoSuchTarget, in_fleet, of_url
+from monitor.distribution_check.runs import CheckUnderWay, NoBalancer
 
 operator_routes = APIRouter(prefix="/v1", dependencies=[Depends(reader)])
 
@@ -55,12 +65,44 @@ async def drain(name: str, monitor: Parts, actor: Operator, asked: wire.DrainReq
 
 @operator_routes.post("/backends/{name}/return")
 async def put_back(name: str, monitor: Parts, actor: Operator) -> wire.Drained:
-    """No longer tell it to drain. One that drains already serves again once it is restarted."""
+    """Let it serve again: it is told so. `told` and `next` say where it was not, and what to do then."""
     if name not in monitor.watch.backends:
         raise BackendNotFound(f"No backend {name[:80]!r} in the fleet file")
-    returned = monitor.control.put_back(name, by=actor.id)
-    await monitor.alerting.note("return", name, actor, outcome="done")
+    returned = await monitor.control.put_back(name, by=actor.id)
+    await monitor.alerting.note("return", name, actor, outcome="told" if returned.told else "not told")
     return returned
+
+
+@operator_routes.post("/distribution-checks", status_code=status.HTTP_201_CREATED)
+async def check_distribution(
+    monitor: Parts, actor: Operator, asked: wire.DistributionCheckRequest | None = None
+) -> wire.DistributionCheck:
+    """Send requests through the balancer and count who serves them; one check at a time. Read how it goes with GET."""
+    wanted = asked or wire.DistributionCheckRequest()
+    try:
+        begun = monitor.distribution_checks.start(wanted.requests, monitor.watch.fleet)
+    except CheckUnderWay:
+        raise DistributionCheckUnderWay from None
+    except NoBalancer:
+        raise NoBalancerToCheck from None
+    await monitor.alerting.note("verify_distribution", "balancer", actor, outcome=f"{wanted.requests} requests")
+    return begun
+
+
+@operator_routes.get("/distribution-checks")
+async def distribution_checks(monitor: Parts) -> wire.Page[wire.DistributionCheck]:
+    """The last twenty, newest first."""
+    found = monitor.distribution_checks.list()
+    return wire.Page(items=found, total=len(found))
+
+
+@operator_routes.get("/distribution-checks/{check_id}")
+async def distribution_check(check_id: str, monitor: Parts) -> wire.DistributionCheck:
+    """How far it came; at its end who served how much, and what to think of it."""
+    found = monitor.distribution_checks.get(check_id)
+    if found is None:
+        raise DistributionCheckNotFound
+    return found
 
 
 @operator_routes.get("/synthetic")

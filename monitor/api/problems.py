@@ -4,8 +4,9 @@ MonitorError
 ├── BadRequest 400            BadCursor
 ├── Unauthenticated 401
 ├── Forbidden 403
-├── NotFound 404              BackendNotFound, TargetNotFound, AlertNotFound, RouteNotFound
-├── Conflict 409              DrainRefused, DrainImpossible
+├── NotFound 404              BackendNotFound, TargetNotFound, AlertNotFound, RouteNotFound,
+│                             DistributionCheckNotFound
+├── Conflict 409              DrainRefused, DrainImpossible, DistributionCheckUnderWay, NoBalancerToCheck
 ├── TargetRefused 422
 └── Unavailable 503           StoreAway
 """
@@ -75,6 +76,10 @@ class RouteNotFound(NotFound):
     title = "No such alert route in the fleet file"
 
 
+class DistributionCheckNotFound(NotFound):
+    title = "No such check; the last twenty are kept until the monitor is restarted"
+
+
 class Conflict(MonitorError):
     status, title = 409, "This is not possible as things are"
 
@@ -85,6 +90,14 @@ class DrainRefused(Conflict):
 
 class DrainImpossible(Conflict):
     title = "The backend cannot be asked to drain"
+
+
+class DistributionCheckUnderWay(Conflict):
+    title = "Another check of the distribution is under way: wait for its end"
+
+
+class NoBalancerToCheck(Conflict):
+    title = "The fleet file has no balancer: clients call the backends themselves"
 
 
 class TargetRefused(MonitorError):

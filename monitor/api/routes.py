@@ -13,10 +13,11 @@ from fastapi.responses import JSONResponse
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from monitor import views, wire
+from monitor import figures, views, wire
 from monitor.api import history as histories
 from monitor.api.identity import Caller
 from monitor.api.problems import BackendNotFound, BadCursor
+from monitor.fleet_reading import fleet_file_view
 from monitor.monitor import Monitor
 
 WIDEST_WINDOW_S = 3600
@@ -45,6 +46,12 @@ async def fleet(monitor: Parts) -> wire.FleetView:
     return views.fleet_view(watch, balancer, lateness_s=monitor.schedule.worst_lateness_s, now=watch.now())
 
 
+@routes.get("/fleet-file")
+async def fleet_file(monitor: Parts) -> wire.FleetFileView:
+    """The fleet that is watched, as the file says, without its secrets; and why the file on disk is refused, where it is."""
+    return fleet_file_view(monitor.reading, monitor.watch.fleet)
+
+
 @routes.get("/backends/{name}")
 async def backend(name: str, monitor: Parts) -> wire.Backend:
     found = views.backend_views(monitor.watch, monitor.balancer, now=monitor.watch.now())
@@ -64,6 +71,16 @@ def history(
         _no_such(name)
     span = histories.Span.of(since, until, step, now=monitor.watch.now())
     return histories.backend_history(monitor.history, name, span)
+
+
+@routes.get("/backends/{name}/figures")
+async def backend_figures(
+    name: str, monitor: Parts, window_s: Annotated[float, Query(ge=60, le=300)] = figures.WINDOW_S
+) -> wire.Figures:
+    """What it is busy with: stages, routes, decisions, resources; and who would serve without it."""
+    if name not in monitor.watch.backends:
+        _no_such(name)
+    return figures.figures_view(monitor.watch, monitor.distribution, name, window_s=window_s, now=monitor.watch.now())
 
 
 @routes.get("/load")

@@ -14,6 +14,7 @@ from monitor.backend_watch import BackendWatch
 from monitor.distribution.history import ServedHistory
 from monitor.distribution.judge import Finding, Memory, judge
 from monitor.distribution.window import Member, Window
+from monitor.tally import Served
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,11 @@ class DistributionWatch:
         for one in found:
             if (one.kind, one.backend) not in before:
                 log.warning("load: %s", one.sentence)
+
+    def served(self, name: str, window_s: float, now: datetime) -> Served:
+        """What one backend answered in the last `window_s` seconds, at most `history.KEEP` of them."""
+        known = self._histories.get(name)
+        return known[1].between(now - timedelta(seconds=window_s), now) if known else Served()
 
     def views(self) -> list[wire.LoadFinding]:
         return [

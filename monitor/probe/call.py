@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Literal
 
 from monitor.probe.connection import Answered, BodyTooLarge, StageClock, Target, TrustFileUnreadable, TrustStore, connection
 from monitor.probe.outcome import Reason
@@ -15,9 +15,17 @@ MARK = {"X-Synthetic": "1"}
 
 
 async def call(
-    path: str, target: Target, trust: TrustStore, *, key: str | None, body: Any = None, deadline_s: float
+    path: str,
+    target: Target,
+    trust: TrustStore,
+    *,
+    key: str | None,
+    body: Any = None,
+    deadline_s: float,
+    method: Literal["GET", "POST"] = "POST",
 ) -> Answered | Reason:
-    """POST `body` as JSON; the answer whatever its status, or why none came. Never raises (but for cancellation)."""
+    """Send `body` as JSON, where there is one; the answer whatever its status, or why none came. Never raises (but for
+    cancellation)."""
     clock = StageClock()
     headers = dict(MARK)
     content = None if body is None else json.dumps(body).encode()
@@ -27,7 +35,7 @@ async def call(
         headers["Authorization"] = f"Bearer {key}"
     try:
         async with asyncio.timeout(deadline_s), connection(target, trust) as opened:
-            return await opened.ask("POST", path, clock=clock, max_bytes=MAX_ANSWER_BYTES, headers=headers, content=content)
+            return await opened.ask(method, path, clock=clock, max_bytes=MAX_ANSWER_BYTES, headers=headers, content=content)
     except TimeoutError:
         return of_timeout(clock.stage, deadline_s)
     except TrustFileUnreadable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from datetime import UTC, datetime
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.histogram import Histogram
+from monitor.resources import Resources
 from monitor.tally import Served, Tally
 
 UNUSABLE_FACE = "422"
+STAGES = "face_auth_stage_duration_seconds"
 
 
 class NotMetrics(ValueError):
@@ -38,6 +41,7 @@ class Scrape:
     review_threshold: float | None
     client_errors: float = 0.0
     served: Served = field(default_factory=Served)
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def parse(text: str, *, at: datetime) -> Scrape:
             s.value for s in samples if s.name == "http_requests_total" and s.labels.get("status", "").startswith("4")
         ),
         served=_served(samples),
+        resources=_resources(samples),
     )
 
 
@@ -88,7 +93,7 @@ def _total(samples: Iterable[_Sample], name: str) -> float:
 
 
 def _gauge(samples: Iterable[_Sample], name: str, **labels: str) -> float | None:
-    found = (s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
+    found = (s.value for s in samples if s.name == name and labels.items() <= s.labels.items() and math.isfinite(s.value))
     return next(found, None)
 
 
@@ -96,25 +101,53 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _latency(samples: Iterable[_Sample]) -> Histogram:
+def _resources(samples: list[_Sample]) -> Resources:
+    return Resources(
+        cpu_s=_gauge(samples, "process_cpu_seconds_total"),
+        memory_bytes=_whole(_gauge(samples, "process_resident_memory_bytes")),
+        inference_busy=_whole(_gauge(samples, "face_auth_inference_busy")),
+        inference_waiting=_whole(_gauge(samples, "face_auth_inference_waiting")),
+        gallery_memory_bytes=_whole(_gauge(samples, "face_auth_gallery_memory_bytes")),
+        gallery_memory_limit_bytes=_whole(_gauge(samples, "face_auth_gallery_memory_limit_bytes")),
+        lag_s=_gauge(samples, "face_auth_gallery_lag_seconds"),
+    )
+
+
+def _latency(samples: Iterable[_Sample], name: str = "http_request_duration_seconds") -> Histogram:
     cumulative: dict[float, float] = {}
+    bucket = f"{name}_bucket"
     for sample in samples:
-        if sample.name == "http_request_duration_seconds_bucket":
+        if sample.name == bucket:
             bound = float(sample.labels["le"])
             cumulative[bound] = cumulative.get(bound, 0.0) + sample.value
     return Histogram.from_cumulative(cumulative)
 
 
 def _served(samples: Iterable[_Sample]) -> Served:
-    """The same counters by route, and the decisions: what the comparison of backends needs."""
+    """The same counters by route, the decisions (what the comparison of backends needs), and the stages."""
     by_route: dict[str, list[_Sample]] = defaultdict(list)
+    by_stage: dict[str, list[_Sample]] = defaultdict(list)
     decisions: dict[tuple[str, str], float] = {}
     for sample in samples:
         if sample.name == "face_auth_decisions_total":
             decisions[sample.labels.get("operation", ""), sample.labels.get("decision", "")] = sample.value
+        elif sample.name.startswith(f"{STAGES}_"):
+            by_stage[sample.labels.get("stage", "")].append(sample)
         elif sample.name.startswith(("http_requests_total", "http_request_duration_seconds")):
             by_route[f"{sample.labels.get('method', '')} {sample.labels.get('route', '')}"].append(sample)
-    return Served({route: _tally(found) for route, found in by_route.items()}, decisions)
+    return Served(
+        {route: _tally(found) for route, found in by_route.items()},
+        decisions,
+        {stage: _stage(found) for stage, found in by_stage.items()},
+    )
+
+
+def _stage(samples: list[_Sample]) -> Tally:
+    return Tally(
+        requests=_total(samples, f"{STAGES}_count"),
+        latency=_latency(samples, STAGES),
+        latency_sum_s=_total(samples, f"{STAGES}_sum"),
+    )
 
 
 def _tally(samples: list[_Sample]) -> Tally:

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from monitor import wire
 from monitor.alerts.catalogue import RULES
+from monitor.alerts.notify import Message, text_of, title_of
 from monitor.store.alert_tables import AlertEvent, AlertRow, Delivery, MaintenanceRow, OperatorAction, SilenceRow
 from monitor.store.database import Database
 from monitor.store.history import EXACT_UP_TO
@@ -96,7 +97,9 @@ def alert_view(row: AlertRow) -> wire.Alert:
 
 def delivery_view(row: Delivery) -> wire.Delivery:
     state = "sent" if row.sent_at else "given_up" if row.given_up_at else "waiting"
-    return wire.Delivery.model_validate({**row.model_dump(), "state": state})
+    message = Message(row.kind, row.severity, row.idempotency_key, row.body)
+    told = {"state": state, "title": title_of(message), "text": text_of(message)}
+    return wire.Delivery.model_validate({**row.model_dump(), **told})
 
 
 def silence_view(row: SilenceRow) -> wire.Silence:

@@ -172,11 +172,13 @@ def _operation(service: Service) -> Iterator[tuple[str, str | None]]:
         "POST /v1/calibration/simulate": partial(api.simulate, threshold=0.5),
         "GET /v1/audit": api.audit,
         "GET /v1/audit/head": api.audit_head,
+        "GET /v1/audit/verification": api.verify_audit,
         "GET /v1/fleet/self": api.self,
     }.items():
         ask()
         yield row, None
     yield "POST /v1/fleet/self/drain", api.drain().instance
+    yield "POST /v1/fleet/self/return", api.put_back().instance
 
 
 def _scans(service: Service) -> Iterator[tuple[str, str | None]]:
@@ -192,8 +194,12 @@ def _scans(service: Service) -> Iterator[tuple[str, str | None]]:
                 raise
             continue
         yield "POST /v1/scans/{scan_id}/cancel", scan.id
+        api.resume_scan(scan.id)
+        yield "POST /v1/scans/{scan_id}/resume", scan.id
         break
     api.scan(scan.id)
     yield "GET /v1/scans/{scan_id}", None
     api.scans()
     yield "GET /v1/scans", None
+    api.scan_plan()
+    yield "GET /v1/scans/plan", None

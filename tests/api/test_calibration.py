@@ -96,6 +96,10 @@ def test_the_engines_own_curve_and_threshold_are_told_where_nothing_is_set(servi
     assert told.calibration is not None
     assert (told.calibration.id, told.thresholds.review_set_by, told.target) == ("offline-portraits-1", "engine", None)
     assert told.calibration.genuine is not None
+    assert told.rates is not None
+    assert (told.rates.review.threshold, told.rates.certain.threshold) == (told.thresholds.review, told.thresholds.certain)
+    assert told.rates.review.false_match is not None
+    assert told.rates.review.false_match.trials == told.calibration.trials
     assert told.thresholds.review == service.client(service.site.key("viewer")).self().review_threshold
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend import wire
@@ -56,6 +59,14 @@ def test_a_case_shows_its_evidence_and_the_queue_counts_it(site: Site, service: 
     assert reviewer.claim(case.id).matrix is None
     assert [one.id for one in reviewer.cases(assignee="usr_ada").items] == [case.id]
     assert reviewer.cases(overdue=True).total == 0
+    assert reviewer.cases(held=False).items == []
+    assert [one.id for one in reviewer.cases(held=True, max_score=1, created_from=case.created_at).items] == [case.id]
+    assert reviewer.cases(created_until=case.created_at).total == 0
+    for subject in case.subjects:
+        crop = Image.open(io.BytesIO(reviewer.sample_image(subject.id, subject.samples[0].id)))
+        left, right = (subject.samples[0].landmarks or [])[:2]
+        assert 0 < left[0] < right[0] < crop.width
+        assert 0 < left[1] < crop.height
 
     seen = service.client(site.key("viewer")).stats()
     assert (seen.overdue, seen.opened_last_hour, seen.resolved_last_hour) == (0, 1, 0)

@@ -232,6 +232,27 @@ def test_client_requests_probes_and_demo_traffic_are_counted_apart(fresh_site: S
         assert total(service, "face_auth_decisions_total", operation="verify", decision="match") == 3
 
 
+def test_each_stage_of_a_clients_request_is_timed_and_of_demo_traffic_none(fresh_site: Site) -> None:
+    def runs() -> dict[str, float]:
+        stages = ("decode", "detect", "embed", "search", "commit")
+        return {stage: total(service, "face_auth_stage_duration_seconds_count", stage=stage) for stage in stages}
+
+    with serving(fresh_site) as service:
+        key, photograph = fresh_site.key("client"), {"image": PHOTO}
+        marked = {"image": PHOTO, "reference_image": PHOTO}
+        assert service.request("POST", "/v1/verify", key, marked, **{"X-Synthetic": "1"}).status_code == 200
+        assert set(runs().values()) == {0}
+        assert service.request("POST", "/v1/detect", key, photograph).status_code == 200
+        assert runs() == {"decode": 1, "detect": 1, "embed": 0, "search": 0, "commit": 0}
+        assert service.request("POST", "/v1/identify", key, photograph).status_code == 200
+        assert runs() == {"decode": 2, "detect": 2, "embed": 1, "search": 1, "commit": 0}
+        assert service.request("POST", "/v1/subjects", key, {"images": [PHOTO]}).status_code == 201
+        enrolled = runs()
+        assert (enrolled["embed"], enrolled["search"]) == (2, 2)
+        assert enrolled["commit"] >= 2, "one transaction admits, one decides"
+        assert total(service, "face_auth_stage_duration_seconds_sum", stage="detect") > 0
+
+
 def test_the_names_that_the_monitor_reads_are_there(service: Service) -> None:
     names = {name for name, _ in samples(service)}
     assert names >= {

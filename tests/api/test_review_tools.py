@@ -50,6 +50,19 @@ def test_the_codes_of_the_site_are_told(ada: BackendClient) -> None:
     }
 
 
+def test_the_cases_of_one_subject_are_found_by_its_id(ada: BackendClient, twice: list[wire.Enrolment]) -> None:
+    (case,) = ada.cases(subject_id=twice[0].subject_id).items
+    assert case.id == twice[1].case_id
+    assert set(case.subject_ids) == {one.subject_id for one in twice}
+    assert ada.cases(subject_id="sub_nobody").total == 0
+
+
+def test_the_numbers_are_of_the_days_that_were_asked_for(service: Service) -> None:
+    supervisor = service.client(service.site.dashboard.token("supervisor"))
+    week, year = supervisor.review_numbers(days=7), supervisor.review_numbers(days=365)
+    assert (week.since - year.since).days == 358
+
+
 def test_what_the_site_does_not_offer_is_refused_with_a_code(service: Service, twice: list[wire.Enrolment]) -> None:
     token = service.site.dashboard.token("reviewer")
     path = f"/v1/duplicates/{twice[1].case_id}/decide"

@@ -44,18 +44,22 @@ ROUTES = [
     ("GET", "/v1/stats", WATCH, False),
     ("GET", "/v1/fleet/self", WATCH, False),
     ("POST", "/v1/fleet/self/drain", "operator admin", False),
+    ("POST", "/v1/fleet/self/return", "operator admin", False),
     ("GET", "/v1/keys", "admin", False),
     ("POST", "/v1/keys", "admin", False),
     ("PATCH", "/v1/keys/key_x", "admin", False),
     ("DELETE", "/v1/keys/key_x", "admin", False),
     ("POST", "/v1/scans", "operator supervisor admin", False),
     ("GET", "/v1/scans", "operator reviewer supervisor admin", False),
+    ("GET", "/v1/scans/plan", "operator reviewer supervisor admin", False),
     ("GET", "/v1/scans/scan_x", "operator reviewer supervisor admin", False),
     ("POST", "/v1/scans/scan_x/cancel", "operator supervisor admin", False),
+    ("POST", "/v1/scans/scan_x/resume", "operator supervisor admin", False),
     ("GET", "/v1/calibration", WATCH, False),
     ("POST", "/v1/calibration/simulate", "operator supervisor admin", False),
     ("GET", "/v1/audit", "supervisor admin", False),
     ("GET", "/v1/audit/head", WATCH, False),
+    ("GET", "/v1/audit/verification", "supervisor admin", False),
 ]
 ROLES = [Scope.operator, Scope.reviewer, Scope.supervisor, Scope.admin]
 

@@ -15,6 +15,7 @@ import httpx
 import trustme
 from cryptography import x509
 
+from backend.client import BackendClient, ProblemError
 from backend.parts import LEAVE_GALLERY_S, LEAVE_THREADS_S
 from tests.api.pictures import woman
 from tests.api.service import Service, Site, make_site, problem_of, serving, wait_until
@@ -88,6 +89,42 @@ def test_an_operator_drains_a_replica_which_goes_on_serving(fresh_site: Site) ->
             assert client.subjects().total == 0
         service.terminate()
         assert service.exit_code() == 0
+
+
+def test_a_drained_replica_is_put_back_without_a_restart_and_as_often_as_it_is_asked(fresh_site: Site) -> None:
+    with serving(fresh_site) as service:
+        with service.client(fresh_site.key("operator")) as client:
+            assert client.put_back().draining is False, "one that was never drained stays as it is"
+            client.drain()
+            assert service.get("/live").headers["connection"] == "close"
+            for _ in range(2):
+                assert client.put_back().draining is False
+            wait_until(lambda: client.ready().status == "ready", within_s=3, what="/ready being 200 again")
+            assert service.get("/live").headers.get("connection") != "close"
+            assert client.drain().draining is True, "and it can be drained again"
+        with service.client(fresh_site.key("admin")) as client:
+            told = [event.action for event in client.audit(action="fleet.return").items]
+        assert told == ["fleet.return"] * 3
+
+
+def test_nobody_puts_back_a_replica_that_ends_and_a_drained_one_ends_as_any_other(fresh_site: Site) -> None:
+    with serving(fresh_site, BACKEND_DRAIN_S="3") as service:
+        with service.client(fresh_site.key("operator")) as client:
+            client.drain()
+            service.terminate()
+            wait_until(lambda: _refusal(client) == (409, "stopping"), within_s=2.5, what="the return being refused")
+            assert client.ready().reason == "draining"
+            assert client.self().draining is True
+        assert service.exit_code() == 0
+
+
+def _refusal(client: BackendClient) -> tuple[int, str] | None:
+    try:
+        client.put_back()
+    except ProblemError as error:
+        return error.status, error.code
+    client.drain()  # the signal has not come yet
+    return None
 
 
 def test_the_memory_that_is_planned_and_allowed_for_the_gallery_is_told_at_the_start_and_when_asked(fresh_site: Site) -> None:

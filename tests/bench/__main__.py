@@ -1,4 +1,4 @@
-"""`make bench`, `make bench-monitor`: measure, and write docs/benchmarks.json and docs/benchmarks.md.
+"""`make bench`, `make bench-monitor`, `make bench-review`: measure, and write docs/benchmarks.json and docs/benchmarks.md.
 
 Exit status 1 where an aim is missed.
 """
@@ -20,6 +20,7 @@ from tests.bench.measure import Benchmark, Setting, save
 from tests.bench.monitor_history import monitor_history
 from tests.bench.probing import probing
 from tests.bench.recognition import probes
+from tests.bench.review import review
 from tests.bench.stages import stages
 from tests.bench.start import start
 from tests.system.running_fleet import ROOT
@@ -38,7 +39,9 @@ OF_MONITOR: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {
     "monitor-history": monitor_history,
     "monitor-probing": probing,
 }
-ALL = {**MEASURES, **OF_MONITOR}
+OF_REVIEW: Mapping[str, Callable[[Setting], Iterable[Benchmark]]] = {"review": review}
+PARTS = {"system": MEASURES, "monitor": OF_MONITOR, "review": OF_REVIEW}
+ALL = {name: measure for part in PARTS.values() for name, measure in part.items()}
 
 
 def main() -> int:
@@ -46,18 +49,20 @@ def main() -> int:
     parser.add_argument("--testdata", type=Path, default=ROOT.parent / "shared" / "testdata")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--monitor", action="store_true", help="the monitor's instead of the system's")
+    parser.add_argument("--review", action="store_true", help="the dashboard's: reviewing by keyboard, and what its pages cost")
     parser.add_argument("--quick", action="store_true", help="smaller galleries, fewer rounds; writes nothing")
     parser.add_argument("--only", choices=ALL, action="append", help="just this one (repeatable); writes nothing")
     options = parser.parse_args()
     sys.setswitchinterval(SWITCH_S)  # as the service sets it, for the peers in this process as well
+    part = "monitor" if options.monitor else "review" if options.review else "system"
     found: list[Benchmark] = []
-    for name in options.only or (OF_MONITOR if options.monitor else MEASURES):
+    for name in options.only or PARTS[part]:
         with tempfile.TemporaryDirectory(prefix="face-auth-bench-") as folder:
             for benchmark in ALL[name](Setting(options.testdata, Path(folder), quick=options.quick)):
                 found.append(benchmark)
                 print(benchmark.line(), flush=True)
     if not options.quick and not options.only:
-        save(options.out, found, part="monitor" if options.monitor else "system")
+        save(options.out, found, part=part)
     aimed = [benchmark for benchmark in found if benchmark.holds is not None]
     missed = [benchmark.name for benchmark in aimed if not benchmark.holds]
     print(f"benchmarks={len(found)} aims={len(aimed)} missed={len(missed)}", *missed, sep="\n  ")

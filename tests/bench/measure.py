@@ -47,7 +47,7 @@ class Benchmark:
     aim: str
     machine: str
     part: str = "system"
-    """which command measures it: `make bench` (system) or `make bench-monitor` (monitor)"""
+    """which command measures it: `make bench` (system), `make bench-monitor` (monitor) or `make bench-review` (review)"""
 
     @property
     def holds(self) -> bool | None:
@@ -131,7 +131,8 @@ def as_markdown(benchmarks: Sequence[Benchmark]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench` and `make bench-monitor`. Ours and the peer take turns in one run; the ratio is what travels: "
+        "Written by `make bench`, `make bench-monitor` and `make bench-review`. Ours and the peer take turns in one run; the "
+        "ratio is what travels: "
         f"absolute figures are of this machine ({machine()}).",
         "",
         "| what | ours | peer | ratio ± spread | aim |",

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 
 from backend import wire
-from tests.dashboard import samples
+from tests.dashboard import samples, samples_review
 from tests.dashboard.stand_in import Asked, Reply, Route, problem
 
 
@@ -20,11 +20,15 @@ class ReviewQueue:
         self.cases = {case.id: case for case in cases}
         self.decided: list[tuple[str, str, str, str | None, str | None]] = []
         self.beats = 0
+        self.codes = samples_review.codes()
+        self.calibration = samples_review.calibration()
         self._lock = threading.Lock()
 
     def routes(self) -> dict[tuple[str, str], Route]:
         return {
             ("GET", "/v1/duplicates"): self.list,
+            ("GET", "/v1/duplicates/codes"): lambda _: self.codes,
+            ("GET", "/v1/calibration"): lambda _: self.calibration,
             ("GET", "/v1/duplicates/{}"): lambda asked: self._known(asked.path.split("/")[3]),
             ("POST", "/v1/duplicates/next"): self.next,
             ("POST", "/v1/duplicates/{}/claim"): lambda asked: self._take(asked, steal=False),

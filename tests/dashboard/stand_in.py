@@ -94,13 +94,13 @@ class StandIn:
 
     def answer(self, asked: Asked) -> Reply:
         for (method, pattern), route in self.routes.items():
-            if method == asked.method and _fits(pattern, asked.path):
+            if method == asked.method and fits(pattern, asked.path):
                 reply = route(asked)
                 return reply if isinstance(reply, Reply) else Reply(body=reply.model_dump_json().encode())
         return problem(404, "not_found", "There is nothing here")
 
     def count(self, method: str, path: str) -> int:
-        return sum(asked.method == method and _fits(path, asked.path) for asked in self.asked)
+        return sum(asked.method == method and fits(path, asked.path) for asked in self.asked)
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def serving(routes: Mapping[tuple[str, str], Route]) -> Iterator[StandIn]:
         server.stop()
 
 
-def _fits(pattern: str, path: str) -> bool:
+def fits(pattern: str, path: str) -> bool:
     wanted, given = pattern.split("/"), path.split("/")
     return len(wanted) == len(given) and all(part in ("{}", other) for part, other in zip(wanted, given, strict=True))
 

@@ -69,7 +69,7 @@ def test_certificates_are_ordered_by_what_breaks_first() -> None:
 
 
 def test_a_chain_is_shown_leaf_first_as_it_was_sent() -> None:
-    chain = certificates.chain(samples.certificate("b1"), UTC)
+    chain = certificates.chain(samples.certificate("b1"), UTC, samples.now().timestamp())
     assert list(chain["Place"]) == ["leaf", "issuer 1"]
     assert list(chain["Subject"]) == ["CN=b1", "CN=local CA"]
 
@@ -82,6 +82,10 @@ def test_every_state_that_an_api_knows_has_a_word_a_shape_and_a_tone() -> None:
         (wire.CertificateState, palette.CERTIFICATES),
         (backend_wire.CaseState, palette.CASES),
         (backend_wire.SubjectState, palette.SUBJECTS),
+        (backend_wire.ScanState, palette.SCANS),
+        (wire.FindingKind, palette.FINDINGS),
+        (wire.DistributionVerdict, palette.DISTRIBUTION),
+        (wire.ShareVerdict, palette.SHARE_VERDICTS),
     )
     for states, looks in known:
         for state in states:

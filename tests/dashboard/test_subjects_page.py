@@ -8,11 +8,17 @@ from streamlit.testing.v1 import AppTest
 
 from backend import wire
 from tests.dashboard import samples
+from tests.dashboard import samples_people as people
 from tests.dashboard.conftest import Desktop, html, read, said
 from tests.dashboard.stand_in import Asked, Reply, data_uri, problem
 
 LIST = ("GET", "/v1/subjects")
 ONE = ("GET", "/v1/subjects/{}")
+CASES = ("GET", "/v1/duplicates")
+CASE = ("GET", "/v1/duplicates/{}")
+UNDO = ("POST", "/v1/duplicates/{}/undo")
+TRAIL = ("GET", "/v1/audit")
+DETECT = ("POST", "/v1/detect")
 CROP = ("GET", "/v1/subjects/{}/samples/{}/image")
 ENROL = ("POST", "/v1/subjects")
 PHOTO = samples.jpeg((10, 20, 30))
@@ -28,6 +34,10 @@ def gallery(desktop: Desktop) -> Desktop:
         LIST: lambda _: listed(samples.subject(1), samples.subject(2, state="merged", merged_into="sub_00000001")),
         ONE: lambda asked: samples.subject(int(asked.path[-1]), merged=["sub_00000002"]),
         CROP: lambda _: Reply(200, samples.jpeg(), "image/jpeg"),
+        CASES: lambda _: people.page_of(people.merged_case()),
+        CASE: lambda _: people.merged_case(),
+        TRAIL: lambda _: people.trail(("subject.patch", {"fields": ["external_id", "metadata"]}), ("subject.enrol", {})),
+        DETECT: lambda _: people.detection(people.detected()),
     }
     return desktop
 
@@ -85,9 +95,9 @@ def test_a_backend_that_was_never_reached_is_named(gallery: Desktop) -> None:
 def test_a_record_opens_by_its_id_and_shows_merges_and_history(gallery: Desktop) -> None:
     app = gallery.open("reviewer", "subjects")
     press(app, "open-sub_00000001")
-    assert app.query_params["subject"] in ("sub_00000001", ["sub_00000001"])
-    page = html(app)
-    for part in ("EMP-1", "site", "north", "enrolled", "sample 1 added", "sub_00000002 was merged into this record"):
+    assert app.query_params["id"] in ("sub_00000001", ["sub_00000001"])
+    page = said(app)
+    for part in ("EMP-1", "site", "north", "enrolled", "sample 1 added", "was merged into this record", "decided: same person"):
         assert part in page
 
 
@@ -133,7 +143,7 @@ def enrolling(gallery: Desktop) -> AppTest:
 def test_enrolling_sends_the_bytes_and_says_what_came_of_it(gallery: Desktop) -> None:
     gallery.backend.routes[ENROL] = lambda _: samples.enrolment()
     app = press(enrolling(gallery), "enrol-do")
-    sent = [asked for asked in gallery.backend.asked if asked.method == "POST"]
+    sent = [asked for asked in gallery.backend.asked if (asked.method, asked.path) == ENROL]
     assert len(sent) == 1
     body = json.loads(sent[0].body)
     assert b64decode(body["images"][0]) == PHOTO
@@ -150,7 +160,7 @@ def test_enrolling_sends_the_bytes_and_says_what_came_of_it(gallery: Desktop) ->
 def test_pressing_enrol_twice_carries_the_same_idempotency_key(gallery: Desktop) -> None:
     gallery.backend.routes[ENROL] = lambda _: samples.enrolment()
     press(press(enrolling(gallery), "enrol-do"), "enrol-do")
-    keys = [asked.headers["idempotency-key"] for asked in gallery.backend.asked if asked.method == "POST"]
+    keys = [asked.headers["idempotency-key"] for asked in gallery.backend.asked if (asked.method, asked.path) == ENROL]
     assert len(keys) == 2
     assert keys[0] == keys[1]
 

@@ -130,8 +130,42 @@ def test_the_queue_is_narrowed_by_source_band_assignee_and_what_is_overdue(node:
     assert every(assignee=BERT.id).items == []
     assert ids(every(overdue=False, band="review", source="enrolment")) == [claimed]
     assert every(overdue=True, min_score=0.9).total == 0
+    assert ids(every(held=True)) == [claimed]
+    assert ids(every(held=False)) == [certain, late, scanned]
+    node.decide(late, Verdict.different)
+    assert ids(every(held=False)) == [certain, scanned], "a resolved case waits for nobody"
     end_lease(node, claimed)
+    assert ids(every(held=False)) == [certain, claimed, scanned]
     assert every(assignee=ANNA.id).items == [], "an expired claim is nobody's"
+
+
+def test_the_queue_is_narrowed_by_scores_and_by_when_a_case_was_made(node: Node, people: People) -> None:
+    certain, middle, low = made = make_cases(node, people, [0.95, 0.8, 0.7])
+    every = node.adjudication.list
+    assert ids(every(max_score=0.9)) == [middle, low]
+    assert ids(every(min_score=0.75, max_score=0.9)) == [middle]
+    assert ids(every(max_score=node.open_case(middle).score)) == [middle, low], "a bound is part of its range"
+    times = [node.open_case(case_id).created_at for case_id in made]
+    assert times[0] < times[1] < times[2]
+    assert ids(every(created_from=times[1])) == [middle, low]
+    assert ids(every(created_until=times[1])) == [certain]
+    assert ids(every(created_from=times[1], created_until=times[2], held=False)) == [middle]
+
+
+def test_the_cases_of_a_subject_are_those_of_every_record_that_was_merged_into_it(node: Node, people: People) -> None:
+    (case_id, other) = make_cases(node, people, [0.9, 0.8])
+    first, second = (subject.id for subject in node.open_case(case_id).subjects)
+    third = node.enrol(people.stranger()).subject_id
+    every = node.adjudication.list
+    assert ids(every(subject_id=first)) == ids(every(subject_id=second)) == [case_id]
+    assert every(subject_id=third).total == 0
+    assert every(subject_id="sub_of-nobody").items == []
+    node.decide(case_id, Verdict.same, first)
+    assert ids(every(subject_id=first)) == ids(every(subject_id=second)) == [case_id], "resolved ones too"
+    assert ids(every(subject_id=first, state=CaseState.open)) == []
+    asked = node.together.ask(wire.TogetherRequest(subject_ids=[second, third]), ANNA)[0].id
+    assert set(ids(every(subject_id=first))) == {case_id, asked}, "by a record that was merged into it"
+    assert other not in ids(every(subject_id=first))
 
 
 def test_by_due_time_pages_neither_skip_nor_repeat_across_bands(node: Node, people: People) -> None:

@@ -145,6 +145,15 @@ def test_a_pair_carries_the_quality_of_both_pictures(node: Node, case_id: str) -
         assert (quality.overall, quality.components) == (GOOD.overall, GOOD.components)
 
 
+def test_a_case_tells_where_the_eyes_are_and_a_list_of_subjects_does_not(node: Node, case_id: str) -> None:
+    case = node.open_case(case_id)
+    for subject in case.subjects:
+        for sample in subject.samples:
+            assert sample.landmarks is not None
+            assert len(sample.landmarks) == 5
+        assert all(sample.landmarks is None for sample in node.subjects.get(subject.id).samples)
+
+
 def test_what_was_in_force_stays_and_what_is_in_force_is_said_beside_it(node: Node, people: People, case_id: str) -> None:
     for vector in people.strangers(5):
         node.enrol(vector)

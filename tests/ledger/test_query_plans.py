@@ -76,8 +76,18 @@ def ask_what_to_expect(node: Node, people: People) -> None:
     assert Scoring(node.store, CARD, THRESHOLDS, review_set_by="engine").read().searches_per_day > 0
 
 
+def find_cases_of_a_subject(node: Node, people: People) -> None:
+    person = people.stranger()
+    first = node.enrol(person).subject_id
+    case_id = node.enrol(people.like(person, 0.8)).case_id
+    for _ in range(3):
+        assert [case.id for case in node.adjudication.list(subject_id=first).items] == [case_id]
+
+
 @ON_SQLITE
-@pytest.mark.parametrize("do", [enrol, bring_a_sample, recognise, review, erase, export, ask_what_to_expect])
+@pytest.mark.parametrize(
+    "do", [enrol, find_cases_of_a_subject, bring_a_sample, recognise, review, erase, export, ask_what_to_expect]
+)
 def test_no_statement_reads_a_whole_table(world: World, people: People, do: Callable[[Node, People], None]) -> None:
     node = world.node()
     enrol(node, people)

@@ -339,6 +339,85 @@ def test_one_scan_at_a_time_and_a_cancelled_one_writes_no_more(world: World, peo
     assert [item.id for item in scans.list().items] == [scan.id]
 
 
+def test_what_a_scan_would_cost_is_told_before_it_is_started(node: Node, people: People) -> None:
+    for vector in people.strangers(4):
+        node.enrol(vector)
+    scans = scans_of(node)
+    before = scans.plan(whole=True)
+    assert (before.since_seq, before.templates_total, before.comparisons, before.estimated_s) == (0, 4, 6, None)
+    assert scans.list().items == []
+    done = run(node)
+    assert (done.templates_total, done.up_to_seq) == (4, before.up_to_seq)
+    for vector in people.strangers(2):
+        node.enrol(vector)
+    next_one = scans.plan()
+    assert (next_one.since_seq, next_one.templates_total, next_one.templates_older) == (done.up_to_seq, 2, 4)
+    assert next_one.comparisons == 2 * 4 + 1
+    assert next_one.estimated_s is not None
+    assert scans.plan(whole=True).comparisons == 15
+    with pytest.raises(InvalidThreshold):
+        scans.plan(threshold=0.1)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_cancelled_scan_goes_on_where_it_stopped_and_finds_what_an_undisturbed_one_finds(world: World, people: People) -> None:
+    node = world.node()
+    vectors = [people.stranger() for _ in range(5)]
+    vectors += [people.like(vectors[i], 0.5) for i in range(5)]
+    ids = [node.enrol(vector).subject_id for vector in vectors]
+    truth = {frozenset((ids[i], ids[j])) for i, j in combinations(range(10), 2) if float(np.dot(vectors[i], vectors[j])) >= 0.4}
+    scans, job = scans_of(node), job_of(node)
+    scan = scans.start(wire.ScanRequest(threshold=0.4), SUSI)
+    assert (scan.started_by, scan.started_by_name) == (SUSI.id, SUSI.name)
+    real, blocks = job._compared, iter((False, True))
+
+    def cancelled_in_the_second_block(row: Scan, turn: Turn) -> object:
+        if next(blocks):
+            scans.cancel(scan.id, SUSI)
+        return real(row, turn)
+
+    job._compared = cancelled_in_the_second_block  # type: ignore[method-assign,assignment]
+    job.work()
+    stopped = scans.read(scan.id)
+    assert (stopped.state, stopped.templates_done) == (wire.ScanState.cancelled, 4)
+    assert stopped.finished_at is not None
+    newcomer = node.enrol(people.like(vectors[0], 0.45)).subject_id
+    resumed = scans.resume(scan.id, ANNA)
+    assert (resumed.state, resumed.templates_done, resumed.finished_at) == (wire.ScanState.waiting, 4, None)
+    assert resumed.started_by == SUSI.id
+    assert job_of(world.node(), holder="b2").work() == 2, "the blocks that were left"
+    done = scans.read(scan.id)
+    assert (done.state, done.templates_done, done.up_to_seq) == (wire.ScanState.done, 10, scan.up_to_seq)
+    assert pairs(node) | pairs(node, "enrolment") == truth
+    assert done.pairs_found == len(pairs(node))
+    after = run(node, threshold=0.4)
+    assert (after.since_seq, after.templates_total) == (scan.up_to_seq, 1), "who came meanwhile is the next scan's"
+    assert any(newcomer in pair for pair in pairs(node))
+    about = [(event.action, event.actor) for event in node.audit.list().items if event.object_id == scan.id]
+    assert about == [("scan.done", "system"), ("scan.resume", ANNA.id), ("scan.cancel", SUSI.id), ("scan.start", SUSI.id)]
+
+
+def test_a_scan_is_resumed_only_where_it_stopped_and_no_other_runs(node: Node, people: People) -> None:
+    node.enrol(people.stranger())
+    scans = scans_of(node)
+    first = scans.start(wire.ScanRequest(), SUSI)
+    with pytest.raises(ScanStateConflict, match="waiting"):
+        scans.resume(first.id, SUSI)
+    scans.cancel(first.id, SUSI)
+    second = scans.start(wire.ScanRequest(), SUSI)
+    with pytest.raises(ScanUnderWay, match=second.id):
+        scans.resume(first.id, SUSI)
+    job_of(node).work()
+    with pytest.raises(ScanStateConflict, match="done"):
+        scans.resume(second.id, SUSI)
+    with node.store.write() as session:
+        node.store.gallery(session).epoch = "restored"
+    with pytest.raises(ScanStateConflict, match="start a new scan"):
+        scans.resume(first.id, SUSI)
+    with pytest.raises(ScanNotFound):
+        scans.resume("scan_nobody", SUSI)
+
+
 def test_a_restore_meanwhile_ends_the_scan_with_what_to_do(node: Node, people: People) -> None:
     node.enrol(people.stranger())
     scan = scans_of(node).start(wire.ScanRequest(), SUSI)

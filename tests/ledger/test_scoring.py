@@ -10,7 +10,8 @@ from sqlmodel import update
 
 from backend import wire
 from backend.errors import InvalidThreshold, NoCalibration
-from backend.faces.calibration import expected_fpir
+from backend.faces.accuracy.intervals import clopper_pearson
+from backend.faces.calibration import OFFLINE, expected_fpir
 from backend.faces.engine import ModelCard
 from backend.faces.target import ReviewTarget
 from backend.recognition import Thresholds
@@ -185,3 +186,30 @@ def test_a_simulation_changes_nothing(node: Node, people: People) -> None:
     before = Audit(node.store).list(limit=100).items, node.cases()
     simulated(node, 0.8)
     assert (Audit(node.store).list(limit=100).items, node.cases()) == before
+
+
+def test_each_threshold_in_force_is_told_with_the_errors_counted_at_it_and_their_limits(node: Node) -> None:
+    told = scoring(node, replace(CARD, calibration=OFFLINE), replace(THRESHOLDS, review=0.5)).read().rates
+    assert told is not None
+    assert (told.review.threshold, told.certain.threshold) == (0.5, THRESHOLDS.certain)
+    missed, matched = told.review.false_non_match, told.review.false_match
+    assert missed is not None
+    assert (missed.least, missed.most, missed.trials) == (6, 6, 66)
+    assert (missed.low, missed.high) == pytest.approx(clopper_pearson(6, 66))
+    assert matched is not None
+    assert (matched.least, matched.most, matched.low) == (0, 3, 0.0)
+    assert matched.high == pytest.approx(clopper_pearson(3, 13_629)[1])
+
+
+def test_where_no_error_was_seen_the_limit_is_three_in_as_many_trials(node: Node) -> None:
+    told = scoring(node, replace(CARD, calibration=OFFLINE)).simulate(wire.SimulateRequest(threshold=0.38))
+    assert told.rates_then is not None
+    assert told.rates_then.false_non_match is not None
+    assert (told.rates_then.false_non_match.most, told.rates_then.false_non_match.high) == (0, pytest.approx(3 / 66))
+
+
+def test_rates_without_counts_have_no_limits(node: Node) -> None:
+    told = scoring(node).read().rates
+    assert told is not None
+    assert (told.review.false_match, told.review.false_non_match) == (None, None)
+    assert told.review.expected_fmr is not None

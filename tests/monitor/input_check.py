@@ -277,6 +277,7 @@ def _with(data: dict[str, Any], place: Path_, value: Any) -> dict[str, Any]:
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/diagnoses": {"url": "http://127.0.0.1:1"},
     "/v1/backends/{name}/drain": {"accept_left": 0},
+    "/v1/distribution-checks": {"requests": 10},
     "/v1/silences": {"matchers": {"rule": "BackendDown"}, "ends_at": "2100-01-01T00:00:00Z", "comment": "x"},
     "/v1/maintenance": {"backends": ["b1"], "ends_at": "2100-01-01T00:00:00Z", "comment": "x"},
 }

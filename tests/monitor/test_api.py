@@ -149,6 +149,7 @@ def test_who_may_read_and_who_may_not(tmp_path: Path, people: People, keys_file:
             "/v1/backends/b1",
             "/v1/load/series",
             "/v1/backends/b1/history",
+            "/v1/backends/b1/figures",
         ):
             assert httpx.get(url + path).status_code == 401, path
 
@@ -197,6 +198,9 @@ def test_the_client_reads_every_route(tmp_path: Path) -> None:
         assert client.load(window_s=120).window_s == 120
         assert client.load_series().items == []
         assert client.certificates().items == []
+        assert client.fleet_file().backends[0].address == "127.0.0.1:1"
+        figures = client.figures("b1")
+        assert (figures.window_s, figures.at, figures.without_it.sentence) == (300, None, "None of 1 would be left.")
         events = until(lambda: client.events(backend="b1").items, within_s=5, what="the event is stored")
         assert (events[0].new, events[0].reason) == (wire.State.down, "NET.REFUSED")
         points = until(lambda: client.history("b1", step_s=10).items, within_s=5, what="samples are stored")
@@ -209,6 +213,8 @@ def test_the_client_reads_every_route(tmp_path: Path) -> None:
     [
         ("/v1/backends/nobody", 404, "backend_not_found"),
         ("/v1/backends/nobody/history", 404, "backend_not_found"),
+        ("/v1/backends/nobody/figures", 404, "backend_not_found"),
+        ("/v1/backends/b1/figures?window_s=301", 422, "invalid_request"),
         ("/v1/backends/b1/history?since=2026-01-01T00:00:00", 400, "bad_request"),
         ("/v1/backends/b1/history?since=2020-01-01T00:00:00Z&step=60", 400, "bad_request"),
         ("/v1/backends/b1/history?step=1", 422, "invalid_request"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.drain import Intent, left_without, next_step, refused
+from monitor.drain import Intent, after_return, left_without, next_step, refused
 from monitor.fleet import BalancerKind
 
 
@@ -46,3 +46,19 @@ def test_what_is_remembered_comes_back_and_what_is_damaged_is_nothing() -> None:
 def test_open_source_nginx_must_be_told_by_hand() -> None:
     assert "python -m deploy drain b1" in next_step("b1", BalancerKind.nginx)
     assert "deploy" not in next_step("b1", BalancerKind.haproxy)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (None, "serves again as soon as its /ready passes"),
+        ("APP.STATUS.409", "was told to end"),
+        ("APP.STATUS.404", "once it is restarted"),
+        ("APP.STATUS.403", "with an operator's key"),
+        ("MON.KEY", "with an operator's key"),
+        ("NET.REFUSED", "return it once more"),
+    ],
+)
+def test_what_follows_a_return_is_told_as_it_is(failure: str | None, said: str) -> None:
+    assert said in after_return(failure, "it says no", BalancerKind.haproxy)
+    assert "Undo in nginx" in after_return(failure, "it says no", BalancerKind.nginx)

@@ -146,10 +146,12 @@ def test_a_drain_has_a_guard_and_outlives_restarts_of_the_backend_and_of_the_mon
     assert seen(running, "b1", lambda one: not one.stale, "is fresh").admin_state is AdminState.draining
 
     with running.monitor.client() as client:
-        assert "restarted" in client.put_back("b1").next
-    running.restart("b1")
-    back = seen(running, "b1", lambda one: one.state is wire.State.up, "is back")
-    assert back.admin_state is AdminState.active
+        assert client.figures("b1").drain_since == client.backend("b1").drain_since is not None
+        returned = client.put_back("b1")
+    assert returned.told
+    assert "serves again as soon as its /ready passes" in returned.next
+    back = seen(running, "b1", lambda one: one.state is wire.State.up, "is back without a restart")
+    assert (back.admin_state, back.drain_since) == (AdminState.active, None)
 
 
 def test_a_key_that_may_not_drain_is_told_and_nothing_is_remembered(running: Running) -> None:

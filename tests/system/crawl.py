@@ -138,6 +138,7 @@ def _cases(known: Known) -> Iterator[str]:
     yield "/v1/duplicates"
     yield from _lists("/v1/duplicates", (1, 3, 200), state=list(CaseState), min_score=[0.6])
     kinds = {"source": ["enrolment", "scan", "manual"], "band": ["review", "certain"], "order": ["due"]}
+    kinds |= {"held": ["true", "false"], "max_score": ["0.6"]}
     yield from _each_alone("/v1/duplicates", **kinds, overdue=["true", "false"], assignee=known.people)
 
 

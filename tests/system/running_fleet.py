@@ -70,6 +70,8 @@ class Fleet:
     root: Path = ROOT
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """of its programs, by their whole names: nothing else of ours is taken from the environment"""
     summary: dict[str, Any] = field(default_factory=dict)
 
     def up(self, *options: str) -> dict[str, Any]:
@@ -90,6 +92,7 @@ class Fleet:
                 for name, value in self.environment.items()
                 if not name.startswith(("BACKEND_", "MONITOR_", "DASHBOARD_"))
             },
+            **self.settings,
             "FLEET_RUN_DIR": str(self.run_dir),
             "FLEET_PORT_OFFSET": str(self.offset),
         }
@@ -151,8 +154,8 @@ def _told(process: psutil.Process) -> str:
 
 
 @contextmanager
-def running_fleet(run_dir: Path, *options: str) -> Iterator[Fleet]:
-    fleet = Fleet(run_dir, free_offset())
+def running_fleet(run_dir: Path, *options: str, settings: Mapping[str, str] | None = None) -> Iterator[Fleet]:
+    fleet = Fleet(run_dir, free_offset(), settings=settings or {})
     try:
         fleet.up(*options)
         yield fleet
