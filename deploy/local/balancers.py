@@ -45,6 +45,14 @@ def place(kind: str, folder: Path) -> Place:
     return Place(packaged=False, folder=folder, temporary=temporary.make(folder, worker), worker_user=worker.pw_name)
 
 
+def place_of_running(kind: str, folder: Path) -> Place:
+    """The place of a balancer that runs: as `place`, but nothing is made, and its temporary folder stays."""
+    known = temporary.known(folder)
+    if kind != "nginx" or known is None:
+        return place(kind, folder)
+    return Place(packaged=False, folder=folder, temporary=known, worker_user=_worker().pw_name)
+
+
 def _worker() -> pwd.struct_passwd:
     known = {user.pw_name: user for user in pwd.getpwall()}
     return next(known[name] for name in WORKERS if name in known)

@@ -23,6 +23,13 @@ def make(folder: Path, worker: pwd.struct_passwd) -> Path:
     return made
 
 
+def known(folder: Path) -> Path | None:
+    """What `make` made and nobody removed; None where there is none."""
+    record = folder / RECORD
+    made = Path(record.read_text()) if record.exists() else None
+    return made if made is not None and made.is_dir() else None
+
+
 def forget(folder: Path) -> None:
     """Remove what `make` made, if anything."""
     record = folder / RECORD

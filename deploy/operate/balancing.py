@@ -50,7 +50,7 @@ class LocalBalancing:
     pid: Callable[[], int]
 
     def render(self, fleet: Fleet, down: frozenset[str]) -> dict[Path, str]:
-        return documents.local_documents(fleet, balancers.place(self.kind, self.folder), down=down)
+        return documents.local_documents(fleet, balancers.place_of_running(self.kind, self.folder), down=down)
 
     def check(self) -> None:
         balancers.check(self.kind, self.folder)

@@ -52,7 +52,7 @@ def test_a_drained_backend_is_sent_nothing_until_it_is_returned(fleet: Fleet) ->
     assert out["idle"] is not None
     assert "b2" not in served(fleet)
     with fleet.backend("b2") as api:
-        assert api.itself().draining
+        assert api.self().draining
     assert said(fleet, "reload")["taken_out"] == ["b2"]  # a rendering meanwhile does not put it back
     assert "b2" not in served(fleet)
     said(fleet, "drain", "b2", "--return")
@@ -161,7 +161,8 @@ def test_a_rehearsed_fault_is_seen_by_the_monitor_and_over_afterwards(fleet: Fle
 
 def test_a_slow_backend_stays_up_and_its_clients_wait(fleet: Fleet) -> None:
     changes = said(fleet, "chaos", "slow", "b3", "--seconds", "8", "--delay-ms", "50")["changes"]
-    assert {change["state"] for change in changes} == {"UP"}
+    assert {change["state"] for change in changes} <= {"UP", "UNKNOWN"}  # an address that is new was not probed yet
+    assert changes[-1]["state"] == "UP"
 
 
 def test_the_distribution_is_verified_through_the_balancer_and_from_the_logs(fleet: Fleet) -> None:
