@@ -39,6 +39,13 @@ def share(name: str) -> Path:
     return Path(os.environ.get("FLEET_SHARES", "/shares")) / name
 
 
+def own(name: str, user: int) -> None:
+    """Make a shared folder one container's user's. Only root can; anybody else's containers run as one user anyway."""
+    share(name).mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        os.chown(share(name), user, user)
+
+
 def give(name: str, file: str, content: bytes | str) -> None:
     """Put a file into a share, readable by its container's user alone; under root also owned by it."""
     from deploy.atomic import write_private

@@ -8,7 +8,19 @@ from pathlib import Path
 
 from deploy.atomic import write_private
 from deploy.containers import fleet_file
-from deploy.containers.places import BACKENDS, HTTPS_PORT, MOUNTED, SHARES, give, password_file, programs, run_folder, share
+from deploy.containers.places import (
+    BACKENDS,
+    BALANCER_UID,
+    HTTPS_PORT,
+    MOUNTED,
+    SHARES,
+    give,
+    own,
+    password_file,
+    programs,
+    run_folder,
+    share,
+)
 from deploy.layout import RunFolder
 from deploy.local.certificates import LocalCa
 from deploy.local.credentials import Credentials
@@ -23,6 +35,7 @@ def run() -> None:
     run = run_folder()
     for name in SHARES:
         share(name).mkdir(parents=True, exist_ok=True)
+    own("logs", BALANCER_UID)  # the balancer writes into it, the monitor reads
     _certificates(run)
     _once(password_file(run), secrets.token_urlsafe(24))
     give("postgres", "password", password_file(run).read_bytes())

@@ -61,14 +61,17 @@ class Engine:
     def podman(self, *arguments: str, timeout: float = LONG_S) -> str:
         return self._run(["podman", *self._where(), *arguments], timeout=timeout)
 
-    def build(self, dockerfile: Path, tag: str, *, context: Path, target: str | None = None) -> None:
-        """With this machine's trust store, as its network may have a certificate of its own."""
+    def build(self, dockerfile: Path, tag: str, *, context: Path, target: str | None = None, trust: bool = False) -> None:
+        """`trust`: with this machine's trust store, as its network may have a certificate of its own."""
         arguments = ["--layers", "--format", "docker", "--isolation", "chroot", "--pull-never", "--network", "host"]
-        trust = ["-v", "/etc/ssl/certs:/etc/ssl/certs:ro", "-v", "/etc/resolv.conf:/etc/resolv.conf:ro"]
-        index = [word for name in ("PIP_CERT",) if name in os.environ for word in ("--env", f"{name}={os.environ[name]}")]
+        mounts = ["-v", "/etc/resolv.conf:/etc/resolv.conf:ro"]
+        mounts += ["-v", "/etc/ssl/certs:/etc/ssl/certs:ro"] if trust else []
+        index = [
+            word for name in ("PIP_CERT",) if trust and name in os.environ for word in ("--env", f"{name}={os.environ[name]}")
+        ]
         stage = ["--target", target] if target else []
         what = [*stage, "-f", str(dockerfile), "-t", tag, str(context)]
-        self._run(["buildah", *self._where(), "bud", *arguments, *trust, *index, *what], timeout=LONG_S)
+        self._run(["buildah", *self._where(), "bud", *arguments, *mounts, *index, *what], timeout=LONG_S)
 
     def compose(self, *arguments: str, timeout: float = LONG_S) -> str:
         command = [str(self.compose_program()), "--project-name", "faceauth", "--file", str(ROOT / "compose.yaml"), *arguments]
@@ -92,7 +95,9 @@ class Engine:
         return Path(self.podman("volume", "inspect", f"faceauth_{name}", "--format", "{{.Mountpoint}}").strip())
 
     def logs(self, service: str) -> str:
-        return self.podman("logs", self.ps()[service]["Id"])
+        command = ["podman", *self._where(), "logs", self.ps()[service]["Id"]]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
+        return done.stdout + done.stderr
 
     def _where(self) -> list[str]:
         return ["--root", str(self.folder / "root"), "--runroot", str(self.folder / "run"), "--storage-driver", "overlay"]
@@ -122,7 +127,7 @@ def prepared(folder: Path) -> Engine:
             engine.build(STANDINS / f"{name}.Dockerfile", f"docker.io/library/{tag}", context=STANDINS)
     for target in ("monitor", "dashboard", "backend", "init"):
         tag = f"docker.io/library/face-auth-{target}:{VERSION}"
-        engine.build(ROOT / "deploy" / "images" / "Dockerfile", tag, context=ROOT, target=target)
+        engine.build(ROOT / "deploy" / "images" / "Dockerfile", tag, context=ROOT, target=target, trust=True)
     return engine
 
 
