@@ -65,15 +65,19 @@ class Pod:
         for one in self.container.get("env", []):
             given[one["name"]] = one.get("value", self.name)
         given = {name: self.inside(value) for name, value in given.items()}
-        for port in self.container.get("ports", []):
-            self.ports.setdefault(port["name"], free_port())
-        listener = {name: value for name, value in given.items() if name.endswith(("_HOST", "_PORT"))}
-        given |= {name: "127.0.0.1" if name.endswith("_HOST") else str(next(iter(self.ports.values()))) for name in listener}
+        for one in self.container.get("ports", []):
+            self.ports.setdefault(one["name"], free_port())
+        port = next(iter(self.ports.values()), 0)
+        given |= {
+            name: "127.0.0.1" if name.endswith("_HOST") else str(port)
+            for name in given
+            if name.endswith(("_HOST", "_PORT")) and port
+        }
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("BACKEND_", "MONITOR_", "DASHBOARD_"))}
         return clean | given | {"PYTHONPATH": str(ROOT)}
 
     def inside(self, text: str) -> str:
-        for folder in ("/etc/face-auth", "/run/fleet", "/data"):
+        for folder in ("/etc/face-auth/", "/run/fleet/", "/data/"):
             text = text.replace(folder, f"{self.root}{folder}")
         return text
 
