@@ -21,6 +21,7 @@ from deploy.render.prometheus_pace import PRODUCTION, Pace, duration
 from deploy.sentence import Sentence
 from monitor.fleet import BalancerKind, Fleet
 from monitor.fleet_file import read
+from tests.deploy.conftest import running
 from tests.deploy.fleets import eventually, fleet, fleet_data, free_port
 from tests.deploy.test_render import deploy_render
 
@@ -179,6 +180,20 @@ def test_the_balancer_is_scraped_where_its_figures_are(tmp_path: Path) -> None:
     assert "face-auth-balancer" not in scrapes(of_kind("nginx", tmp_path)), "nginx has no figures without an exporter"
     with_exporter = of_kind("nginx", tmp_path, prometheus={"balancer_metrics": "127.0.0.1:9113"})
     assert scrapes(with_exporter)["face-auth-balancer"]["static_configs"][0]["targets"] == ["127.0.0.1:9113"]
+
+
+def test_nginx_is_told_of_by_its_exporter(tmp_path: Path) -> None:
+    exporter = need_tool("prometheus-nginx-exporter")
+    with running("nginx", tmp_path / "nginx") as balancer:
+        port = free_port()
+        asked = f"-nginx.scrape-uri={balancer.stats_url}/nginx-status"
+        process = subprocess.Popen([exporter, asked, f"-web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL)
+        try:
+            eventually(lambda: _answers(f"http://127.0.0.1:{port}/metrics"), within_s=30)
+            assert "\nnginx_up 1\n" in httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        finally:
+            process.terminate()
+            process.wait(15)
 
 
 # --- whom Alertmanager tells ----------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-"""Prometheus, Alertmanager and monitor over a real fleet behind HAProxy: alerts come and go, rules ask for metrics that there are."""
+"""Prometheus, Alertmanager and monitor over a real fleet behind HAProxy: alerts come and go, rules ask for what there is."""
 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 
 WORDS = {"and", "or", "unless", "by", "on", "without", "ignoring", "group_left", "group_right", "bool", "offset"}
 FROM_ELSEWHERE = {"nginx_up"}
-"""of nginx's exporter: tests/deploy/test_exporter.py"""
+"""of nginx's exporter: tests/deploy/test_prometheus.py"""
 QUERIES = re.compile(r"```promql\n(.*?)```", re.DOTALL)
 
 
@@ -91,7 +92,8 @@ def _targets(watch: Watching) -> list[str]:
         "prometheus",
     }
     assert {one["health"] for one in found} == {"up"}
-    return [httpx.get(one["scrapeUrl"], verify=watch.fleet.access["ca"], timeout=10).text for one in found]
+    context = ssl.create_default_context(cafile=watch.fleet.access["ca"])
+    return [httpx.get(one["scrapeUrl"], verify=context, timeout=10).text for one in found]
 
 
 def _families(exposition: str) -> Iterator[str]:
