@@ -33,6 +33,9 @@ install: ## make or update .venv from requirements.txt
 system: ## as root: install what Debian has of nginx, HAProxy, Chromium, PostgreSQL, Prometheus and Alertmanager, with their services off
 	@PACKAGES="$(PACKAGES)" sh deploy/system.sh
 
+tools: install ## kubectl, validators, AWS' stand-in for the tests of deploy/kubernetes and deploy/aws, into .tools (1 GB)
+	@$(VENV)/python -m tests.deploy.tools
+
 check: install ## ruff, mypy --strict, the import contracts
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .

@@ -50,7 +50,7 @@ class Environment:
                 return time.monotonic() - start
             if not self.python.exists():
                 self._create(say)
-            say(f"Installing what requirements.txt lists into {self.folder} (a few minutes the first time) …")
+            say(f"Installing what {self.requirements.name} lists into {self.folder} (a few minutes the first time) …")
             self._pip("install", "--requirement", str(self.requirements))
             self._stamp.write_text(self._wanted(), "ascii")
         say(f"Installed in {time.monotonic() - start:.0f} s.")

@@ -1,15 +1,17 @@
-"""`python -m monitor run --fleet FILE`, `check` a target or a fleet file, `codes`."""
+"""`python -m monitor run --fleet FILE`, `check` a target or a fleet file, `discover` the pods of a cluster, `codes`."""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
+from threading import Event
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from monitor import app, reason_codes, settings
+from monitor import app, discovery, reason_codes, settings
 from monitor.commands import check
 from monitor.fleet_file import FleetFileError
 from monitor.store.database import StoreBusy
@@ -21,6 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.command == "check":
             return check.run(given)
+        if given.command == "discover":
+            stop = _told_to_stop()
+            discovery.follow(
+                given.fleet,
+                given.out,
+                every_s=given.every_s,
+                stop=stop,
+                say=lambda text: print(f"monitor: {text}", file=sys.stderr),
+            )
+            return 0
         if given.command == "codes":
             print(reason_codes.document(), end="")
             return 0
@@ -37,6 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _told_to_stop() -> Event:
+    """Set by SIGTERM, which the first process of a container would otherwise not hear."""
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return stop
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m monitor", description="Watches the fleet that fleet.yaml describes.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -45,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--host", help="address to listen on (MONITOR_HOST)")
     run.add_argument("--port", type=int, help="port to listen on (MONITOR_PORT)")
     check.add_parser(commands)
+    found = commands.add_parser("discover", help="keep a fleet file with one backend for each address of a name (Kubernetes)")
+    found.add_argument("--fleet", type=Path, required=True, metavar="FILE", help="fleet.yaml, whose backends may be names")
+    found.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the fleet file for `run`; replaced when it changes"
+    )
+    found.add_argument("--every-s", type=float, default=5.0, help="how often the names are looked up")
     commands.add_parser("codes", help="print every reason code with what to look at next (docs/reason-codes.md)")
     simulated = commands.add_parser("simulate", help="measure the detectors of the load distribution over simulated fleets")
     simulated.add_argument("--windows", type=int, default=10_000, help="healthy windows of 60 s, and a tenth as many faults")

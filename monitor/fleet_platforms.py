@@ -79,7 +79,7 @@ class Kubernetes(Part):
     replicas: Replicas = Replicas()
     resources: Resources = Resources()
     database: Database = Database()
-    pod_cidr: Cidr = Field("10.0.0.0/8", description="addresses of the cluster's pods: whose X-Forwarded-For the backends believe")
+    pod_cidr: Cidr = Field("10.0.0.0/8", description="the pods' addresses: whose X-Forwarded-For the backends believe")
     pre_stop_s: int = Field(10, ge=1, le=60, description="seconds that a stopping pod goes on, until every proxy has heard of it")
     start_budget_s: int = Field(120, ge=30, le=900, description="seconds that loading the model and the gallery may take")
 
@@ -103,9 +103,7 @@ class Aws(Part):
     certificate_arn: str | None = Field(
         None, pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}$", description="default: requested"
     )
-    instances: list[Instance] = Field(
-        [], max_length=1000, description="EC2 instances as targets in place of the backends' addresses"
-    )
+    instances: list[Instance] = Field([], max_length=1000, description="EC2 ids, in place of the backends' addresses")
     deregistration_delay_s: int = Field(30, ge=0, le=3600)
     slow_start_s: int = Field(0, ge=0, le=900, description="0 = off")
     idle_timeout_s: int = Field(60, ge=1, le=4000)

@@ -35,9 +35,7 @@ def _strategy(fleet: Fleet) -> Iterator[str]:
             "(the backends are stateless: no session has to stay)"
         )
     if fleet.balancer.zone is not None:
-        yield (
-            "balancer.zone: an ALB has no backup targets; nearest: leave it out, and let cross-zone balancing and health checks do"
-        )
+        yield ("balancer.zone: an ALB has no backup targets; nearest: leave it out; health checks do the rest")
     if refuse.several(fleet, lambda backend: backend.weight):
         yield "backends: an ALB gives every target of a group the same weight; nearest: weight 100 for all, on like machines"
 
@@ -52,9 +50,7 @@ def _times(aws: Aws) -> Iterator[str]:
             "into a connection that is just being closed; nearest: 60"
         )
     if not 30 <= aws.deregistration_delay_s <= 60:
-        yield (
-            "aws.deregistration_delay_s: a backend finishes what it has within its drain and graceful time; nearest: 30, at most 60"
-        )
+        yield ("aws.deregistration_delay_s: a backend ends what it has within half a minute; nearest: 30, at most 60")
     if not aws.tls_policy.startswith("ELBSecurityPolicy-TLS13-1-2-") and aws.tls_policy != "ELBSecurityPolicy-TLS13-1-3-2021-06":
         yield "aws.tls_policy: it allows TLS before 1.2 or lacks 1.3; nearest: ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
 
@@ -72,7 +68,8 @@ def _checks(fleet: Fleet) -> Iterator[str]:
     probes = fleet.probes
     for name, value in (("fall", probes.fall), ("rise", probes.rise)):
         if not CHECKS[0] <= value <= CHECKS[1]:
-            yield f"probes.{name}: an ALB counts {CHECKS[0]} to {CHECKS[1]} checks; nearest: {min(max(value, CHECKS[0]), CHECKS[1])}"
+            nearest = min(max(value, CHECKS[0]), CHECKS[1])
+            yield f"probes.{name}: an ALB counts {CHECKS[0]} to {CHECKS[1]} checks; nearest: {nearest}"
     if not INTERVAL_S[0] <= probes.interval_s <= INTERVAL_S[1]:
         yield f"probes.interval_s: an ALB checks every {INTERVAL_S[0]} to {INTERVAL_S[1]} seconds; nearest: {INTERVAL_S[0]}"
     if math.ceil(probes.deadline_s) >= round(probes.interval_s):

@@ -25,8 +25,17 @@ SPARE_S = 7
 """For closing what is open: the index's threads, the database's connections."""
 STARTUP_PERIOD_S = 2
 
+Paths = tuple[tuple[str, str], ...]
+"""(kind of match, path)"""
+
 # What the world may ask for, as nginx and HAProxy have it.
-OPEN_PATHS = (("Prefix", "/v1"), ("Exact", "/health"), ("Exact", "/docs"), ("Prefix", "/docs/assets"), ("Exact", "/openapi.json"))
+OPEN_PATHS: Paths = (
+    ("Prefix", "/v1"),
+    ("Exact", "/health"),
+    ("Exact", "/docs"),
+    ("Prefix", "/docs/assets"),
+    ("Exact", "/openapi.json"),
+)
 
 
 def files(fleet: Fleet) -> dict[Path, str]:
@@ -105,7 +114,9 @@ def _outside(fleet: Fleet, kubernetes: Kubernetes) -> dict[str, Any]:
     inner = {"backend": kubernetes_fleet.server_name(kubernetes), "dashboard": f"face-auth-dashboard.{kubernetes.namespace}.svc"}
     parts = [("api", host), *([("dashboard", dashboard)] if dashboard else [])]
     tls = [(kubernetes.deployment, kubernetes.service, inner["backend"])]
-    ingresses = [("backend", kubernetes.ingress, host, kubernetes.service, inner["backend"], OPEN_PATHS)]
+    ingresses: list[tuple[str, str, str, str, str, Paths]] = [
+        ("backend", kubernetes.ingress, host, kubernetes.service, inner["backend"], OPEN_PATHS)
+    ]
     if dashboard:
         tls.append(("face-auth-dashboard", "face-auth-dashboard", inner["dashboard"]))
         site = ("dashboard", "face-auth-dashboard", dashboard, "face-auth-dashboard", inner["dashboard"], (("Prefix", "/"),))

@@ -72,6 +72,7 @@ def _own_names(kubernetes: Kubernetes) -> Iterator[str]:
     for field in ("deployment", "service"):
         name = getattr(kubernetes, field)
         if name in taken:
-            yield f"kubernetes.{field}: {name} is the name of another part; nearest: face-auth-{'api' if field == 'deployment' else 'service'}"
+            usual = Kubernetes.model_fields[field].default
+            yield f"kubernetes.{field}: {name} is the name of another part; nearest: {usual}"
     if kubernetes.tls_name in ("face-auth-backend-tls", "face-auth-dashboard-tls", "face-auth-ca"):
         yield f"kubernetes.tls_name: {kubernetes.tls_name} holds another certificate; nearest: face-auth-tls"
