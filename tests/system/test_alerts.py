@@ -45,6 +45,21 @@ def test_every_metric_in_a_rule_is_told_by_a_running_backend_monitor_haproxy_or_
     assert asked - told - FROM_ELSEWHERE == set()
 
 
+def test_every_label_that_a_rule_asks_for_is_told_with_that_value(watch: Watching) -> None:
+    told = "\n".join(_targets(watch))
+    asked = {
+        (metric, label, value)
+        for expression in _expressions(watch)
+        for metric, matchers in re.findall(r"\b(\w+)\{([^}]*)\}", expression)
+        for label, value in re.findall(r'(\w+)="([^"]*)"', matchers)
+        if label not in ("job", "name")  # what the scrape adds; the other tests rest on them
+    }
+    assert ("face_auth_monitor_backend_state", "state", "DOWN") in asked
+    assert ("haproxy_server_status", "state", "DOWN") in asked
+    strangers = [one for one in sorted(asked) if not re.search(rf'^{one[0]}\{{.*\b{one[1]}="{one[2]}"', told, re.MULTILINE)]
+    assert strangers == []
+
+
 def test_the_runbook_and_the_queries_name_metrics_that_there_are(watch: Watching) -> None:
     told = {name for target in _targets(watch) for name in _families(target)}
     text = (ROOT / "docs" / "operations.md").read_text()
