@@ -1,4 +1,4 @@
-"""Run by .tools/aws' Python, which has boto3: `network`, `describe` or `stack TEMPLATE NAME=VALUE …`; prints JSON.
+"""Run by .tools/aws' Python, which has boto3: `network`, `describe` or `stack TEMPLATE HOST NAME=VALUE …`; prints JSON.
 
 One process for many calls: the command line takes half a second of CPU for each.
 """
@@ -27,9 +27,14 @@ def network() -> dict[str, str]:
     return {"VPC": vpc, "SUBNETS": " ".join(one["Subnet"]["SubnetId"] for one in subnets), "SECURITY_GROUPS": group}
 
 
-def stack(template: str, *given: str) -> dict[str, str]:
+def stack(template: str, host: str, *given: str) -> dict[str, str]:
+    """The template with a certificate that the account has already."""
+    certificate = boto3.client("acm").request_certificate(DomainName=host, ValidationMethod="DNS")["CertificateArn"]
     formation = boto3.client("cloudformation")
-    parameters = [dict(zip(("ParameterKey", "ParameterValue"), one.split("=", 1), strict=True)) for one in given]
+    parameters = [
+        dict(zip(("ParameterKey", "ParameterValue"), one.split("=", 1), strict=True))
+        for one in (*given, f"CertificateArn={certificate}")
+    ]
     formation.create_stack(StackName="face-auth", TemplateBody=Path(template).read_text(), Parameters=parameters)
     (made,) = formation.describe_stacks(StackName="face-auth")["Stacks"]
     return {"status": made["StackStatus"]} | {one["OutputKey"]: one["OutputValue"] for one in made.get("Outputs", [])}
