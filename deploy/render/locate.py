@@ -23,8 +23,9 @@ def _line(refusal: str, lines: Mapping[fleet_file.Place, int], fleet: Fleet) -> 
 
 
 def _place(dotted: str, fleet: Fleet) -> fleet_file.Place:
-    """Refusals name a backend by its name; the file knows its number."""
-    parts: list[str | int] = list(dotted.split("."))
+    """Refusals name a backend by its name, what stands in another list by its number; the file knows numbers."""
+    words = dotted.split(".")
+    parts: list[str | int] = [int(word) if word.isdigit() and words[0] != "backends" else word for word in words]
     names = [backend.name for backend in fleet.backends]
     if parts[0] == "backends" and len(parts) > 1 and parts[1] in names:
         parts[1] = names.index(str(parts[1]))

@@ -23,8 +23,8 @@ SAME = 1e-6
 
 
 def backends(fleet: Fleet) -> list[Alert]:
-    degraded = 'face_auth_monitor_backend_state{state="degraded"}'
-    down = 'face_auth_monitor_backend_state{state="down"}'
+    degraded = 'face_auth_monitor_backend_state{state="DEGRADED"}'
+    down = 'face_auth_monitor_backend_state{state="DOWN"}'
     absent = "\nor\n".join(f'absent(up{{job="{BACKENDS}", name="{backend.name}"}})' for backend in fleet.backends)
     return [
         Alert(

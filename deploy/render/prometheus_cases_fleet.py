@@ -54,8 +54,8 @@ def _reachable(fleet: Fleet, names: list[str]) -> Iterator[Case]:
     yield from pair("FaceAuthBackendDown", up | {series("up", name=one): "0x60"}, up, of(one))
     yield from pair("FaceAuthBackendAbsent", {series("up", name=name): "1x60" for name in rest}, up, of(one))
     from_monitor = {**of(one), "job": "face-auth-monitor", "backend": one}
-    bad = {**up, **_state(one, "down", 1)}
-    yield from pair("FaceAuthBackendUnhealthy", bad, {**bad, **_state(one, "down", 0)}, {**from_monitor, "state": "down"})
+    bad = {**up, **_state(one, "DOWN", 1)}
+    yield from pair("FaceAuthBackendUnhealthy", bad, {**bad, **_state(one, "DOWN", 0)}, {**from_monitor, "state": "DOWN"})
     yield Case(
         "FaceAuthBackendUnhealthy",
         "leaves one that cannot be scraped to its own alert",
@@ -64,9 +64,9 @@ def _reachable(fleet: Fleet, names: list[str]) -> Iterator[Case]:
     )
     yield from pair(
         "FaceAuthBackendDegraded",
-        _state(one, "degraded", 1),
-        _state(one, "degraded", 0),
-        {**from_monitor, "state": "degraded"},
+        _state(one, "DEGRADED", 1),
+        _state(one, "DEGRADED", 0),
+        {**from_monitor, "state": "DEGRADED"},
         at=20,
     )
     began = series("process_start_time_seconds", name=one)

@@ -21,6 +21,7 @@ from deploy.render.prometheus_pace import PRODUCTION, Pace, duration
 from deploy.sentence import Sentence
 from monitor.fleet import BalancerKind, Fleet
 from monitor.fleet_file import read
+from tests.deploy.conftest import running
 from tests.deploy.fleets import eventually, fleet, fleet_data, free_port
 from tests.deploy.test_render import deploy_render
 
@@ -74,21 +75,30 @@ def test_promtool_accepts_configuration_and_rules_and_the_rules_pass_their_own_t
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-@pytest.mark.parametrize(("expression", "unnoticed"), [("vector(0) == 1", set()), ("vector(1)", {"FaceAuthWatchdog"})])
-def test_the_rules_own_tests_notice_each_alert_that_is_silent_and_each_that_always_fires(
-    expression: str, unnoticed: set[str], tmp_path: Path
-) -> None:
-    of = example()
-    folder.write_all(tmp_path, prometheus.documents(of))
-    spoilt = yaml.safe_load((tmp_path / prometheus.ALERTS).read_text())
-    for group in spoilt["groups"]:
-        for rule in group["rules"]:
-            rule["expr"] = expression
-    (tmp_path / prometheus.ALERTS).write_text(yaml.safe_dump(spoilt))
+def test_the_rules_own_tests_have_of_each_alert_a_case_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+    of = example(BalancerKind.haproxy)
+    cases = [
+        one for test in yaml.safe_load(prometheus.documents(of)[prometheus.TESTS])["tests"] for one in test["alert_rule_test"]
+    ]
+    names = {rule["alert"] for rule in alerts(of)}
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == names - {"FaceAuthWatchdog"}
+
+
+@pytest.mark.parametrize(("expression", "noticed"), [("vector(0) == 1", "fires"), ("vector(1)", "is silent")])
+def test_promtool_notices_a_rule_that_never_fires_and_one_that_always_does(expression: str, noticed: str, tmp_path: Path) -> None:
+    folder.write_all(tmp_path, prometheus.documents(example()))
+    rules, cases = tmp_path / prometheus.ALERTS, tmp_path / prometheus.TESTS
+    spoilt, kept = yaml.safe_load(rules.read_text()), yaml.safe_load(cases.read_text())
+    (rule,) = (one for group in spoilt["groups"] for one in group["rules"] if one["alert"] == "FaceAuthGalleryBehind")
+    rule["expr"] = expression
+    rules.write_text(yaml.safe_dump(spoilt))
+    kept["tests"] = [test for test in kept["tests"] if test["name"] == f"FaceAuthGalleryBehind {noticed}"]
+    assert len(kept["tests"]) == 1
+    cases.write_text(yaml.safe_dump(kept))
     tested = promtool("test", "rules", "face-auth_test.yaml", cwd=tmp_path / "prometheus")
-    noticed = set(re.findall(r"alertname: ?(\w+)", tested.stdout + tested.stderr))
-    assert tested.returncode == 1
-    assert {rule["alert"] for rule in alerts(of)} - noticed == unnoticed
+    assert tested.returncode == 1, tested.stdout
+    assert "FaceAuthGalleryBehind" in tested.stdout + tested.stderr
 
 
 def test_every_alert_has_an_entry_in_the_runbook_with_its_severity_and_its_wait_and_no_entry_is_of_an_alert_that_is_not() -> None:
@@ -179,6 +189,20 @@ def test_the_balancer_is_scraped_where_its_figures_are(tmp_path: Path) -> None:
     assert "face-auth-balancer" not in scrapes(of_kind("nginx", tmp_path)), "nginx has no figures without an exporter"
     with_exporter = of_kind("nginx", tmp_path, prometheus={"balancer_metrics": "127.0.0.1:9113"})
     assert scrapes(with_exporter)["face-auth-balancer"]["static_configs"][0]["targets"] == ["127.0.0.1:9113"]
+
+
+def test_nginx_is_told_of_by_its_exporter(tmp_path: Path) -> None:
+    exporter = need_tool("prometheus-nginx-exporter")
+    with running("nginx", tmp_path / "nginx") as balancer:
+        port = free_port()
+        asked = f"-nginx.scrape-uri={balancer.stats_url}/nginx-status"
+        process = subprocess.Popen([exporter, asked, f"-web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL)
+        try:
+            eventually(lambda: _answers(f"http://127.0.0.1:{port}/metrics"), within_s=30)
+            assert "\nnginx_up 1\n" in httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        finally:
+            process.terminate()
+            process.wait(15)
 
 
 # --- whom Alertmanager tells ----------------------------------------------------------------------------------------------

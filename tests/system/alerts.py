@@ -27,8 +27,9 @@ from tests.system.alert_watch import FASTER, Watching, missing, watching
 from tests.system.running_fleet import accepts, eventually, running_fleet
 
 BURST_S = 12.0
-FIRES_WITHIN_S, RESOLVES_WITHIN_S = 30.0, 45.0
-DRIFT_RESOLVES_WITHIN_S = 60.0
+FIRES_WITHIN_S, RESOLVES_WITHIN_S = 45.0, 60.0
+"""Bounds for a machine that has much else to do; on an idle one each is below ten seconds, but for the burst's windows."""
+DRIFT_RESOLVES_WITHIN_S = 75.0
 BURN_RESOLVES_WITHIN_S, MONITOR_BURST_RESOLVES_WITHIN_S = 75.0, 420.0
 Labels = Mapping[str, str]
 
@@ -101,6 +102,7 @@ class Rehearsal:
         others = [self.play(expected) for expected in (KILLED, CERTIFICATE, STOPPED, DRIFT)]
         if not self._short:
             self._until_resolved(burst, over, MONITOR_BURST_RESOLVES_WITHIN_S, ["monitor"])
+        print(row(burst), flush=True)
         return [burst, *others]
 
     def play(self, expected: Expected) -> Seen:
@@ -123,7 +125,6 @@ class Rehearsal:
             self._until_fired(seen, began)
             self.answered, over = callers.result()
         self._until_resolved(seen, over, BURST.resolves_s, ["prometheus", "alertmanager"])
-        print(row(seen), flush=True)
         return seen, over
 
     def _play(
@@ -232,7 +233,6 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         seen, answered = run(Path(folder), short=options.short)
-    print("\n".join(["", HEAD, *(row(one) for one in seen)]))
     print(report(seen, answered))
     return 0 if all(one.holds for one in seen) else 1
 

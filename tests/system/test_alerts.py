@@ -1,8 +1,9 @@
-"""Prometheus, Alertmanager and monitor over a real fleet behind HAProxy: alerts come and go, rules ask for metrics that there are."""
+"""Prometheus, Alertmanager and monitor over a real fleet behind HAProxy: alerts come and go, rules ask for what there is."""
 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 
 WORDS = {"and", "or", "unless", "by", "on", "without", "ignoring", "group_left", "group_right", "bool", "offset"}
 FROM_ELSEWHERE = {"nginx_up"}
-"""of nginx's exporter: tests/deploy/test_exporter.py"""
+"""of nginx's exporter: tests/deploy/test_prometheus.py"""
 QUERIES = re.compile(r"```promql\n(.*?)```", re.DOTALL)
 
 
@@ -42,6 +43,21 @@ def test_every_metric_in_a_rule_is_told_by_a_running_backend_monitor_haproxy_or_
     asked = {name for expression in _expressions(watch) for name in metrics_in(expression)}
     assert len(asked) > 40
     assert asked - told - FROM_ELSEWHERE == set()
+
+
+def test_every_label_that_a_rule_asks_for_is_told_with_that_value(watch: Watching) -> None:
+    told = "\n".join(_targets(watch))
+    asked = {
+        (metric, label, value)
+        for expression in _expressions(watch)
+        for metric, matchers in re.findall(r"\b(\w+)\{([^}]*)\}", expression)
+        for label, value in re.findall(r'(\w+)="([^"]*)"', matchers)
+        if label not in ("job", "name")  # what the scrape adds; the other tests rest on them
+    }
+    assert ("face_auth_monitor_backend_state", "state", "DOWN") in asked
+    assert ("haproxy_server_status", "state", "DOWN") in asked
+    strangers = [one for one in sorted(asked) if not re.search(rf'^{one[0]}\{{.*\b{one[1]}="{one[2]}"', told, re.MULTILINE)]
+    assert strangers == []
 
 
 def test_the_runbook_and_the_queries_name_metrics_that_there_are(watch: Watching) -> None:
@@ -91,7 +107,8 @@ def _targets(watch: Watching) -> list[str]:
         "prometheus",
     }
     assert {one["health"] for one in found} == {"up"}
-    return [httpx.get(one["scrapeUrl"], verify=watch.fleet.access["ca"], timeout=10).text for one in found]
+    context = ssl.create_default_context(cafile=watch.fleet.access["ca"])
+    return [httpx.get(one["scrapeUrl"], verify=context, timeout=10).text for one in found]
 
 
 def _families(exposition: str) -> Iterator[str]:
