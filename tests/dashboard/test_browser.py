@@ -18,7 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from tests.dashboard import samples
+from tests.dashboard import samples, samples_load, samples_scans
 from tests.dashboard.queue import ReviewQueue
 from tests.dashboard.stand_in import Route, StandIn
 from tests.system.running_fleet import eventually
@@ -70,8 +70,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         ("GET", "/v1/load"): lambda _: samples.load_view(b1=0.6, b2=0.4),
         ("GET", "/v1/load/series"): lambda _: samples.series("b1", "b2"),
         ("GET", "/v1/certificates"): lambda _: samples.certificates(samples.certificate("b1")),
+        ("GET", "/v1/distribution-checks"): lambda _: samples_load.checks(samples_load.check()),
     }
-    backend, monitor = StandIn(queue.routes()), StandIn(routes)  # type: ignore[arg-type]
+    scans = samples_scans.ScanService(samples_scans.scan(2), samples_scans.scan(1, "cancelled"))
+    backend, monitor = StandIn(queue.routes() | scans.routes()), StandIn(routes)  # type: ignore[arg-type]
     backend.start()
     monitor.start()
     port = _free_port()
@@ -268,6 +270,7 @@ def test_signing_out_in_one_tab_ends_another_tabs_power(context: BrowserContext,
 
 
 @pytest.mark.parametrize("path", ["fleet", "load", "certificates", "duplicates", "subjects", "accuracy"])
+@pytest.mark.parametrize("path", ["fleet", "load", "certificates", "duplicates", "subjects", "scans"])
 def test_no_page_is_wider_than_its_window_or_shows_an_error(context: BrowserContext, running: Running, path: str) -> None:
     page = sign_in(context, running, "admin", f"/{path}")
     heading(page, path.capitalize())
