@@ -250,6 +250,42 @@ def test_a_reviewer_claims_decides_and_undoes_by_keyboard_and_keys_rest_while_ty
         assert not answer.headers.get("content-type", "").startswith("image/jpeg"), url
 
 
+def test_zoom_blink_and_the_keys_need_no_server_and_a_key_pressed_twice_decides_one_case(
+    context: BrowserContext, running: Running
+) -> None:
+    page = sign_in(context, running, "reviewer", "/duplicates")
+    expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+    page.keyboard.press("n")
+    expect(page.get_by_role("button", name="Unsure")).to_be_enabled()
+    body = page.locator("body")
+    expect(body).to_have_attribute("style", re.compile("--zoom"))  # the script listens
+    asked = len(running.backend.asked)
+    page.keyboard.press("z")
+    expect(body).to_have_attribute("data-zoomed", "")
+    page.keyboard.press("x")
+    expect(body).to_have_attribute("data-blink", "turns")
+    page.keyboard.press("?")
+    expect(page.get_by_role("note", name="Keys")).to_be_visible()
+    page.keyboard.press("e")
+    page.keyboard.type("zx?d")
+    expect(page.get_by_placeholder("a reason")).to_have_value("zx?d")
+    expect(body).to_have_attribute("data-zoomed", "")
+    page.keyboard.press("Escape")
+    page.keyboard.press("x")
+    expect(body).not_to_have_attribute("data-blink", "turns")
+    new = running.backend.asked[asked:]
+    assert not [one.path for one in new if not one.path.endswith("/heartbeat")], "only the claim is renewed"
+    before, first = len(running.queue.decided), _claimed(running)
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    expect(page.get_by_text("Decided: Different people.")).to_be_visible()
+    eventually(lambda: _claimed(running) != first, within_s=20)
+    assert [one[0] for one in running.queue.decided[before:]] == [first], "nobody decides what was not seen"
+    expect(body).not_to_have_attribute("data-zoomed", "")
+    page.keyboard.press("b")
+    expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+
+
 def _claimed(running: Running) -> str:
     (held,) = [case.id for case in running.queue.cases.values() if case.lease]
     return held
