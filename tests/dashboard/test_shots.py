@@ -116,7 +116,7 @@ def test_the_next_person_begins_with_nothing_of_the_last(desktop: Desktop, booth
     assert app.text_input(key="enrol-external").value == ""
     assert "Photograph 1" not in html(app)
     assert app.button(key="enrol-do").disabled
-    kept = [name for name in ("enrol-taken", "enrol-judged") if name in app.session_state and app.session_state[name]]
+    kept = [name for name in ("enrol-taken", "enrol-judged") if app.session_state.get(name)]
     assert not kept, "no picture of the last person"
 
 
