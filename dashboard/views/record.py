@@ -8,8 +8,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import identity, parts, phrases
-from dashboard.components import faces, frame, once
-from dashboard.components import faces, frame, links, outcome
+from dashboard.components import faces, frame, links, once
 from dashboard.components.markup import badge, block, facts, table, text
 from dashboard.fetch import people
 from dashboard.palette import SUBJECTS

@@ -305,8 +305,7 @@ def test_signing_out_in_one_tab_ends_another_tabs_power(context: BrowserContext,
     assert list(running.queue.cases.values()) == before
 
 
-@pytest.mark.parametrize("path", ["fleet", "load", "certificates", "duplicates", "subjects", "accuracy"])
-@pytest.mark.parametrize("path", ["fleet", "load", "certificates", "duplicates", "subjects", "scans"])
+@pytest.mark.parametrize("path", ["fleet", "load", "certificates", "duplicates", "subjects", "scans", "accuracy"])
 def test_no_page_is_wider_than_its_window_or_shows_an_error(context: BrowserContext, running: Running, path: str) -> None:
     page = sign_in(context, running, "admin", f"/{path}")
     heading(page, path.capitalize())
