@@ -117,6 +117,8 @@ OWNERS = {
 def owner(code: str) -> str:
     """Whose fault a reason code says it is."""
     return OWNERS.get(code, code)
+
+
 def in_words(component: str) -> str:
     """`SingleFacePresent` (ISO/IEC 29794-5) and `single_face_present` as `Single face present`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", component).capitalize()

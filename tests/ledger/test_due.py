@@ -150,6 +150,8 @@ def test_the_queue_is_narrowed_by_scores_and_by_when_a_case_was_made(node: Node,
     assert ids(every(created_from=times[1])) == [middle, low]
     assert ids(every(created_until=times[1])) == [certain]
     assert ids(every(created_from=times[1], created_until=times[2], held=False)) == [middle]
+
+
 def test_the_cases_of_a_subject_are_those_of_every_record_that_was_merged_into_it(node: Node, people: People) -> None:
     (case_id, other) = make_cases(node, people, [0.9, 0.8])
     first, second = (subject.id for subject in node.open_case(case_id).subjects)
