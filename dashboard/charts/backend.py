@@ -183,7 +183,15 @@ def resources(points: Sequence[wire.Resources], zone: tzinfo) -> go.Figure:
         uirevision="resources",
         hovermode="x unified",
         yaxis={"rangemode": "tozero", "title": "MiB"},
-        yaxis2={"overlaying": "y", "side": "right", "rangemode": "tozero", "title": "%", "showgrid": False, "automargin": True},
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "title": "%",
+            "showgrid": False,
+            "automargin": True,
+            "tickformat": ".0f",
+        },
         legend=LEGEND,
     )
     return figure

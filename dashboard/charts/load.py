@@ -58,7 +58,13 @@ def bars(loads: Mapping[str, wire.Load], measure: str, *, flagged: Collection[st
     drawn: dict[str, Any] = {
         "marker": {
             "color": [BAD if name in flagged else colours[name] for name in names],
-            "pattern": {"shape": ["/" if name in flagged else "" for name in names], "fgcolor": "rgba(255,255,255,.55)"},
+            "pattern": {
+                "shape": ["/" if name in flagged else "" for name in names],
+                "fillmode": "overlay",
+                "fgcolor": "rgba(255,255,255,.4)",
+                "size": 10,
+                "solidity": 0.15,
+            },
         },
         "name": what.title,
         "customdata": label,

@@ -91,7 +91,7 @@ def judged(known: Mapping[str, Window], slo: float, least_requests: int) -> list
 
 def sentence(known: Mapping[str, Window], slo: float, least_requests: int) -> tuple[str, str]:
     """Tone and sentence for the whole."""
-    promise = f"{phrases.percent(slo, 3).replace('.000 %', ' %')} of requests"
+    promise = f"promised: {100 * slo:.6g} % of requests"
     if not any(one.requests > 0 for one in known.values()):
         return "mute", f"Prometheus has counted no request of job {JOB} in the last 3 days: there is no budget to use up."
     pairs = judged(known, slo, least_requests)

@@ -21,23 +21,31 @@ REFRESH_S = 3.0
 def draw(alert_id: str) -> None:
     outcome.draw(PLACE)
     seen = fetch.alert(alert_id)
-    st.fragment(_live, run_every=REFRESH_S)(alert_id)
+    st.fragment(_live_head, run_every=REFRESH_S)(alert_id)
     found = seen.value
     if found is None:
         return
     if may(identity.person().roles, Right.operate):
         _act(found)
     _meaning(found)
+    st.fragment(_live_history, run_every=REFRESH_S)(alert_id)
 
 
-def _live(alert_id: str) -> None:
+def _live_head(alert_id: str) -> None:
     if not frame.still_signed_in():
         return
     found = frame.shown(fetch.alert(alert_id), "alert")
+    if found is not None:
+        st.html(block(_head(found), _facts(found)))
+
+
+def _live_history(alert_id: str) -> None:
+    if not frame.still_signed_in():
+        return
+    found = fetch.alert(alert_id).value  # what is wrong with the monitor stands at the head
     if found is None:
         return
     zone, now = frame.zone(), parts.current().now()
-    st.html(block(_head(found), _facts(found)))
     st.subheader("History", anchor=False)
     st.html(block(table(tables.STEPS, tables.steps(found, zone, now))))
     st.subheader("Who was told", anchor=False)

@@ -45,7 +45,8 @@ def draw(desk: Desk, case: wire.Case, named: dict[str, str]) -> None:
             for verdict in offered:
                 st.button(
                     WORDS[verdict],
-                    key=f"verdict-{verdict}",
+                    # the case's own: a key that was pressed twice must not decide the next case, which nobody has seen yet
+                    key=f"verdict-{verdict}-{case.id}",
                     shortcut=KEYS[verdict],
                     type="primary" if verdict in LEADING else "secondary",
                     disabled=not open_to_them,
@@ -139,6 +140,9 @@ def _reasons(desk: Desk, offered: dict[wire.Verdict, wire.OfferedVerdict | None]
 
 
 def _decide(desk: Desk, verdict: wire.Verdict, case_id: str) -> None:
+    """Decide the case that was on the screen when the key was pressed; where another one is open by now, nothing."""
+    if desk.case is None or desk.case.id != case_id:
+        return
     note = st.session_state.get(f"note-{case_id}")
     desk.said = None
     desk.decide(parts.current().backend, verdict, note)

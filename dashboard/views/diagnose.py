@@ -17,7 +17,7 @@ def draw(name: str) -> None:
         with st.spinner("The monitor tries it: at most half a minute."):
             _run(name, None, None)
     with st.expander("Diagnose another address"), st.form("diagnose-url", border=False):
-        url = st.text_input("URL", key="diagnose-url-value", placeholder="https://b4.internal:8000", max_chars=2000)
+        url = st.text_input("URL", key="diagnose-url-value", placeholder="for example https://b4.internal:8000", max_chars=2000)
         server_name = st.text_input("Name to verify, where it is not the URL's host", key="diagnose-server-name", max_chars=253)
         if st.form_submit_button("Diagnose this address"):
             with st.spinner("The monitor tries it: at most half a minute."):

@@ -10,7 +10,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import failures, identity, parts, phrases
-from dashboard.components import faces, frame, shots
+from dashboard.components import faces, frame, links, shots
 from dashboard.components.markup import block, text
 from dashboard.roles import Right, may
 
@@ -93,10 +93,10 @@ def _alike(answer: wire.Enrolment) -> str:
     """Links: each possible duplicate, and for whoever may see it their case."""
     rows = []
     for found in sorted(answer.duplicates, key=lambda one: -one.score):
-        link = f'<a href="/subjects?id={text(found.subject_id)}" target="_self">{text(phrases.short_id(found.subject_id))}</a>'
+        link = links.to_subject(found.subject_id, phrases.short_id(found.subject_id))
         rows.append(f'<li>{link} <span class="soft">score {found.score:.3f}, {text(found.band)}</span></li>')
     if answer.case_id is not None and may(identity.person().roles, Right.see_queue):
-        rows.append(f'<li><a href="/duplicates?case={text(answer.case_id)}" target="_self">Open the case</a></li>')
+        rows.append(f"<li>{links.to_case(answer.case_id, 'Open the case')}</li>")
     elif answer.case_id is not None:
         rows.append('<li class="soft">Reviewers have the case.</li>')
     return f'<ul class="notes warn">{"".join(rows)}</ul>' if rows else ""

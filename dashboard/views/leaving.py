@@ -61,11 +61,11 @@ def erase(subject: wire.Subject) -> None:
     st.markdown(
         f"**This cannot be undone.** Of {phrases.plain(faces.label(subject))}{also} are destroyed: {held} with pictures and"
         " templates, external id, metadata, stored answers and reviewers' notes, and the key with which all of it is encrypted;"
-        " every replica drops the person from its index at once, snapshots of it within 15 minutes.\n\n"
+        " every replica drops the person from its index within seconds, snapshots of it within 15 minutes.\n\n"
         "What remains: ids and codes in the audit trail, without a name; backups until they expire."
     )
     if subject.merged_into:
-        st.caption("Only this record goes: the one that remains of the merge is erased by itself.")
+        st.caption("Only this record goes. The one that it was merged into keeps its own samples.")
     typed.confirm(typed.word_of(subject), "Erase for good", lambda: _erase(subject), key=f"erase-{subject.id}")
 
 

@@ -43,6 +43,8 @@ def _drain(name: str) -> None:
     left = figures.without_it if figures else None
     with st.form(f"drain-{name}"):
         st.markdown(f"**Drain {phrases.plain(name)}**: it says that it is not ready and goes on serving, until it is returned.")
+        if figures is not None and figures.drain_since is not None:
+            st.caption(f"It drains already, since {phrases.when(figures.drain_since, parts.current().now(), frame.zone())}.")
         if left is not None and left.refused:
             few = "That is fewer than half of the fleet: the monitor refuses it unless you accept it here."
             st.warning(f"{phrases.plain(left.sentence)} {few}", icon=":material/groups:")

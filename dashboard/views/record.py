@@ -8,7 +8,7 @@ import streamlit as st
 
 from backend import wire
 from dashboard import identity, parts, phrases
-from dashboard.components import faces, frame, once
+from dashboard.components import faces, frame, links, once
 from dashboard.components.markup import badge, block, facts, table, text
 from dashboard.fetch import people
 from dashboard.palette import SUBJECTS
@@ -136,7 +136,7 @@ def _history(subject: wire.Subject, summaries: list[wire.CaseSummary], read: lis
     st.html(block(f'<div class="history">{table(history.HEADS, rows)}</div>'))
     for one in summaries:
         if one.state is not wire.CaseState.resolved:
-            link = f'<a href="/duplicates?case={text(one.id)}" target="_self">Case {text(phrases.short_id(one.id))}</a>'
+            link = links.to_case(one.id, f"Case {phrases.short_id(one.id)}")
             st.html(block(f'<p class="soft">{link} waits for a decision (score {one.score:.3f}).</p>'))
     if not may(roles, Right.see_queue):
         st.caption("Cases and decisions are shown to reviewers, the audit trail to supervisors.")

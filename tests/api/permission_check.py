@@ -29,6 +29,7 @@ EXAMPLES = {
     "alert_id": "alr_x",
     "silence_id": "sil_x",
     "maintenance_id": "mnt_x",
+    "check_id": "dchk_x",
 }
 USELESS: Mapping[str, object] = {"nothing": "of use"}
 """A body that no route takes: it is refused after the caller was let in, and nothing is done."""

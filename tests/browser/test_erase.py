@@ -45,7 +45,7 @@ def test_a_person_is_erased_by_typing_and_is_gone_from_every_page(windows: Windo
     assert_nothing_of(window, name, f"duplicates?case={case_id}", faces=0)
     assert_nothing_of(window, name, "audit")
     listed = window.visit("subjects", "Subjects")
-    search = listed.get_by_label("Search")
+    search = listed.get_by_role("textbox", name="Search")
     search.fill(name)
     search.press("Enter")
     expect(listed.get_by_text("No subject fits this search").first).to_be_visible()

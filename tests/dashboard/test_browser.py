@@ -18,7 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from tests.dashboard import samples
+from tests.dashboard import samples, samples_load, samples_scans
 from tests.dashboard.queue import ReviewQueue
 from tests.dashboard.stand_in import Route, StandIn
 from tests.system.running_fleet import eventually
@@ -70,8 +70,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         ("GET", "/v1/load"): lambda _: samples.load_view(b1=0.6, b2=0.4),
         ("GET", "/v1/load/series"): lambda _: samples.series("b1", "b2"),
         ("GET", "/v1/certificates"): lambda _: samples.certificates(samples.certificate("b1")),
+        ("GET", "/v1/distribution-checks"): lambda _: samples_load.checks(samples_load.check()),
     }
-    backend, monitor = StandIn(queue.routes()), StandIn(routes)  # type: ignore[arg-type]
+    scans = samples_scans.ScanService(samples_scans.scan(2), samples_scans.scan(1, "cancelled"))
+    backend, monitor = StandIn(queue.routes() | scans.routes()), StandIn(routes)  # type: ignore[arg-type]
     backend.start()
     monitor.start()
     port = _free_port()
@@ -248,6 +250,42 @@ def test_a_reviewer_claims_decides_and_undoes_by_keyboard_and_keys_rest_while_ty
         assert not answer.headers.get("content-type", "").startswith("image/jpeg"), url
 
 
+def test_zoom_blink_and_the_keys_need_no_server_and_a_key_pressed_twice_decides_one_case(
+    context: BrowserContext, running: Running
+) -> None:
+    page = sign_in(context, running, "reviewer", "/duplicates")
+    expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+    page.keyboard.press("n")
+    expect(page.get_by_role("button", name="Unsure")).to_be_enabled()
+    body = page.locator("body")
+    expect(body).to_have_attribute("style", re.compile("--zoom"))  # the script listens
+    asked = len(running.backend.asked)
+    page.keyboard.press("z")
+    expect(body).to_have_attribute("data-zoomed", "")
+    page.keyboard.press("x")
+    expect(body).to_have_attribute("data-blink", "turns")
+    page.keyboard.press("?")
+    expect(page.get_by_role("note", name="Keys")).to_be_visible()
+    page.keyboard.press("e")
+    page.keyboard.type("zx?d")
+    expect(page.get_by_placeholder("a reason")).to_have_value("zx?d")
+    expect(body).to_have_attribute("data-zoomed", "")
+    page.keyboard.press("Escape")
+    page.keyboard.press("x")
+    expect(body).not_to_have_attribute("data-blink", "turns")
+    new = running.backend.asked[asked:]
+    assert not [one.path for one in new if not one.path.endswith("/heartbeat")], "only the claim is renewed"
+    before, first = len(running.queue.decided), _claimed(running)
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    expect(page.get_by_text("Decided: Different people.")).to_be_visible()
+    eventually(lambda: _claimed(running) != first, within_s=20)
+    assert [one[0] for one in running.queue.decided[before:]] == [first], "nobody decides what was not seen"
+    expect(body).not_to_have_attribute("data-zoomed", "")
+    page.keyboard.press("b")
+    expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+
+
 def _claimed(running: Running) -> str:
     (held,) = [case.id for case in running.queue.cases.values() if case.lease]
     return held
@@ -267,7 +305,7 @@ def test_signing_out_in_one_tab_ends_another_tabs_power(context: BrowserContext,
     assert list(running.queue.cases.values()) == before
 
 
-@pytest.mark.parametrize("path", ["fleet", "load", "certificates", "duplicates", "subjects", "accuracy"])
+@pytest.mark.parametrize("path", ["fleet", "load", "certificates", "duplicates", "subjects", "scans", "accuracy"])
 def test_no_page_is_wider_than_its_window_or_shows_an_error(context: BrowserContext, running: Running, path: str) -> None:
     page = sign_in(context, running, "admin", f"/{path}")
     heading(page, path.capitalize())

@@ -148,7 +148,7 @@ def test_a_monitor_that_dies_leaves_the_last_list_with_its_age_and_comes_back(de
     desktop.monitor.stop()
     st.cache_data.clear()
     app.run()
-    assert "Below is the last list of certificates, from just now." in app.warning[0].value
+    assert "Below is the last list of certificates, from" in app.warning[0].value
     assert "b1" in html(app)
     desktop.monitor.start()
     st.cache_data.clear()

@@ -45,8 +45,8 @@ def test_whatever_the_picture_its_eyes_come_to_lie_in_the_same_places(eyes: list
 @pytest.mark.parametrize("eyes", [None, [], [(0.0, 0.0)] * 5, [(50.0, 50.0), (51.0, 50.0)], [(90.0, 50.0), (20.0, 50.0)]])
 def test_without_two_eyes_to_go_by_a_picture_is_shown_whole_and_that_is_said(eyes: list[tuple[float, float]] | None) -> None:
     assert alignment.placed(eyes, 200) is None
-    subject = samples.subject(1)
-    subject.samples[0].landmarks = eyes
+    (sample,) = samples.subject(1).samples
+    subject = samples.subject(1, samples=[sample.model_copy(update={"landmarks": eyes})])
     case = samples.case(1, subjects=[subject, sr.seen(samples.subject(2))])
     sides = [case.pairs[0].a, case.pairs[0].b]
     html = faces.side_by_side(case, sides, {"smp_00000001": sr.face(), "smp_00000002": sr.face()}, None, UTC)

@@ -57,6 +57,21 @@ class Scraped:
             )
 
 
+CLIENTS: list[Prometheus] = []
+
+
+def asking(url: str) -> Prometheus:
+    CLIENTS.append(Prometheus(url))
+    return CLIENTS[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     if shutil.which("prometheus") is None:
@@ -100,10 +115,11 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
 
 
 def test_the_query_reads_what_backends_export_and_errors_burn_the_budget(scraped: Scraped) -> None:
-    prometheus = Prometheus(scraped.url)
+    prometheus = asking(scraped.url)
     scraped.serve(1, 200)
     scraped.serve(1, 503)
-    until(lambda: prometheus.query('http_requests_total{status="503"}'))
+    scraped.serve(1, 404)
+    until(lambda: len(prometheus.query("http_requests_total")) == 3)
     # what a counter grew by is seen from its second sample on
     scraped.serve(60, 200)
     scraped.serve(40, 503)
@@ -122,12 +138,11 @@ def test_the_query_reads_what_backends_export_and_errors_burn_the_budget(scraped
     tone, sentence = burn.sentence(known, 0.999, 30)
     assert tone == "bad"
     assert "over 1 h and 5 min" in sentence
-    prometheus.close()
 
 
 def test_what_prometheus_refuses_is_told_in_its_own_words(scraped: Scraped) -> None:
     with pytest.raises(Refused, match="parse error"):
-        Prometheus(scraped.url).query("sum(")
+        asking(scraped.url).query("sum(")
 
 
 def test_the_page_shows_what_the_real_one_knows(scraped: Scraped, desktop: Desktop) -> None:
@@ -142,7 +157,7 @@ def test_the_page_shows_what_the_real_one_knows(scraped: Scraped, desktop: Deskt
 
 def budget(desktop: Desktop, url: str | None):  # type: ignore[no-untyped-def]
     desktop.monitor.routes = samples_alerts.whole()
-    parts.install(replace(desktop.made, prometheus=Prometheus(url) if url else None))
+    parts.install(replace(desktop.made, prometheus=asking(url) if url else None))
     app = desktop.open("supervisor", "alerts")
     app.segmented_control(key="alerts-part").set_value("Error budget").run()
     assert not app.exception
@@ -188,7 +203,7 @@ def test_a_prometheus_that_does_not_answer_is_said_and_comes_back(desktop: Deskt
 
 def test_something_else_at_that_address_is_not_taken_for_prometheus(desktop: Desktop) -> None:
     with pytest.raises(Unreachable, match="not Prometheus's answer"):
-        Prometheus(desktop.backend.url).query("up")
+        asking(desktop.backend.url).query("up")
 
 
 ALL = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")

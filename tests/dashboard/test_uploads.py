@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.testclient import TestClient
 from streamlit.web.server.starlette import starlette_routes
 
 from dashboard import app
@@ -29,8 +31,13 @@ def test_the_largest_upload_that_is_accepted_is_never_laid_on_disk(
     if built:
         app.build(desktop.settings)
     photograph = b"\xff\xd8\xff" + b"\0" * (desktop.settings.max_upload_mb * 2**20 - 3)
-    with TestClient(Starlette(routes=[Route("/", _where, methods=["PUT"])])) as client:
-        assert client.put("/", files={"file": photograph}).text == ("in memory" if built else "on disk")
+    assert asyncio.run(_sent(photograph)) == ("in memory" if built else "on disk")
+
+
+async def _sent(photograph: bytes) -> str:
+    transport = httpx.ASGITransport(Starlette(routes=[Route("/", _where, methods=["PUT"])]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://dashboard.test") as client:
+        return (await client.put("/", files={"file": photograph})).text
 
 
 def test_an_upload_has_no_address_at_which_it_could_be_read() -> None:
