@@ -49,7 +49,7 @@ def test_the_import_contracts_hold() -> None:
 
 
 def test_the_top_level_holds_what_a_reader_expects_and_nothing_else() -> None:
-    assert {path.relative_to(ROOT).parts[0] for path in tracked()} <= TOP_LEVEL | {".streamlit"}
+    assert {path.relative_to(ROOT).parts[0] for path in tracked()} <= TOP_LEVEL | {".streamlit", ".dockerignore"}
 
 
 def test_the_packages_init_files_are_empty() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from deploy.containers.places import BACKENDS, run_folder
-from deploy.demo.enrolment import Demo
+from deploy.demo.enrolment import AGAIN, Demo
 from deploy.local.api import Api
 from deploy.say import aloud
 
@@ -13,7 +13,7 @@ from deploy.say import aloud
 def run() -> None:
     """Raises `Sentence`: no backend answers, or one refuses a face."""
     run = run_folder()
-    demo = Demo(run.demo_file, run.data / "demo")
+    demo = Demo(run.demo_file, run.data / "demo", AGAIN[:3])
     if demo.is_done():
         return
     key = json.loads(run.access_file.read_text("utf-8"))["keys"]["client"]

@@ -28,6 +28,7 @@ class Demo:
 
     record: Path
     faces: Path
+    again: tuple[str, ...] = AGAIN
 
     def is_done(self) -> bool:
         return self.record.exists()
@@ -51,7 +52,7 @@ class Demo:
         if not portraits:
             say("No installed package carries a photograph: the demo is left out.")
             return 0
-        copies = [pictures.altered(portrait, how) for portrait, how in zip(portraits, AGAIN, strict=False)]
+        copies = [pictures.altered(portrait, how) for portrait, how in zip(portraits, self.again, strict=False)]
         subjects: dict[str, str] = {}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for batch in (portraits, copies):
