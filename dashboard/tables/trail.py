@@ -81,7 +81,7 @@ def verdict(found: wire.AuditVerification, checked: int, restores: int) -> tuple
     """Tone and sentence; `checked` and `restores`: of all stretches together."""
     if not found.holds:
         return "bad", f"BROKEN at place {found.broken_at}: {found.why}."
-    head = f"the head is place {found.head.position:,}, hash {found.head.hash[:16]}…"
+    head = f"the head is place {found.head.position:,}, hash {found.head.hash[:16]}"
     if found.next is not None:
         return "info", f"Whole so far: {phrases.counted(checked, 'event')} of {found.head.position:,} followed."
     waiting = f" {phrases.counted(found.head.waiting, 'event')} not sealed yet." if found.head.waiting else ""
