@@ -17,12 +17,16 @@ NOTICE = {"good": st.success, "warn": st.warning, "bad": st.error}
 CASE = "case"
 FOLLOWED = "case-in-address"
 """the last case that was put into the address, or taken from it: another one there is a link that somebody followed"""
+LEFT = "cases-left"
+"""when each case left the address: a key that is pressed meanwhile still brings the address of before"""
+ECHO_S = 10.0
 
 
 def page() -> None:
     desk = cast("Desk", st.session_state.setdefault("desk", Desk()))
     many = cast("BulkDesk", st.session_state.setdefault("bulk", BulkDesk()))
     _follow(desk)
+    _tell(desk)
     if desk.case is not None:
         frame.heading("Duplicates")
         case_view.draw(desk, desk.case)
@@ -31,26 +35,33 @@ def page() -> None:
         bulk.draw(many)
     else:
         _queue(desk, many)
-    _tell(desk)
 
 
 def _follow(desk: Desk) -> None:
-    """Open the case that the address names, where it is not the one that was open before."""
+    """Open the case that the address names, where that is a link and not the echo of what this page said itself."""
     asked = st.query_params.get(CASE)
-    if asked and asked != st.session_state.get(FOLLOWED):
+    if not asked or asked in (st.session_state.get(FOLLOWED), desk.case and desk.case.id):
+        return
+    if parts.current().now() - st.session_state.get(LEFT, {}).get(asked, 0.0) > ECHO_S:
         desk.open(parts.current().backend, asked)
-    st.session_state[FOLLOWED] = asked
+        st.session_state[FOLLOWED] = asked
 
 
 def _tell(desk: Desk) -> None:
     """The address names the case that is shown, for a colleague to be sent it."""
     shown = None if desk.case is None else desk.case.id
-    if st.query_params.get(CASE) != shown:
-        if shown is None:
-            del st.query_params[CASE]
-        else:
-            st.query_params[CASE] = shown
+    before = st.session_state.get(FOLLOWED)
+    if before and before != shown:
+        now = parts.current().now()
+        recent = {case: at for case, at in st.session_state.get(LEFT, {}).items() if now - at < ECHO_S}
+        st.session_state[LEFT] = recent | {before: now}
     st.session_state[FOLLOWED] = shown
+    if st.query_params.get(CASE) == shown:
+        return
+    if shown is None:
+        del st.query_params[CASE]
+    else:
+        st.query_params[CASE] = shown
 
 
 def _queue(desk: Desk, many: BulkDesk) -> None:

@@ -71,6 +71,18 @@ def test_a_link_to_a_case_opens_and_claims_it_and_leaving_it_leaves_the_address(
     assert shown_case(app) is None
 
 
+def test_a_key_that_brings_the_address_of_before_opens_nothing(desktop: Desktop, queue: ReviewQueue) -> None:
+    app = press(desktop.open("reviewer", "duplicates"), "Claim next")
+    press(app, "Different people")
+    app.query_params["case"] = "case_00000001"  # as a browser sends it that has not heard of the next case yet
+    press(app, "Undo")
+    assert "Undone: the case is open again." in html(app)
+    app.query_params["case"] = "case_00000002"
+    press(app, "Different people")
+    assert shown_case(app) == "case_00000002"
+    assert "Decided: Different people." in html(app)
+
+
 def test_a_link_to_a_case_that_somebody_holds_shows_it_and_claims_nothing(desktop: Desktop, queue: ReviewQueue) -> None:
     queue.change("case_00000001", lease=samples.lease("bob"), state=wire.CaseState.claimed)
     app = desktop.open("reviewer", "duplicates", case="case_00000001")
