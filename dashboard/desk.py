@@ -131,8 +131,8 @@ class Desk:
 
         The next one is claimed when the decision is accepted and not before: a case that is held ahead while its reviewer thinks
         is kept from colleagues, and looking at its faces would write looks into the audit trail that nobody had. What it
-        costs is one call of a few milliseconds between the key and the next case (`make bench-review`); the faces come at the
-        same time, in `look`.
+        costs is one more call between the key and the next case, which `make bench-review` measures; its faces are then fetched
+        all at once, in `look`.
         """
         case = self._open_case()
         survivor = self.survivor_id if verdict is wire.Verdict.same else None
