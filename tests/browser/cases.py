@@ -44,10 +44,8 @@ def of_a_real_face(fleet: Fleet, name: str | None = None) -> str:
 
 def on_the_desk(page: Page) -> str | None:
     """The id of the case that is open, read off its field for the note."""
-    field = page.locator("[class*='st-key-note-case_']")
-    if not field.count():
-        return None
-    found = re.search(r"st-key-note-(case_[\w-]+)", field.first.get_attribute("class") or "")
+    named = page.evaluate("document.querySelector('[class*=st-key-note-case_]')?.className ?? ''")
+    found = re.search(r"st-key-note-(case_[\w-]+)", named)
     return found.group(1) if found else None
 
 
