@@ -6,7 +6,8 @@ VENV := .venv/bin
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
 PACKAGES := nginx haproxy chromium openssl postgresql prometheus prometheus-alertmanager prometheus-blackbox-exporter \
-	prometheus-nginx-exporter systemd logrotate curl iproute2 nftables wrk apache2-utils hey certbot pebble
+	prometheus-nginx-exporter systemd logrotate curl iproute2 nftables wrk apache2-utils hey certbot pebble \
+	podman buildah runc mmdebstrap uidmap netavark aardvark-dns iptables
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 
 # Every target that has a description.
@@ -53,7 +54,7 @@ check: install ## ruff, mypy --strict, the import contracts
 
 test: install ## every test, on two processes and then what must run alone (WORKERS=2); a part with ARGS="tests/ledger -k merge"
 ifeq ($(ARGS),)
-	$(VENV)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile -m "not alone"
+	$(VENV)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile -m "not alone and not images"
 	$(VENV)/python -m pytest -m alone
 else
 	$(VENV)/python -m pytest $(ARGS)
@@ -61,6 +62,12 @@ endif
 
 render: install ## write the committed configuration below deploy/ anew from deploy/fleet.example.yaml (ARGS=--check shows what differs)
 	@$(VENV)/python -m deploy render --fleet deploy/fleet.example.yaml --out deploy --only all $(ARGS)
+
+test-deploy: install ## what takes minutes: images built from the real Dockerfile, compose.yaml up, a review, down, up again
+	$(VENV)/python -m pytest -s -m images tests/compose
+
+compose-test: install ## the same with its figures, and what was built is used again (FOLDER=.compose)
+	@$(VENV)/python -m tests.compose.run --folder $(or $(FOLDER),.compose)
 
 bench: install ## measure, write docs/benchmarks.json; 1 where an aim is missed (ARGS="--quick", ARGS="--only search")
 	$(VENV)/python -m tests.bench $(ARGS)

@@ -39,4 +39,7 @@ def fleet_data(kind: str = "nginx") -> dict[str, Any]:
         "probes": {"interval_s": 2, "fast_interval_s": 1, "down_interval_s": 2, "deadline_s": 1.5, "fall": 3, "rise": 2},
         "certificates": {"check_interval_s": 60},
         "drain": {"key": "file:drain.key"},
+        "prometheus": {
+            "address": "prometheus:9090", "alertmanagers": ["alertmanager:9093"], "monitor": "monitor:8600", "interval_s": 5,
+        },
     }  # fmt: skip

@@ -22,10 +22,14 @@ BALANCER_UID = 101
 """nginx in its own image; HAProxy's is told to be the same"""
 POSTGRES_UID = 999
 """postgres in its own image"""
+OBSERVER_UID = 65534
+"""nobody: Prometheus and Alertmanager in their images"""
+OPEN = ("observability",)
+"""Grafana is a user of its own, and reads there too."""
 HTTPS_PORT = 8443
 OWNERS = {
     "backend": PROGRAM_UID, "monitor": PROGRAM_UID, "dashboard": PROGRAM_UID, "balancer": BALANCER_UID, "postgres": POSTGRES_UID,
-    "observability": PROGRAM_UID,
+    "observability": OBSERVER_UID,
 }  # fmt: skip
 
 
@@ -46,16 +50,20 @@ def own(name: str, user: int) -> None:
         os.chown(share(name), user, user)
 
 
-def give(name: str, file: str, content: bytes | str) -> None:
-    """Put a file into a share, readable by its container's user alone; under root also owned by it."""
-    from deploy.atomic import write_private
+def _owned(path: Path, user: int, top: Path) -> None:
+    """The file and every folder between it and its share."""
+    while path != top.parent:
+        os.chown(path, user, user)
+        path = path.parent
 
+
+def give(name: str, file: str, content: bytes | str) -> None:
+    """Put a file into a share, for its container's user alone; what observers get holds no secret, and all of them read it."""
     target = share(name) / file
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_private(target, content)
+    write(target, content, mode=0o644 if name in OPEN else 0o600)
     if os.geteuid() == 0:
-        for path in (target, target.parent):
-            os.chown(path, OWNERS[name], OWNERS[name])
+        _owned(target, OWNERS[name], share(name))
 
 
 def database_url(password: str) -> str:

@@ -21,13 +21,15 @@ from deploy.containers.places import (
     run_folder,
     share,
 )
-from deploy.layout import RunFolder
+from deploy.layout import ROOT, RunFolder
 from deploy.local.certificates import LocalCa
 from deploy.local.credentials import Credentials
-from deploy.render import documents
+from deploy.render import alertmanager, documents, prometheus
 from deploy.render.place import Place
 from deploy.say import aloud
 from monitor.fleet import Fleet
+
+GRAFANA = {"datasource.yaml": "provisioning/datasources", "boards.yaml": "provisioning/dashboards", "face-auth.json": "boards"}
 
 
 def run() -> None:
@@ -40,6 +42,7 @@ def run() -> None:
     _once(password_file(run), secrets.token_urlsafe(24))
     give("postgres", "password", password_file(run).read_bytes())
     _balancer(run)
+    _observability(run)
     people = Credentials(run, programs(run)).ensure_people()
     _give(run)
     aloud(f"Dashboard: https://{fleet_file.DASHBOARD_HOST}:{HTTPS_PORT}/ (its CA: certs/ca.pem of the volume `fleet`)")
@@ -64,6 +67,17 @@ def _balancer(run: RunFolder) -> None:
             give("balancer", str(name), text)
     for file in ("balancer-cert.pem", "balancer-key.pem", "balancer-combined.pem", "ca.pem"):
         give("balancer", file, (run.certificates / file).read_bytes())
+
+
+def _observability(run: RunFolder) -> None:
+    """Scrape configuration, rules, receivers, and Grafana's board, for the profile of that name."""
+    fleet = Fleet.from_data(fleet_file.fleet_data(), base=MOUNTED)
+    for name, text in (prometheus.documents(fleet) | alertmanager.documents(fleet)).items():
+        give("observability", str(name.relative_to(prometheus.FOLDER)), text)
+    boards = ROOT / "deploy" / "grafana"
+    for file, where in GRAFANA.items():
+        give("observability", f"grafana/{where}/{file}", (boards / file).read_bytes())
+    give("observability", "ca.pem", run.ca_file.read_bytes())
 
 
 def _give(run: RunFolder) -> None:

@@ -29,6 +29,11 @@ INSIDE = "python3,python3-venv,ca-certificates"
 LONG_S = 1800
 VERSION = "1.0.0"
 CHECK_EVERY_S = 1.0
+STANDS_IN = {
+    "postgres": "postgres:16", "nginx": "nginx:1.28", "prometheus": "prom/prometheus:v3.5.0",
+    "alertmanager": "prom/alertmanager:v0.28.1",
+}  # fmt: skip
+"""Grafana and HAProxy's profile have none: Debian has no Grafana, and HAProxy is played by tests/deploy."""
 SERVICE = "com.docker.compose.service"
 
 CONTAINERS_CONF = """
@@ -122,7 +127,7 @@ def prepared(folder: Path) -> Engine:
             bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={INSIDE}", SUITE, str(tar), MIRROR]
             subprocess.run(bootstrap, check=True, timeout=LONG_S)
         engine.podman("import", str(tar), BASE)
-    for name, tag in (("postgres", "postgres:16"), ("nginx", "nginx:1.28")):
+    for name, tag in STANDS_IN.items():
         if not _has(engine, f"docker.io/library/{tag}"):
             engine.build(STANDINS / f"{name}.Dockerfile", f"docker.io/library/{tag}", context=STANDINS)
     for target in ("monitor", "dashboard", "backend", "init"):

@@ -70,6 +70,7 @@ def played(engine: Engine) -> dict[str, object]:
     _review(client, engine)
     after_review = client.open_cases()
     assert len(after_review) == OPEN_CASES - 1, after_review
+    targets = _observed(engine)
     restarted_s = _restart_database(engine, client)
     before = client.subjects(), client.open_cases()
     engine.compose("down")
@@ -78,7 +79,7 @@ def played(engine: Engine) -> dict[str, object]:
     assert after == before, (before, after)
     return {
         "services": len(states), "up_s": round(up_s), "open_cases": len(cases), "reviewed": len(cases) - len(after_review),
-        "database_back_s": round(restarted_s, 1), "subjects": len(after[0]), "same_ids": "yes",
+        "scraped": targets, "database_back_s": round(restarted_s, 1), "subjects": len(after[0]), "same_ids": "yes",
     }  # fmt: skip
 
 
@@ -91,6 +92,22 @@ def _up(engine: Engine) -> Client:
     eventually(lambda: engine.ps().get("demo", {}).get("State") == "exited", within_s=UP_S, every_s=1)
     assert engine.ps()["demo"]["ExitCode"] == 0, engine.logs("demo")
     return client
+
+
+def _observed(engine: Engine) -> int:
+    """Prometheus and Alertmanager beside it: how many targets are scraped. All of them, with the rules, or it fails."""
+    engine.compose("--profile", "observability", "up", "--detach", "--no-build", "prometheus", "alertmanager", timeout=UP_S)
+
+    def scraped() -> int:
+        try:
+            told = httpx.get("http://127.0.0.1:9090/api/v1/targets", timeout=5, trust_env=False).json()["data"]["activeTargets"]
+            rules = httpx.get("http://127.0.0.1:9090/api/v1/rules", timeout=5, trust_env=False).json()["data"]["groups"]
+            ready = httpx.get("http://127.0.0.1:9093/-/ready", timeout=5, trust_env=False).status_code == 200
+        except (httpx.TransportError, ValueError, KeyError):
+            return 0
+        return len(told) if ready and rules and told and all(one["health"] == "up" for one in told) else 0
+
+    return eventually(scraped, within_s=120, every_s=1)[0]
 
 
 def _restart_database(engine: Engine, client: Client) -> float:
