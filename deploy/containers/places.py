@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from deploy.atomic import write
 from deploy.layout import Ports, RunFolder
 from deploy.local.engine_choice import EngineChoice
 from deploy.local.programs import Programs
