@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import threading
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,10 @@ COMPOSE_SUITE = "trixie"
 """Debian 12 has Compose 1.29 alone, which refuses modern files."""
 INSIDE = "python3,python3-venv,ca-certificates"
 LONG_S = 1800
-VERSION = "1.0.0"
+VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+OURS = {target: f"face-auth-{image}:{VERSION}" for target, image in
+        {"monitor": "monitor", "dashboard": "dashboard", "backend": "api", "init": "init"}.items()}  # fmt: skip
+"""Our images by the Dockerfile's targets, as compose.yaml names them."""
 CHECK_EVERY_S = 1.0
 STANDS_IN = {
     "postgres": "postgres:16", "nginx": "nginx:1.28", "prometheus": "prom/prometheus:v3.5.0",
@@ -130,9 +134,10 @@ def prepared(folder: Path) -> Engine:
     for name, tag in STANDS_IN.items():
         if not _has(engine, f"docker.io/library/{tag}"):
             engine.build(STANDINS / f"{name}.Dockerfile", f"docker.io/library/{tag}", context=STANDINS)
-    for target in ("monitor", "dashboard", "backend", "init"):
-        tag = f"docker.io/library/face-auth-{target}:{VERSION}"
-        engine.build(ROOT / "deploy" / "images" / "Dockerfile", tag, context=ROOT, target=target, trust=True)
+    for target, tag in OURS.items():
+        engine.build(
+            ROOT / "deploy" / "images" / "Dockerfile", f"docker.io/library/{tag}", context=ROOT, target=target, trust=True
+        )
     return engine
 
 

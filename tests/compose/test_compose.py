@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compose.engine import missing, prepared, serving
+from tests.compose.engine import OURS, missing, prepared, serving
 from tests.compose.run import played
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(3000)]
@@ -30,7 +30,7 @@ def test_the_dashboards_image_holds_no_machine_learning(tmp_path: Path) -> None:
     if absent := missing():
         pytest.skip(f"not installed: {', '.join(absent)}: `make system`")
     engine = prepared(Path(os.environ.get("COMPOSE_TEST_FOLDER") or tmp_path / "engine"))
-    packages = engine.podman("run", "--rm", "--entrypoint", "pip", "face-auth-dashboard:1.0.0", "list", "--format", "freeze")
+    packages = engine.podman("run", "--rm", "--entrypoint", "pip", OURS["dashboard"], "list", "--format", "freeze")
     found = {line.split("==")[0].lower() for line in packages.splitlines()}
     assert "streamlit" in found
     assert not found & {
@@ -43,4 +43,4 @@ def test_the_dashboards_image_holds_no_machine_learning(tmp_path: Path) -> None:
         "scikit-image",
         "sqlmodel",
     }
-    assert engine.podman("run", "--rm", "--entrypoint", "id", "face-auth-dashboard:1.0.0", "-u").strip() == "10001"
+    assert engine.podman("run", "--rm", "--entrypoint", "id", OURS["dashboard"], "-u").strip() == "10001"

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,13 @@ def test_no_image_runs_as_root_or_follows_latest() -> None:
     tags = re.findall(r"^FROM ([^ ]+:[^ ]+)", DOCKERFILE, re.MULTILINE) + [one["image"] for one in COMPOSE["services"].values()]
     assert tags
     assert not [tag for tag in tags if tag.endswith(":latest") or ":" not in tag]
+
+
+def test_our_images_carry_the_projects_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    ours = {one["image"] for one in COMPOSE["services"].values() if one["image"].startswith("face-auth-")}
+    assert len(ours) == 4
+    assert {image.split(":")[1] for image in ours} == {version}
 
 
 @pytest.mark.parametrize("service", [*OURS, "nginx", "haproxy", "prometheus", "alertmanager", "grafana"])
