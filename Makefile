@@ -6,7 +6,7 @@ VENV := .venv/bin
 
 # Debian's packages that the tests start for real. Under CI=true a test may not be skipped, so all of them are needed.
 PACKAGES := nginx haproxy chromium openssl postgresql prometheus prometheus-alertmanager prometheus-blackbox-exporter \
-	prometheus-nginx-exporter systemd logrotate curl iproute2 nftables wrk apache2-utils hey certbot pebble \
+	prometheus-nginx-exporter systemd logrotate curl iproute2 nftables wrk apache2-utils hey certbot pebble sslscan \
 	podman buildah runc mmdebstrap uidmap netavark aardvark-dns iptables
 UP := $(if $(ENGINE),--engine $(ENGINE)) $(if $(PACK),--pack $(PACK)) $(if $(BALANCER),--balancer $(BALANCER))
 

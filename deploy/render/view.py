@@ -52,6 +52,8 @@ class DashboardSite:
     """A dashboard that is published under a name of its own by the same balancer."""
 
     name: str
+    port: str
+    """as it stands behind the name in its URL: empty, or `:8443`"""
     address: str
 
 
@@ -130,4 +132,4 @@ def _dashboard(fleet: Fleet) -> DashboardSite | None:
     url = urlsplit(fleet.dashboard.url)
     if url.scheme != "https" or not url.hostname or url.hostname in _names(fleet):
         return None
-    return DashboardSite(url.hostname, fleet.dashboard.address)
+    return DashboardSite(url.hostname, "" if url.port in (None, 443) else f":{url.port}", fleet.dashboard.address)
