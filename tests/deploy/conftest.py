@@ -59,7 +59,9 @@ class Running:
 
 
 @contextmanager
-def running(kind: str, where: Path, *, probes: dict[str, Any] | None = None, **balancer: Any) -> Iterator[Running]:
+def running(
+    kind: str, where: Path, *, probes: dict[str, Any] | None = None, weights: dict[str, int] | None = None, **balancer: Any
+) -> Iterator[Running]:
     """The real program over three backends, with the configuration that `up` would render."""
     need(kind)
     where.mkdir(exist_ok=True)
@@ -70,6 +72,7 @@ def running(kind: str, where: Path, *, probes: dict[str, Any] | None = None, **b
     try:
         for backend, row in zip(backends, data["backends"], strict=True):
             backend.start()
+            row["weight"] = (weights or {}).get(backend.name, 100)
             row["url"], row["address"] = f"https://127.0.0.1:{backend.port}", f"127.0.0.1:{backend.port}"
         yield from _serve(Running(kind, data, where / "ca.pem", where, backends, where / f"{kind}.log"))
     finally:
@@ -101,12 +104,13 @@ def _serve(what: Running) -> Iterator[Running]:
 
 
 def _is_up(what: Running) -> bool:
-    """Every backend was reached through the balancer."""
+    """Every backend was reached through the balancer; with a hash one address reaches one alone."""
     try:
         what.get("/health")
     except httpx.TransportError:
         return False
-    return all(any(asked.path in ("/health", "/ready") for asked in backend.asked) for backend in what.backends)
+    reached = any if what.data["balancer"].get("strategy") == "ip_hash" else all
+    return reached(any(asked.path in ("/health", "/ready") for asked in backend.asked) for backend in what.backends)
 
 
 @pytest.fixture(scope="module", params=["nginx", "haproxy"])
