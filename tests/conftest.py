@@ -16,7 +16,8 @@ TESTDATA = Path(__file__).resolve().parents[2] / "shared" / "testdata"
 ALONE = (
     "tests/system/",
     "tests/browser/",
-    "tests/deploy/",
+    "tests/deploy/test_balancers.py",
+    "tests/deploy/test_supervisor.py",
     "tests/dashboard/test_prometheus.py",
     "tests/monitor/test_faults.py",
     "tests/monitor/test_hostile_targets.py",
