@@ -43,7 +43,7 @@ def eventually(probe: Callable[[], Value], *, within_s: float, every_s: float = 
 def free_offset() -> int:
     """An offset at which all ports of the fleet are free. Tests that run beside each other look in different places."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
-    for offset in range(10_000 + 10_000 * worker, 20_000 + 10_000 * worker, 100):
+    for offset in range(10_000 + 6_000 * worker, 16_000 + 6_000 * worker, 100):
         if all(_is_free(port + offset) for port in PORTS):
             return offset
     raise AssertionError("no free range of ports")
