@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-import shlex
 import signal
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Protocol
 import httpx
 
 from deploy.local import balancers
+from deploy.operate import command
 from deploy.operate.waiting import within
 from deploy.render import documents, folder, taken_out
 from deploy.sentence import Sentence
@@ -78,13 +77,13 @@ class PackagedBalancing:
 
     def check(self) -> None:
         if self.kind == "nginx":
-            _run([balancers.installed("nginx") or "nginx", "-t", "-q"])
+            command.run([balancers.installed("nginx") or "nginx", "-t", "-q"], within_s=COMMAND_S)
         else:
             file = self.folder / documents.HAPROXY
-            _run([balancers.installed("haproxy") or "haproxy", "-c", "-dW", "-f", str(file)])
+            command.run([balancers.installed("haproxy") or "haproxy", "-c", "-dW", "-f", str(file)], within_s=COMMAND_S)
 
     def reload(self) -> None:
-        _run(self.reload_command)
+        command.run(self.reload_command, within_s=COMMAND_S)
 
 
 def default_reload(kind: str) -> list[str]:
@@ -133,12 +132,3 @@ def _children(pid: int) -> set[int]:
         return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
     except OSError:
         raise Sentence(f"the balancer (process {pid}) does not run") from None
-
-
-def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Sentence(f"`{shlex.join(command)}`: {error}") from None
-    if done.returncode != 0:
-        raise Sentence(f"`{shlex.join(command)}` ended with {done.returncode}: {(done.stdout + done.stderr).strip()}")

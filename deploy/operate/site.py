@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from deploy import processes
 from deploy.layout import RunFolder, run_folder
 from deploy.local import requests
 from deploy.operate.balancing import Balancing, LocalBalancing, PackagedBalancing, default_reload
+from deploy.operate.command import run
 from deploy.sentence import Sentence
 from monitor.fleet import Backend, BalancerKind, Fleet
 from monitor.fleet_file import FleetFileError, read
@@ -119,12 +119,7 @@ def _by_command(command: str | None) -> Callable[[Backend], None]:
             raise Sentence("say with --restart how one backend is restarted", status=WRONG_FLEET)
         host = backend.address.rpartition(":")[0].strip("[]")
         filled = [part.replace("{name}", backend.name).replace("{host}", host) for part in shlex.split(command)]
-        try:
-            done = subprocess.run(filled, capture_output=True, text=True, check=False, timeout=RESTART_S)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Sentence(f"`{shlex.join(filled)}`: {error}") from None
-        if done.returncode != 0:
-            raise Sentence(f"`{shlex.join(filled)}` ended with {done.returncode}: {(done.stdout + done.stderr).strip()}")
+        run(filled, within_s=RESTART_S)
 
     return restart
 
