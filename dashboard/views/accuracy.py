@@ -88,8 +88,13 @@ def _rates(told: wire.CalibrationInForce) -> None:
     counted += f" False non-matches: on {calibration.genuine.source}." if calibration.genuine else ""
     st.caption(phrases.plain(f"{counted} Not on the people enrolled here. {INDEPENDENT}"))
     with st.expander("Both errors over the threshold"):
-        figure = charts.curves(calibration, _thresholds(told))
-        plot.draw(figure, key="accuracy-curves", alt="False matches fall and false non-matches rise as the threshold rises")
+        lines = _thresholds(told)
+        plot.draw_once(
+            lambda: charts.curves(calibration, lines),
+            (calibration.model_dump_json(), *lines.items()),
+            key="accuracy-curves",
+            alt="False matches fall and false non-matches rise as the threshold rises",
+        )
 
 
 def _thresholds(told: wire.CalibrationInForce) -> dict[str, float]:
@@ -146,9 +151,12 @@ def _decided(told: wire.CalibrationInForce, found: wire.ResolvedPairs) -> None:
     same, different = tables.decided(found)
     st.caption(f"{phrases.counted(same, 'pair')} of one person, {phrases.counted(different, 'pair')} of different people.")
     shown = {name: score for name, score in _thresholds(told).items() if name != "verification"}
-    figure = charts.distributions(found.by_score, shown)
-    alt = f"Histogram of scores: {same} pairs decided as one person, {different} as different people"
-    plot.draw(figure, key="accuracy-distributions", alt=alt)
+    plot.draw_once(
+        lambda: charts.distributions(found.by_score, shown),
+        (*(one.model_dump_json() for one in found.by_score), *shown.items()),
+        key="accuracy-distributions",
+        alt=f"Histogram of scores: {same} pairs decided as one person, {different} as different people",
+    )
     st.markdown(CENSORED)
     with st.expander("The same as a table, with the share of one person at each score"):
         st.html(block(table(tables.BIN_HEADS, tables.by_score(found.by_score), numeric=tables.BIN_HEADS[1:4])))
