@@ -12,6 +12,7 @@ from dashboard import assets, exporting, identity, parts, sign_in, trail_export
 from dashboard.appearance import streamlit_config
 from dashboard.gate import Gate
 from dashboard.settings import Settings
+from dashboard.warm import warmed
 
 
 def build(settings: Settings) -> App:
@@ -29,6 +30,7 @@ def build(settings: Settings) -> App:
         Path(__file__).resolve().with_name("sitemap.py"),
         routes=[*sign_in.routes(made), *exporting.routes(made), *trail_export.routes(made), *assets.routes()],
         middleware=[Middleware(Gate, parts=made)],
+        lifespan=warmed,
     )
 
 

@@ -56,6 +56,7 @@ def streamlit_config(settings: Settings) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "client.showErrorLinks": False,
         "runner.magicEnabled": False,
+        "runner.postScriptGC": False,  # see `warm`
         "logger.hideWelcomeMessage": True,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -34,8 +35,8 @@ def distributions(bins: Sequence[wire.ScoreBin], thresholds: Mapping[str, float]
             customdata=[f"{one.score_from:.2f} to {one.score_to:.2f}" for one in bins],
             hovertemplate=f"%{{customdata}}: %{{y}} {name}<extra></extra>",
         )
-    _marks(figure, thresholds)
     figure.update_layout(
+        **_marks(thresholds),
         height=330,
         margin=MARGIN,
         barmode="overlay",
@@ -71,8 +72,8 @@ def curves(calibration: wire.Calibration, thresholds: Mapping[str, float]) -> go
             marker={"symbol": "circle", "size": 6},
             hovertemplate="from %{x:.2f}: FNMR %{y:.1%}<extra></extra>",
         )
-    _marks(figure, thresholds)
     figure.update_layout(
+        **_marks(thresholds),
         height=330,
         margin=MARGIN,
         uirevision="curves",
@@ -83,9 +84,18 @@ def curves(calibration: wire.Calibration, thresholds: Mapping[str, float]) -> go
     return figure
 
 
-def _marks(figure: go.Figure, thresholds: Mapping[str, float]) -> None:
-    """A dotted line for each threshold, its name above the plot; each name on a height of its own, as lines may be near."""
-    for place, (name, score) in enumerate(sorted(thresholds.items(), key=lambda item: item[1])):
-        figure.add_vline(x=score, line={"color": EXPECTED, "dash": "dot", "width": 2})
-        named = {"text": f"{name} {score:.3f}", "showarrow": False, "xanchor": "left", "yanchor": "bottom"}
-        figure.add_annotation(x=score, y=1.0, yref="paper", yshift=15 * (len(thresholds) - 1 - place), **named)
+def _marks(thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """A dotted line for each threshold, its name above the plot; each name on a height of its own, as lines may be near.
+
+    As a part of the layout: Plotly goes through its whole schema for each line that is added to a figure.
+    """
+    ranked = sorted(thresholds.items(), key=lambda item: item[1])
+    line = {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "line": {"color": EXPECTED, "dash": "dot", "width": 2}}
+    named = {"y": 1.0, "yref": "paper", "showarrow": False, "xanchor": "left", "yanchor": "bottom"}
+    return {
+        "shapes": [{**line, "x0": score, "x1": score} for _, score in ranked],
+        "annotations": [
+            {**named, "x": score, "text": f"{name} {score:.3f}", "yshift": 15 * (len(ranked) - 1 - place)}
+            for place, (name, score) in enumerate(ranked)
+        ],
+    }

@@ -7,6 +7,8 @@ same Plotly, served by this site, is told the new figure.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,12 +19,38 @@ from streamlit.components.v2.types import ComponentRenderer
 from dashboard.assets import plotly_url
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as the browser is told it; `height` in pixels."""
+
+    figure: str
+    height: int
+
+
+_kept: dict[str, tuple[Hashable, Drawing]] = {}
+
+
 def draw(figure: go.Figure, *, key: str, alt: str) -> None:
     """`key` is the chart's identity: it must not change with the data. `alt` says in words what is drawn."""
-    height = figure.layout.height or 320
-    _component()(
-        key=key, data={"figure": figure.to_json(), "alt": alt, "height": height, "library": plotly_url()}, height=int(height)
-    )
+    _show(_drawing(figure), key, alt)
+
+
+def draw_once(build: Callable[[], go.Figure], of: Hashable, *, key: str, alt: str) -> None:
+    """Like `draw`, for data that seldom change: `build` is called where `of`, all that the figure shows, is not the last one."""
+    known = _kept.get(key)
+    if known is None or known[0] != of:
+        known = of, _drawing(build())
+        _kept[key] = known
+    _show(known[1], key, alt)
+
+
+def _drawing(figure: go.Figure) -> Drawing:
+    return Drawing(figure.to_json(), int(figure.layout.height or 320))
+
+
+def _show(drawing: Drawing, key: str, alt: str) -> None:
+    data = {"figure": drawing.figure, "alt": alt, "height": drawing.height, "library": plotly_url()}
+    _component()(key=key, data=data, height=drawing.height)
 
 
 @cache

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from backend import wire
 from dashboard import parts
+from dashboard.fetch.abreast import abreast
 from dashboard.fetch.seen import Seen, own
 
 
 def calibration() -> Seen[wire.CalibrationInForce]:
     return own().ask("calibration", parts.current().backend.calibration, parts.current().now)
+
+
+def beside_numbers(days: int) -> tuple[Seen[wire.CalibrationInForce], Seen[wire.ReviewNumbers]]:
+    """`calibration` and `review_numbers`, at the same time."""
+    told: list[Seen[wire.CalibrationInForce]] = []
+    numbers: list[Seen[wire.ReviewNumbers]] = []
+    abreast([lambda: told.append(calibration()), lambda: numbers.append(review_numbers(days))])
+    return told[0], numbers[0]
 
 
 def simulation(threshold: float | None, target_fpir: float | None) -> Seen[wire.Simulation]:

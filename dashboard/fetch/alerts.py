@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from dashboard import parts
+from dashboard.fetch.abreast import abreast
 from dashboard.fetch.fleet import SLOW_S, fleet_role
 from dashboard.fetch.seen import Seen, own, shared
 from dashboard.tables import burn as tables
@@ -25,6 +26,14 @@ def alerts(state: wire.AlertState, cursor: str | None = None) -> Seen[wire.Page[
         return parts.current().operator.alerts(state=state, cursor=cursor, limit=limit)
 
     return own().ask(("alerts", state, cursor), ask, parts.current().now)
+
+
+def live() -> tuple[Seen[wire.Page[wire.Alert]], Seen[wire.Page[wire.Alert]]]:
+    """Those that fire, and those that wait to."""
+    found: dict[wire.AlertState, Seen[wire.Page[wire.Alert]]] = {}
+    states = (wire.AlertState.firing, wire.AlertState.pending)
+    abreast([lambda state=state: found.update({state: alerts(state)}) for state in states])  # type: ignore[misc]
+    return found[states[0]], found[states[1]]
 
 
 def alert(alert_id: str) -> Seen[wire.AlertDetail]:

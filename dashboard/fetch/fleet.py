@@ -19,6 +19,12 @@ def fleet() -> Seen[wire.FleetView]:
     return shared().ask(("fleet", role), lambda: _fleet(role), parts.current().now)
 
 
+def lately() -> Seen[wire.FleetView]:
+    """The fleet as it was within the last `SLOW_S`: for what the fleet file says, not for states."""
+    role = fleet_role()
+    return shared().held(("fleet", role), lambda: _fleet(role), parts.current().now, for_s=SLOW_S)
+
+
 def load(window_s: float) -> Seen[wire.LoadView]:
     role = fleet_role()
     return shared().ask(("load", role, window_s), lambda: _load(role, window_s), parts.current().now)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import tzinfo
 
-import pandas as pd
-
 from dashboard import phrases
 from dashboard.palette import CERTIFICATES
 from monitor import wire
@@ -49,10 +47,10 @@ def sentence(certificates: list[wire.Certificate]) -> str:
     return f"All {phrases.counted(len(certificates), 'certificate')} are in order; the next one runs out in {phrases.days(left)}."
 
 
-def chain(certificate: wire.Certificate, zone: tzinfo, now: float) -> pd.DataFrame:
-    """Leaf first, as it was sent."""
-    rows = [
-        [
+def chain(certificate: wire.Certificate, zone: tzinfo, now: float) -> list[tuple[str, ...]]:
+    """A row of `CHAIN` for each link, leaf first, as it was sent."""
+    return [
+        (
             "leaf" if place == 0 else f"issuer {place}",
             link.subject,
             link.issuer,
@@ -60,10 +58,9 @@ def chain(certificate: wire.Certificate, zone: tzinfo, now: float) -> pd.DataFra
             phrases.moment(link.not_after, zone),
             phrases.days((link.not_after.timestamp() - now) / 86_400),
             link.serial,
-        ]
+        )
         for place, link in enumerate(certificate.chain)
     ]
-    return pd.DataFrame(rows, columns=CHAIN)
 
 
 def facts_of(certificate: wire.Certificate, zone: tzinfo) -> list[tuple[str, str]]:

@@ -10,12 +10,14 @@ from dashboard.charts import accuracy as charts
 from dashboard.components import frame, plot
 from dashboard.components.markup import block, facts, table, verdict
 from dashboard.fetch import accuracy
+from dashboard.fetch.seen import Seen
 from dashboard.roles import Right, may
 from dashboard.tables import accuracy as tables
 
 BY_THRESHOLD, BY_TARGET = "A threshold", "A target"
 TARGETS = {0.1: "1 in 10", 0.01: "1 in 100", 0.001: "1 in 1,000", 0.0001: "1 in 10,000", 0.00001: "1 in 100,000"}
 DAYS = {7: "7 days", 30: "30 days", 90: "90 days", 365: "a year"}
+DAYS_AT_FIRST, DAYS_KEY = 30, "accuracy-days"
 INDEPENDENT = (
     "Limits are exact (Clopper and Pearson, 95 %) and take each comparison as independent. They are not quite: one photograph is"
     " in many comparisons, so the true limits are wider."
@@ -29,7 +31,7 @@ CENSORED = (
 
 def page() -> None:
     frame.heading("Accuracy", "How well people are told apart here: thresholds, errors, and what reviewers decided.")
-    told = frame.shown(accuracy.calibration(), "calibration")
+    told, numbers = _ask()
     if told is None:
         return
     tone, sentence = tables.headline(told)
@@ -41,8 +43,17 @@ def page() -> None:
     if found is not None:
         with decided:
             _decided(told, found.resolved)
-    if may(identity.person().roles, Right.see_numbers):
-        _agreement()
+    if numbers is not None:
+        _agreement(numbers)
+
+
+def _ask() -> tuple[wire.CalibrationInForce | None, Seen[wire.ReviewNumbers] | None]:
+    """What the page begins with and, for those who may see them, the numbers that it ends with."""
+    if not may(identity.person().roles, Right.see_numbers):
+        return frame.shown(accuracy.calibration(), "calibration"), None
+    # the choice of days is drawn far below, but known by now
+    told, numbers = accuracy.beside_numbers(int(st.session_state.get(DAYS_KEY) or DAYS_AT_FIRST))
+    return frame.shown(told, "calibration"), numbers
 
 
 def _facts(told: wire.CalibrationInForce) -> str:
@@ -77,8 +88,13 @@ def _rates(told: wire.CalibrationInForce) -> None:
     counted += f" False non-matches: on {calibration.genuine.source}." if calibration.genuine else ""
     st.caption(phrases.plain(f"{counted} Not on the people enrolled here. {INDEPENDENT}"))
     with st.expander("Both errors over the threshold"):
-        figure = charts.curves(calibration, _thresholds(told))
-        plot.draw(figure, key="accuracy-curves", alt="False matches fall and false non-matches rise as the threshold rises")
+        lines = _thresholds(told)
+        plot.draw_once(
+            lambda: charts.curves(calibration, lines),
+            (calibration.model_dump_json(), *lines.items()),
+            key="accuracy-curves",
+            alt="False matches fall and false non-matches rise as the threshold rises",
+        )
 
 
 def _thresholds(told: wire.CalibrationInForce) -> dict[str, float]:
@@ -135,20 +151,23 @@ def _decided(told: wire.CalibrationInForce, found: wire.ResolvedPairs) -> None:
     same, different = tables.decided(found)
     st.caption(f"{phrases.counted(same, 'pair')} of one person, {phrases.counted(different, 'pair')} of different people.")
     shown = {name: score for name, score in _thresholds(told).items() if name != "verification"}
-    figure = charts.distributions(found.by_score, shown)
-    alt = f"Histogram of scores: {same} pairs decided as one person, {different} as different people"
-    plot.draw(figure, key="accuracy-distributions", alt=alt)
+    plot.draw_once(
+        lambda: charts.distributions(found.by_score, shown),
+        (*(one.model_dump_json() for one in found.by_score), *shown.items()),
+        key="accuracy-distributions",
+        alt=f"Histogram of scores: {same} pairs decided as one person, {different} as different people",
+    )
     st.markdown(CENSORED)
     with st.expander("The same as a table, with the share of one person at each score"):
         st.html(block(table(tables.BIN_HEADS, tables.by_score(found.by_score), numeric=tables.BIN_HEADS[1:4])))
 
 
-def _agreement() -> None:
+def _agreement(seen: Seen[wire.ReviewNumbers]) -> None:
     st.subheader("Whether reviewers agree", anchor=False)
-    days = st.segmented_control(
-        "Over the last", list(DAYS), default=30, required=True, format_func=DAYS.__getitem__, key="accuracy-days"
+    st.segmented_control(
+        "Over the last", list(DAYS), default=DAYS_AT_FIRST, required=True, format_func=DAYS.__getitem__, key=DAYS_KEY
     )
-    numbers = frame.shown(accuracy.review_numbers(int(days or 30)), "numbers")
+    numbers = frame.shown(seen, "numbers")
     if numbers is None:
         return
     tone, sentence = tables.agreement(numbers.agreement)

@@ -47,11 +47,11 @@ def _firing() -> None:
 def _live_firing() -> None:
     if not frame.still_signed_in():
         return
-    firing = frame.shown(fetch.alerts(wire.AlertState.firing), "list of alerts")
+    fires, waits = fetch.live()
+    firing = frame.shown(fires, "list of alerts")
     if firing is None:
         return
-    pending = fetch.alerts(wire.AlertState.pending).value
-    waiting = list(pending.items) if pending else []
+    waiting = list(waits.value.items) if waits.value else []
     tone, sentence = tables.sentence(firing.items, len(waiting))
     st.html(block(verdict(tone, sentence)))
     _list(tables.by_urgency(tables.loud(firing.items)), "No alert fires that is told to anybody. Each one would be here.")

@@ -59,8 +59,7 @@ def _one(certificate: wire.Certificate, zone: tzinfo, now: float) -> None:
         more = ", and how to renew it" if certificate.state in IN_ORDER else ""
         with st.expander(f"Chain of {phrases.plain(certificate.name)} as it was sent ({held}){more}"):
             if certificate.chain:
-                chain = tables.chain(certificate, zone, now)
-                shown = table(list(chain.columns), chain.itertuples(index=False))
+                shown = table(tables.CHAIN, tables.chain(certificate, zone, now))
                 st.html(block(shown, facts(tables.facts_of(certificate, zone), wide=True)))
             else:
                 frame.empty("No certificate was sent, so there is no chain.")

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from backend import wire
 from tests.dashboard import samples_people as people
@@ -111,7 +112,7 @@ def test_agreement_is_for_supervisors_and_names_no_reviewer(ledger: Desktop) -> 
     )
     assert "grace" not in page
     app.segmented_control(key="accuracy-days").set_value(7).run()
-    assert ledger.backend.asked[-1].query["days"] == "7"
+    assert [one for one in ledger.backend.asked if one.path == NUMBERS[1]][-1].query["days"] == "7"
     before = ledger.backend.count(*NUMBERS)
     assert "Whether reviewers agree" not in said(ledger.open("operator", "accuracy"))
     assert ledger.backend.count(*NUMBERS) == before
@@ -141,3 +142,18 @@ def test_a_refused_simulation_is_a_sentence_and_the_rest_stays(ledger: Desktop) 
     assert not app.exception
     assert "A threshold is between -1 and 1." in read(app.error[0].value)
     assert "6 of 66" in html(app)
+
+
+def test_a_chart_is_built_again_where_what_it_shows_has_changed_and_only_there(ledger: Desktop) -> None:
+    def charts(app: AppTest) -> list[str]:
+        return [element.proto.json for element in app.get("bidi_component")]
+
+    app = ledger.open("operator", "accuracy")
+    first = charts(app)
+    assert len(first) == 2
+    assert charts(app.run()) == first
+    points = [point.model_copy(update={"fmr": point.fmr / 2}) for point in people.CURVE.points]
+    halved = people.CURVE.model_copy(update={"points": points})
+    ledger.backend.routes[CALIBRATION] = lambda _: people.calibration(calibration=halved)
+    changed = charts(app.run())
+    assert [new == old for new, old in zip(changed, first, strict=True)].count(False) == 1, "the curves; not what was decided"
