@@ -7,7 +7,6 @@ the person's right, and that the request comes from a page of ours, since each e
 from __future__ import annotations
 
 import html
-import re
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from backend.client import BackendClient
-from dashboard import failures
+from dashboard import failures, ids
 from dashboard.parts import Parts
 from dashboard.roles import Right, may
 from dashboard.sessions import COOKIE, Person
@@ -23,7 +22,6 @@ from dashboard.sign_in import same_origin
 from dashboard.signing import BACKEND
 
 EXPORT = "/export/{subject_id}"
-OURS = re.compile(r"[A-Za-z0-9_-]{1,80}")
 REFUSED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Export</title>
 <body style="font-family:sans-serif;margin:3rem"><p role="alert">{sentence}</p>
 <p><a href="/subjects">Back to the subjects</a></p>"""
@@ -48,7 +46,7 @@ async def _export(parts: Parts, request: Request) -> Response:
         return _refusal("This request comes from another site.", 403)
     if not may(person.roles, Right.export):
         return _refusal("Your role may not export a person.", 403)
-    if not OURS.fullmatch(request.path_params["subject_id"]):
+    if not ids.may_be_ours(request.path_params["subject_id"]):
         return _refusal("There is no such subject.", 404)
     try:
         document = await run_in_threadpool(_ask, parts, person, request.path_params["subject_id"])

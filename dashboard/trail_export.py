@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -63,9 +64,14 @@ async def _export(parts: Parts, request: Request) -> Response:
         return PlainTextResponse("There is no such file.", status_code=404)
     try:
         ask = _asking(parts, request, name)
-        first = await run_in_threadpool(ask, None)
     except ValueError:
         return PlainTextResponse("A time is not RFC 3339 with an offset.", status_code=400)
+    try:
+        first = await run_in_threadpool(ask, None)
+    except SessionOver:
+        return PlainTextResponse("Sign in first.", status_code=401)
+    except ValidationError:
+        return PlainTextResponse("What came is no answer of the service.", status_code=502)
     except failures.FAILURES as error:
         return PlainTextResponse(failures.sentence(error), status_code=502)
     at = datetime.fromtimestamp(parts.now()).astimezone().strftime("%Y%m%d-%H%M%S")

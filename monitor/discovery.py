@@ -28,7 +28,7 @@ def addresses(host: str, port: int) -> list[str]:
     """Every address of the name, in a stable order; none where it has none at present, or nobody can say."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):  # the second: it is no name that can be looked up
         return []
     return sorted({str(one[4][0]) for one in found})
 

@@ -15,7 +15,7 @@ from sqlmodel import col, select
 
 from backend.errors import BadCursor
 from backend.store import audit_chain
-from backend.store.audit_chain import GENESIS, RESTORED, Verdict, trouble
+from backend.store.audit_chain import RESTORED, Verdict, trouble
 from backend.store.paging import decode_cursor, encode_cursor
 from backend.store.tables import AuditRow
 
@@ -43,10 +43,10 @@ def follow(
 ) -> Stretch:
     """From the beginning, or from where the stretch before ended; at least one chunk. Raises BadCursor."""
     stretch, until = _begun(cursor), monotonic() + budget_s
+    if cursor is not None and not _is_still_there(store, stretch.verdict):
+        return stretch
     while True:
         rows = _chunk(store, after=stretch.verdict.position)
-        if not rows and cursor is not None and not stretch.checked:
-            _must_still_end_here(store, stretch.verdict)
         for row in rows:
             if not _step(stretch, row):
                 return stretch
@@ -78,14 +78,17 @@ def _step(stretch: Stretch, row: AuditRow) -> bool:
     return True
 
 
-def _must_still_end_here(store: Store, verdict: Verdict) -> None:
-    """Nothing comes after the place where the stretch before ended: then that place must still be the end."""
+def _is_still_there(store: Store, verdict: Verdict) -> bool:
+    """Whether the chain still reaches the place where the stretch before ended.
+
+    Asked before the rows after it are read: events that are sealed meanwhile lengthen the chain, and are no cut.
+    """
     head = audit_chain.head(store)
-    if (head.position, head.hash) != (verdict.position, verdict.hash) and (verdict.position, verdict.hash) != (0, GENESIS):
-        verdict.broken_at = min(head.position, verdict.position) + 1
-        verdict.why = (
-            f"the chain ends at {head.position}, and place {verdict.position} was there a moment ago: its end was cut off"
-        )
+    if head.position > verdict.position or (head.position, head.hash) == (verdict.position, verdict.hash):
+        return True
+    verdict.broken_at = min(head.position, verdict.position) + 1
+    verdict.why = f"the chain ends at {head.position}, and place {verdict.position} was there a moment ago: its end was cut off"
+    return False
 
 
 def _chunk(store: Store, *, after: int) -> list[AuditRow]:

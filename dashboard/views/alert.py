@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import identity, parts, phrases, runbook
+from dashboard import identity, ids, parts, phrases, runbook
 from dashboard.components import frame, outcome
 from dashboard.components.markup import badge, block, facts, table, text
 from dashboard.fetch import alerts as fetch
@@ -20,6 +20,9 @@ REFRESH_S = 3.0
 
 def draw(alert_id: str) -> None:
     outcome.draw(PLACE)
+    if not ids.may_be_ours(alert_id):
+        st.error("This address names no alert: an id of ours begins with alr_.")
+        return
     seen = fetch.alert(alert_id)
     st.fragment(_live_head, run_every=REFRESH_S)(alert_id)
     found = seen.value

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import identity, parts
+from dashboard import identity, ids, parts, phrases
 from dashboard.charts import backend as charts
 from dashboard.components import frame, one_backend, plot
 from dashboard.components.markup import block, table
@@ -44,7 +44,7 @@ def _chosen() -> str | None:
     asked = st.query_params.get("name")
     heading, chooser = st.columns([3, 1], vertical_alignment="bottom")
     with heading:
-        frame.heading(f"Backend {asked}" if asked else "Backend", "" if asked else "Everything about one backend.")
+        frame.heading(f"Backend {phrases.plain(asked)}" if asked else "Backend", "" if asked else "Everything about one backend.")
     view = frame.shown(fleet.fleet(), "state of the fleet")
     names = sorted(one.name for one in view.items) if view else []
     if view is not None and not names:
@@ -57,6 +57,9 @@ def _chosen() -> str | None:
                 "Backend", names, index=place, placeholder="Choose a backend", key=f"choose-{asked}",
                 on_change=_go, args=(f"choose-{asked}",),
             )  # fmt: skip
+    if asked is not None and not ids.may_be_ours(asked):
+        st.error("This address names no backend: a name has letters, digits and hyphens only.", icon=":material/search_off:")
+        return None
     if asked is None:
         if names:
             frame.empty("Choose a backend: its state, history, figures and actions would be here.")

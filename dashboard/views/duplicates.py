@@ -6,10 +6,10 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import parts, phrases
+from dashboard import ids, parts, phrases
 from dashboard.bulk_desk import BulkDesk
 from dashboard.components import frame
-from dashboard.desk import Desk
+from dashboard.desk import Desk, Said
 from dashboard.views import bulk, queue
 from dashboard.views import case as case_view
 
@@ -41,6 +41,9 @@ def _follow(desk: Desk) -> None:
     """Open the case that the address names, where that is a link and not the echo of what this page said itself."""
     asked = st.query_params.get(CASE)
     if not asked or asked in (st.session_state.get(FOLLOWED), desk.case and desk.case.id):
+        return
+    if not ids.may_be_ours(asked):
+        desk.said = Said("bad", "This address names no case: an id of ours begins with case_.")
         return
     if parts.current().now() - st.session_state.get(LEFT, {}).get(asked, 0.0) > ECHO_S:
         desk.open(parts.current().backend, asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import streamlit as st
@@ -26,7 +26,7 @@ class Made:
     """A key that was just made: in this session alone, until the person says that it is put away."""
 
     name: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 def draw() -> None:
@@ -61,6 +61,14 @@ def _secret() -> None:
         st.button("I have put it away", key="keys-seen", on_click=_forget)
 
 
+def _still_shown() -> bool:
+    """One secret at a time: another key, or a button that was pressed twice, would put its own in the place of one unread."""
+    made: Made | None = st.session_state.get(NEW)
+    if made is not None:
+        outcome.say(PLACE, "warn", f"Nothing was made: the secret of {made.name} is still here. Put it away first.")
+    return made is not None
+
+
 def _forget() -> None:
     st.session_state.pop(NEW, None)
 
@@ -80,6 +88,8 @@ def _form() -> None:
 
 
 def _make() -> None:
+    if _still_shown():
+        return
     state = st.session_state
     name, scopes = str(state.get("keys-name") or "").strip(), list(state.get("keys-scopes") or [])
     if not name or not scopes:
@@ -122,7 +132,7 @@ def _one(one: wire.Key) -> None:
                 )
                 st.button("Set the limit", key=f"limit-{one.id}", on_click=frame.acting(_limit), args=(one.id, one.name))
             with st.container(horizontal=True, vertical_alignment="bottom"):
-                st.text_input(f"Type {one.name} to rotate or revoke it", key=f"typed-{one.id}")
+                st.text_input(f"Type {phrases.plain(one.name)} to rotate or revoke it", key=f"typed-{one.id}")
                 st.button(
                     "Rotate", key=f"rotate-{one.id}", on_click=frame.acting(_rotate), args=(one,),
                     help="Makes a key like it, and shows its secret. Revoke the old one when its program has the new one.",
@@ -134,12 +144,13 @@ def _one(one: wire.Key) -> None:
 
 def _limit(key_id: str, name: str) -> None:
     rate = st.session_state.get(f"rate-{key_id}")
-    said = f"{name} may send {rate:,} requests per minute at each replica." if rate else f"{name} has no limit of its own now."
+    own = f"may send {rate:,} requests per minute at each replica" if rate else "has no limit"
+    said = f"{name} {own if rate is not None else 'has the limit that the servers give to all'}."
     outcome.attempt(PLACE, lambda: parts.current().backend.change_key(key_id, {"rate_per_minute": rate}), said)
 
 
 def _rotate(one: wire.Key) -> None:
-    if not _typed(one):
+    if not _typed(one) or _still_shown():
         return
     lasted = one.expires_at - one.created_at if one.expires_at else None
     now = datetime.fromtimestamp(parts.current().now(), UTC).replace(microsecond=0)

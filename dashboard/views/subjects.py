@@ -6,13 +6,12 @@ external id, which has no place in an address that browsers and proxies remember
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import streamlit as st
 
 from backend import wire
-from dashboard import identity, parts, phrases
+from dashboard import identity, ids, parts, phrases
 from dashboard.components import faces, frame
 from dashboard.components.markup import block, line
 from dashboard.fetch import people
@@ -22,7 +21,6 @@ from dashboard.views import enrol, recognise, record
 
 ID, OLD_ID, SEARCH = "id", "subject", "q"
 QUERY = "subjects-query"
-OURS = re.compile(r"[A-Za-z0-9_-]{1,80}")
 ANY = "any"
 WORKS: dict[str, tuple[Right, Callable[[], None]]] = {
     "Enrol": (Right.enrol, enrol.draw),
@@ -36,7 +34,7 @@ def page() -> None:
     frame.heading("Subjects", "The people in the gallery. A subject is one enrolled person, with one or more images.")
     if subject_id := st.query_params.get(ID):
         st.button("Back to the list", shortcut="B", icon=":material/arrow_back:", on_click=_close)
-        if OURS.fullmatch(subject_id):
+        if ids.may_be_ours(subject_id):
             record.draw(subject_id)
         else:
             st.error("This address names no subject: an id of ours begins with sub_.")

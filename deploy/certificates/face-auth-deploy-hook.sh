@@ -30,16 +30,24 @@ haproxy)
     ;;
 esac
 
+put_back() {
+    for file in $files; do
+        if [ -e "$folder/$file.old" ]; then mv "$folder/$file.old" "$folder/$file"; fi
+        rm -f "$folder/$file.new"
+    done
+}
+trap put_back EXIT
 for file in $files; do
-    if [ -e "$folder/$file" ]; then cp -p "$folder/$file" "$folder/$file.old"; fi
+    if [ -e "$folder/$file" ]; then ln -f "$folder/$file" "$folder/$file.old"; fi  # a link, as half a copy must not be put back
     mv "$folder/$file.new" "$folder/$file"
 done
 if ! $check; then
-    for file in $files; do
-        if [ -e "$folder/$file.old" ]; then mv "$folder/$file.old" "$folder/$file"; fi
-    done
     echo "the balancer refuses the renewed certificate of $lineage: the old one stays" >&2
     exit 1
 fi
-$reload
+if ! $reload; then
+    echo "the balancer cannot be reloaded with the renewed certificate of $lineage: the old one stays" >&2
+    exit 1
+fi
+trap - EXIT
 for file in $files; do rm -f "$folder/$file.old"; done

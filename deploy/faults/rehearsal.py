@@ -71,6 +71,8 @@ class Rehearsal:
     async def _play(self) -> list[Change]:
         watch = _Watch(self.run, self.name, self.say)
         watch.look()
+        if not watch.changes:
+            raise Sentence(f"the monitor does not answer, so nobody would say what it sees of {self.name}: nothing was done")
         async with self._fault():
             await watch.follow(self.seconds, lambda: False)
         await watch.follow(BACK_WITHIN_S, lambda: watch.changes[-1].state == "UP")
@@ -135,7 +137,7 @@ class _Watch:
     async def follow(self, seconds: float, done: Callable[[], bool]) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until and not done():
-            self.look()
+            await asyncio.to_thread(self.look)  # the proxy passes on meanwhile
             await asyncio.sleep(LOOK_EVERY_S)
 
     def look(self) -> None:

@@ -103,6 +103,12 @@ def test_one_alert_shows_its_meaning_its_history_and_who_was_told(fleet: Desktop
     assert "2 alerts fire" in html(app)
 
 
+def test_a_link_asks_for_nothing_but_an_alert(fleet: Desktop) -> None:
+    app = fleet.open("operator", "alerts", alert="../synthetic?x=")
+    assert "This address names no alert" in said(app)
+    assert not [one.path for one in fleet.monitor.asked if "synthetic" in one.path]
+
+
 def test_the_runbook_is_linked_where_it_is_served(fleet: Desktop) -> None:
     fleet.monitor.routes |= samples.whole(runbook_url="https://wiki.example.com/alerts")
     app = fleet.open("operator", "alerts", alert=ONE)

@@ -21,7 +21,7 @@ from dashboard.sessions import COOKIE
 from dashboard.tables import trail as tables
 from tests.dashboard import samples_trail as samples
 from tests.dashboard.conftest import Desktop, html, read, said
-from tests.dashboard.stand_in import Asked, problem
+from tests.dashboard.stand_in import Asked, Reply, problem
 
 EVENTS = ("GET", "/v1/audit")
 VERIFY = ("GET", "/v1/audit/verification")
@@ -268,6 +268,12 @@ def test_a_backend_that_is_away_gives_a_sentence_and_no_file(trail: Desktop, sit
     answer = signed_in(site, trail, "admin").get("/export/audit.csv")
     assert (answer.status_code, "attachment" in str(answer.headers)) == (502, False)
     assert "No backend can be reached" in answer.text
+
+
+def test_an_answer_that_is_somebody_elses_is_no_mistake_of_the_person(trail: Desktop, site: httpx.Client) -> None:
+    trail.backend.routes[EVENTS] = lambda _: Reply(200, b"<html>Sign in to this network</html>", "text/html")
+    answer = signed_in(site, trail, "admin").get("/export/audit.csv")
+    assert (answer.status_code, answer.text) == (502, "What came is no answer of the service.")
 
 
 def test_a_file_that_cannot_be_finished_is_cut_and_never_looks_whole(trail: Desktop, site: httpx.Client) -> None:

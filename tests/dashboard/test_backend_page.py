@@ -80,6 +80,13 @@ def test_without_a_name_there_is_a_chooser_and_it_writes_the_address(desktop: De
     assert [title.value for title in app.title] == ["Backend b2"]
 
 
+def test_a_link_puts_no_markup_into_the_heading(desktop: Desktop) -> None:
+    desktop.monitor.routes = routes()
+    app = desktop.open("operator", "backend", name="[Sign in again](https://elsewhere.example)")
+    assert [title.value for title in app.title] == [r"Backend \[Sign in again\]\(https\://elsewhere\.example\)"]
+    assert "This address names no backend" in said(app)
+
+
 def test_a_name_that_nobody_has_is_said(desktop: Desktop) -> None:
     desktop.monitor.routes = routes()
     app = desktop.open("operator", "backend", name="b9")

@@ -92,6 +92,18 @@ def test_a_link_to_a_case_that_somebody_holds_shows_it_and_claims_nothing(deskto
     assert desktop.backend.count("POST", "/v1/duplicates/{}/claim") == 0
 
 
+@pytest.mark.parametrize("case", ["../subjects/sub_00000001/export", "case_00000001?x=", "case_00000001/../x"])
+def test_a_link_asks_for_nothing_but_a_case(desktop: Desktop, queue: ReviewQueue, case: str) -> None:
+    export = ("GET", "/v1/subjects/{}/export")
+    desktop.backend.routes[export] = lambda _: Reply(200, b"{}")
+    app = desktop.open("supervisor", "duplicates", case=case)
+    assert "This address names no case" in said(app)
+    assert shown_case(app) is None
+    assert desktop.backend.count(*export) == 0
+    assert desktop.backend.count("GET", "/v1/duplicates/{}") == 0
+    assert "case" not in app.query_params
+
+
 def test_a_link_to_no_case_says_so_above_the_queue(desktop: Desktop, queue: ReviewQueue) -> None:
     app = desktop.open("reviewer", "duplicates", case="case_unknown")
     assert "No such case." in said(app)

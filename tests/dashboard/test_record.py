@@ -235,6 +235,26 @@ def _session(app: AppTest) -> str:
     return " ".join(str(vars(one)) if isinstance(one, LastSeen) else str(one) for one in held)
 
 
+@pytest.mark.parametrize("blank", [{"external_id": "  "}, {"external_id": None, "metadata": {"name": " \u00a0\n"}}])
+def test_a_name_of_spaces_is_not_confirmed_by_typing_nothing(gallery: Desktop, blank: dict[str, Any]) -> None:
+    gallery.backend.routes |= {
+        ONE: lambda _: samples.subject(1, **({"metadata": {}} | blank)), ERASE: lambda _: Reply(204)
+    }  # fmt: skip
+    app = record(gallery, "supervisor", "Erase")
+    typing(app, f"erase-{SUBJECT}", "")
+    assert not sent(gallery, "DELETE")
+    typing(app, f"erase-{SUBJECT}", "000001")
+    assert len(sent(gallery, "DELETE")) == 1
+
+
+def test_a_name_of_two_lines_can_be_typed_in_one(gallery: Desktop) -> None:
+    gallery.backend.routes |= {
+        ONE: lambda _: samples.subject(1, external_id="Ada  King\nLovelace"), ERASE: lambda _: Reply(204)
+    }  # fmt: skip
+    typing(record(gallery, "supervisor", "Erase"), f"erase-{SUBJECT}", "Ada King Lovelace")
+    assert len(sent(gallery, "DELETE")) == 1
+
+
 def test_an_erasure_of_what_changed_meanwhile_is_refused(gallery: Desktop) -> None:
     gallery.backend.routes[ERASE] = lambda _: problem(412, "precondition_failed", "It is not that version any more")
     app = typing(record(gallery, "supervisor", "Erase"), f"erase-{SUBJECT}", "EMP-1")

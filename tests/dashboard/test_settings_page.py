@@ -207,6 +207,26 @@ def test_a_key_is_rotated_into_one_like_it(system: Desktop) -> None:
     assert all(one.method == "POST" for one in posted(system)), "the old one goes on until it is revoked"
 
 
+def test_a_second_press_never_takes_the_place_of_a_secret_that_nobody_has_put_away(system: Desktop) -> None:
+    app = part(system.open("admin", "settings"), "API keys")
+    app.text_input(key=f"typed-{ONE.id}").set_value("turnstile-1").run()
+    press(app, f"rotate-{ONE.id}")
+    assert "the secret of turnstile-1 is still here. Put it away first." in html(press(app, f"rotate-{ONE.id}"))
+    app.text_input(key="keys-name").set_value("gate").run()
+    app.multiselect(key="keys-scopes").set_value(["client"]).run()
+    assert "is still here" in html(press(app, "keys-do"))
+    assert len(posted(system)) == 1
+    press(app, "keys-seen")
+    press(app, "keys-do")
+    assert len(posted(system)) == 2
+
+
+def test_the_name_of_a_key_is_no_markup(system: Desktop) -> None:
+    system.backend.routes[KEYS] = lambda _: samples_trail.page(samples_trail.key(1, name="![x](https://elsewhere.example/x.png)"))
+    label = part(system.open("admin", "settings"), "API keys").text_input(key=f"typed-{ONE.id}").label
+    assert r"\!\[x\]\(https\:" in label
+
+
 def test_a_limit_is_set_and_taken_away(system: Desktop) -> None:
     change = ("PATCH", "/v1/keys/{}")
     system.backend.routes[change] = lambda _: ONE
@@ -214,6 +234,9 @@ def test_a_limit_is_set_and_taken_away(system: Desktop) -> None:
     app.number_input(key=f"rate-{ONE.id}").set_value(30).run()
     assert "turnstile-1 may send 30 requests per minute at each replica." in html(press(app, f"limit-{ONE.id}"))
     assert json.loads(posted(system)[-1].body) == {"rate_per_minute": 30}
+    app.number_input(key=f"rate-{ONE.id}").set_value(0).run()
+    assert "turnstile-1 has no limit." in html(press(app, f"limit-{ONE.id}"))
+    assert json.loads(posted(system)[-1].body) == {"rate_per_minute": 0}
 
 
 def test_a_backend_that_dies_leaves_the_last_list_of_keys(system: Desktop) -> None:

@@ -216,6 +216,13 @@ def test_a_certificate_that_the_balancer_refuses_leaves_the_old_one_in_place(tmp
     assert "the old one stays" in refused.stderr
     assert (folder / "face_auth.pem").read_text() == "old"
     assert not reloaded.exists()
+    not_reloaded = subprocess.run(
+        ["sh", str(HOOK)], env=os.environ | told | {"FACE_AUTH_CHECK": "true", "FACE_AUTH_RELOAD": "false"},
+        capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert not_reloaded.returncode == 1
+    assert "cannot be reloaded" in not_reloaded.stderr
+    assert [(file.name, file.read_text()) for file in folder.iterdir()] == [("face_auth.pem", "old")], "no key lies beside it"
     taken = subprocess.run(
         ["sh", str(HOOK)], env=os.environ | told | {"FACE_AUTH_CHECK": "true", "FACE_AUTH_RELOAD": f"touch {reloaded}"},
         capture_output=True, text=True, check=False, timeout=20,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import Session, col, delete, update
 
 from backend.errors import BadCursor
@@ -109,6 +110,27 @@ def test_going_on_at_the_very_end_says_that_it_is_the_end(chain: Node) -> None:
     head = audit_chain.head(chain.store)
     last = follow(chain.store, encode_cursor(head.position, head.hash))
     assert (last.verdict.holds, last.checked, last.next) == (True, 0, None)
+
+
+def test_events_that_are_sealed_while_it_is_followed_are_no_cut(chain: Node) -> None:
+    """The last chunk was full: the next stretch finds nothing more, and a moment later there is something."""
+    head, engine = audit_chain.head(chain.store), chain.store._database.engine
+    sealed: list[int] = []
+
+    def seal_another(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "position > " in statement and not sealed:
+            sealed.append(0)
+            with chain.store.write() as session:
+                chain.audit.append(session, ANNA, "test.event", "obj_x", {})
+            sealed[0] = Sealer(chain.store, "b1").run()
+
+    event.listen(engine, "after_cursor_execute", seal_another)
+    try:
+        found = follow(chain.store, encode_cursor(head.position, head.hash))
+    finally:
+        event.remove(engine, "after_cursor_execute", seal_another)
+    assert sealed == [1]
+    assert found.verdict.holds, found.verdict.why
 
 
 def test_the_time_that_a_stretch_has_ends_it_after_the_chunk_that_was_begun(chain: Node) -> None:

@@ -70,6 +70,11 @@ def test_a_name_service_that_is_away_leaves_the_last_known_fleet(tmp_path: Path)
     assert out.read_bytes() == kept
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.svc"])
+def test_what_is_no_name_at_all_has_no_address(host: str) -> None:
+    assert discovery.addresses(host, 8000) == []
+
+
 def test_an_address_where_no_backend_can_be_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     source, out = written(tmp_path)
     with pytest.raises(FleetFileError, match=r"backends\.0"):
