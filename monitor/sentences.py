@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from monitor.fleet import BalancerKind
 from monitor.wire import State
 
 # The followers poll at least once a second: a scrape taken this much later must have reached what another one had before.
@@ -57,9 +56,9 @@ def disagreement(name: str, verdicts: Mapping[str, str | None]) -> str | None:
     return None
 
 
-def waited_for(name: str, probes: str | None, reason: str | None, kind: BalancerKind) -> str | None:
+def waited_for(name: str, probes: str | None, reason: str | None, *, behind_nginx: bool) -> str | None:
     """Open-source nginx has no checks of its own: one that hangs costs each request sent to it the whole read timeout."""
-    if kind is not BalancerKind.nginx or probes != "down" or not (reason or "").startswith("NET.TIMEOUT"):
+    if not behind_nginx or probes != "down" or not (reason or "").startswith("NET.TIMEOUT"):
         return None
     return (
         f"{name} hangs, and nginx goes on trying it with clients' requests: run `python -m deploy drain {name}` where nginx runs."

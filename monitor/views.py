@@ -140,7 +140,9 @@ def disagreements(watch: FleetWatch, balancer: BalancerWatch, *, now: datetime) 
 def _disagreement(watch: FleetWatch, one: BackendWatch, verdicts: dict[str, str | None], now: datetime) -> str | None:
     if one.stale(watch.fleet.probes, now) or not _settled(watch, one, now):
         return None
-    hanging = sentences.waited_for(one.spec.name, verdicts["probes"], one.verdict.reason, watch.fleet.balancer.kind)
+    hanging = sentences.waited_for(
+        one.spec.name, verdicts["probes"], one.verdict.reason, behind_nginx=watch.fleet.balancer.kind is BalancerKind.nginx
+    )
     return hanging or sentences.disagreement(one.spec.name, verdicts)
 
 

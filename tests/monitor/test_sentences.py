@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.fleet import BalancerKind
 from monitor.sentences import Identified, Seen, behind, disagreement, of_fleet, waited_for
 from monitor.wire import State
 
@@ -75,9 +74,9 @@ def test_a_gallery_is_behind_only_if_it_lacks_what_another_had_well_before() -> 
 
 
 def test_one_that_hangs_behind_nginx_is_named_with_the_command_that_takes_it_out() -> None:
-    said = waited_for("b2", "down", "NET.TIMEOUT.TLS", BalancerKind.nginx)
+    said = waited_for("b2", "down", "NET.TIMEOUT.TLS", behind_nginx=True)
     assert said is not None
     assert "`python -m deploy drain b2`" in said
-    assert waited_for("b2", "down", "NET.TIMEOUT.TLS", BalancerKind.haproxy) is None
-    assert waited_for("b2", "down", "NET.REFUSED", BalancerKind.nginx) is None
-    assert waited_for("b2", "up", "NET.TIMEOUT.TLS", BalancerKind.nginx) is None
+    assert waited_for("b2", "down", "NET.TIMEOUT.TLS", behind_nginx=False) is None
+    assert waited_for("b2", "down", "NET.REFUSED", behind_nginx=True) is None
+    assert waited_for("b2", "up", "NET.TIMEOUT.TLS", behind_nginx=True) is None
