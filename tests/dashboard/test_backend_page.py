@@ -61,7 +61,7 @@ def test_the_page_shows_state_history_work_resources_events_certificate_and_iden
     assert [title.value for title in app.title] == ["Backend b1"]
     page = said(app)
     for part in (
-        "b1 is UP for 42 min", "Probes: up", "Balancer: up", "/ready: ok", "123 ms",
+        "b1 has been UP for 42 min", "Probes: up", "Balancer: up", "/ready: ok", "123 ms",
         "UP for 98.75 % of the time that was watched", "DOWN", "NET.REFUSED",
         "detect", "31 ms", "POST /v1/verify", "90", "match", "75", "non match",
         "410 MiB", "35 % of a core", "1,200 templates", "200 ms",
