@@ -160,7 +160,7 @@ def per_step(lines: Iterable[Sequence[wire.LoadPoint]]) -> str:
     """The unit of a point: `requests per 10 s`, from how far points of one line are apart."""
     apart = [(after.at - one.at).total_seconds() for own in lines for one, after in pairwise(own)]
     steps = [seconds for seconds in apart if seconds > 0]
-    return f"requests per {phrases.span(min(steps))}" if steps else "requests"
+    return f"requests per {phrases.span(median(steps))}" if steps else "requests"
 
 
 def _line(figure: go.Figure, name: str, own: Sequence[wire.LoadPoint], zone: tzinfo, colour: str) -> None:

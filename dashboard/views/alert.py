@@ -87,8 +87,8 @@ def _facts(found: wire.AlertDetail) -> str:
 def _nobody(found: wire.AlertDetail) -> str:
     if found.quiet:
         return f"Nobody was told: {QUIET[found.quiet]}. What is told would be here, with what came of it."
-    if found.state is wire.AlertState.pending:
-        return "Nobody was told of it: it does not fire yet. What is told would be here."
+    if not any(step.what.startswith("told ") for step in found.history):
+        return "Nobody was told of it yet. What is told would be here."
     return "Nobody was told of it: no alert route takes this severity. What is told would be here."
 
 
