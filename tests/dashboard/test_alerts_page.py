@@ -60,9 +60,9 @@ def test_what_fires_stands_first_by_urgency_and_what_is_held_back_apart(fleet: D
 
 
 def test_what_no_route_takes_was_told_to_nobody() -> None:
-    step = wire.AlertStep(at=samples.now(), what="told firing", severity="critical", reason="NET.REFUSED")
+    step = wire.AlertStep(at=datetime.now(UTC), what="told firing", severity="critical", reason="NET.REFUSED")
     heard, unheard = (samples.detail(history=[step], deliveries=told) for told in ([samples.delivery()], []))
-    words = [tables.steps(one, UTC, samples.now().timestamp())[0][1] for one in (heard, unheard)]
+    words = [tables.steps(one, UTC, datetime.now(UTC).timestamp())[0][1] for one in (heard, unheard)]
     assert words == ["told", "no route takes it"]
 
 

@@ -142,7 +142,7 @@ def test_a_monitor_that_dies_leaves_what_was_last_seen_and_recovers(desktop: Des
     app.run()
     assert not app.exception
     assert any("The monitor cannot be reached" in one.value for one in app.warning)
-    assert "b1 is UP" in html(app)
+    assert "b1 has been UP" in html(app)
     desktop.monitor.start()
     st.cache_data.clear()
     app.run()
@@ -160,7 +160,7 @@ def test_a_monitor_that_was_never_reached_is_named_without_a_traceback(desktop: 
 def test_who_may_not_operate_is_offered_nothing_to_do(desktop: Desktop, role: str) -> None:
     desktop.monitor.routes = routes()
     app = open_b1(desktop, role)
-    assert "b1 is UP" in html(app)
+    assert "b1 has been UP" in html(app)
     assert not [one for one in app.segmented_control if one.label == "Operate"]
     assert not app.text_input
     assert not [button for button in app.button if "iagnose" in button.label or "Drain" in button.label]
