@@ -169,7 +169,7 @@ def test_who_may_not_operate_is_offered_nothing_to_do(desktop: Desktop, role: st
 def test_a_reviewer_has_no_such_page(desktop: Desktop) -> None:
     desktop.monitor.routes = routes()
     app = open_b1(desktop, "reviewer")
-    assert "b1 is UP" not in html(app)
+    assert "b1 has been UP" not in html(app)
     assert desktop.monitor.asked == []
 
 
