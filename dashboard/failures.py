@@ -35,6 +35,15 @@ def is_away(error: Exception) -> bool:
     return isinstance(error, AWAY) or (isinstance(error, REFUSED) and error.status in (500, 502, 503, 504))
 
 
+def kind(error: Exception) -> str:
+    """In a word or two, how it failed: an answer that says no is not somebody who does not answer."""
+    if not isinstance(error, REFUSED) or error.status in (502, 503, 504):
+        return "Unreachable"
+    if error.status in (401, 403):
+        return "Not allowed"
+    return {404: "Not found", 410: "Not found", 500: "Failed"}.get(error.status, "Refused")
+
+
 def is_conflict(error: Exception) -> bool:
     """Somebody else was faster: read again."""
     return isinstance(error, REFUSED) and error.status in (409, 412)

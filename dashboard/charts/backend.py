@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 
 import plotly.graph_objects as go
 
+from dashboard.charts.load import per_step
 from dashboard.palette import BAD, EXPECTED, SERIES, STATE_COLOURS
 from monitor import wire
 
@@ -58,7 +59,7 @@ def states(view: wire.HistoryView, zone: tzinfo, *, key: str) -> go.Figure:
         )
     _stretched(figure, view, zone, y="UP")
     figure.update_layout(
-        height=70 + 26 * len(shown),
+        height=88 + 26 * len(shown),
         margin=MARGIN,
         barmode="overlay",
         bargap=0.15,
@@ -215,7 +216,7 @@ def falling(points: Sequence[wire.LoadPoint], zone: tzinfo, *, since: datetime |
         margin=MARGIN,
         uirevision="falling",
         showlegend=False,
-        yaxis={"title": "requests per step", "rangemode": "tozero"},
+        yaxis={"title": per_step([sorted(points, key=lambda point: point.at)]), "rangemode": "tozero"},
         xaxis={"type": "date"},
     )
     return figure

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboard import phrases
 from dashboard.palette import BAD, EXPECTED, SERIES, series_colours
 from dashboard.tables.load import in_order
 from monitor import wire
@@ -148,10 +150,17 @@ def series(points: Sequence[wire.LoadPoint], zone: tzinfo, *, window_s: float, f
         uirevision=f"series-{window_s:g}",
         hovermode="x unified",
         xaxis={"title": None},
-        yaxis={"title": "requests per step", "rangemode": "tozero"},
+        yaxis={"title": per_step(by_name.values()), "rangemode": "tozero"},
         legend=LEGEND,
     )
     return figure
+
+
+def per_step(lines: Iterable[Sequence[wire.LoadPoint]]) -> str:
+    """The unit of a point: `requests per 10 s`, from how far points of one line are apart."""
+    apart = [(after.at - one.at).total_seconds() for own in lines for one, after in pairwise(own)]
+    steps = [seconds for seconds in apart if seconds > 0]
+    return f"requests per {phrases.span(median(steps))}" if steps else "requests"
 
 
 def _line(figure: go.Figure, name: str, own: Sequence[wire.LoadPoint], zone: tzinfo, colour: str) -> None:

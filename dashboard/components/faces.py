@@ -91,7 +91,7 @@ def strip(case: wire.Case, portraits: Sequence[wire.CaseSide], crops: Mapping[st
         )
     left = len(case.subjects) - len(portraits)
     more = f'<p class="soft">and {phrases.counted(left, "more record")} without a portrait here</p>' if left else ""
-    return f'<div class="strip" role="group" aria-label="All records of this cluster">{"".join(cells)}</div>{more}'
+    return f'<div class="strip" role="group" aria-label="All records of this cluster">{"".join(cells)}{more}</div>'
 
 
 RELATIONS = {
@@ -206,7 +206,8 @@ def samples(subject: wire.Subject, crops: Mapping[str, bytes | str], zone: tzinf
     for place, sample in enumerate(subject.samples, start=1):
         image = picture(crops[sample.id], f"Sample {place} of {label(subject)}") if sample.id in crops else ""
         advice = " ".join(reason.advice for reason in sample.quality.reasons)
-        about = f"quality {sample.quality.overall} of 100 · {phrases.moment(sample.created_at, zone)} {advice}"
+        about = f"quality {sample.quality.overall} of 100 · {phrases.moment(sample.created_at, zone)}"
+        about += f". {advice}" if advice else ""
         said = f'<strong>Sample {place}</strong><br><span class="soft">{text(about)}</span>'
         figures.append(f"<figure>{image}<figcaption>{said}</figcaption></figure>")
     return f'<div class="gallery">{"".join(figures)}</div>'

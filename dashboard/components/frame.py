@@ -31,11 +31,15 @@ def shown(seen: Seen[Value], what: str) -> Value | None:
     """The value to draw, after saying what is wrong with it; None: there is nothing to draw, and it was said."""
     if seen.failure is None:
         return seen.value
+    said = f"{seen.kind}. {phrases.plain(seen.failure)}"
+    away = seen.kind == "Unreachable"
+    icon = ":material/cloud_off:" if away else ":material/block:"
     if seen.value is None:
-        st.error(f"Unreachable. {phrases.plain(seen.failure)} There is no earlier {what} to show.", icon=":material/cloud_off:")
+        # whoever was answered knows all there is; whoever was not might hope for something older
+        st.error(f"{said} There is no earlier {what} to show." if away else said, icon=icon)
         return None
     age = phrases.ago(parts.current().now() - (seen.at or 0.0))
-    st.warning(f"Unreachable. {phrases.plain(seen.failure)} Below is the last {what}, from {age}.", icon=":material/cloud_off:")
+    st.warning(f"{said} Below is the last {what}, from {age}.", icon=icon)
     return seen.value
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 
 from dashboard.palette import Look
+
+LONGEST_WORD = 18
+"""characters; ids, addresses and paths are longer"""
 
 
 def text(value: object) -> str:
@@ -53,9 +57,17 @@ def table(
     lines = []
     for place, row in enumerate(rows):
         mark = " class=differs" if place < len(marked) and marked[place] else ""
-        cells = "".join(f"<td{side}>{text(value)}</td>" for value, side in zip(row, sides, strict=True))
+        cells = "".join(_cell(value, side) for value, side in zip(row, sides, strict=True))
         lines.append(f"<tr{mark}>{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _cell(value: object, side: str) -> str:
+    """Words stay whole; what is longer than any of them breaks after a slash or a comma, or else anywhere."""
+    shown = text(value)
+    if not side and any(len(word) > LONGEST_WORD for word in re.split(r"[\s-]+", str(value))):
+        return "<td class=long>" + re.sub("([/,])", r"\1<wbr>", shown) + "</td>"
+    return f"<td{side}>{shown}</td>"
 
 
 def block(*parts: str) -> str:

@@ -17,9 +17,11 @@ MIB = 2**20
 def now(backend: wire.Backend, at: float, lines: Sequence[tuple[str, str]]) -> str:
     """State, since when, why; the four verdicts; what is said of it (tone and sentence)."""
     tone = "mute" if backend.stale else STATES[backend.state].tone
-    length = f" for {phrases.span(at - backend.since.timestamp())}" if backend.since else ""
+    stands = f"is {backend.state}"
+    if backend.since:
+        stands = f"has been {backend.state} for {phrases.span(at - backend.since.timestamp())}"
     why = " ".join(part for part in (backend.reason, backend.detail) if part)
-    sentence = f"{backend.name} is {backend.state}{length}" + (f": {why}" if why else ".")
+    sentence = f"{backend.name} {stands}" + (f": {why}" if why else ".")
     said = "".join(f'<li class="{tone}">{text(line)}</li>' for tone, line in lines)
     shown = f'<ul class="notes">{said}</ul>' if said else ""
     return (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dashboard import phrases
 from dashboard.components.backend_card import SEVERITY, Findings, Windows, card, in_order
 from dashboard.components.markup import badge, text, verdict
 from dashboard.palette import STATES
+from dashboard.tables import alerts as tables
 from monitor import wire
 
 COMPACT_FROM = 13
@@ -28,6 +29,14 @@ def fail_open(view: wire.FleetView) -> str:
     if not view.fail_open:
         return ""
     return f'<div class="loud bad" role="alert"><strong><span aria-hidden="true">■</span> {text(view.fail_open)}</strong></div>'
+
+
+def firing(alerts: Sequence[wire.Alert]) -> str:
+    """What fires and is told: backends that are up are not all that an operator looks after."""
+    if not tables.loud(alerts):
+        return ""
+    tone, sentence = tables.sentence(tables.loud(alerts), 0)
+    return f'<ul class="notes"><li class="{tone}">{text(sentence)} <a href="/alerts" target="_self">Alerts</a></li></ul>'
 
 
 def notes(view: wire.FleetView, now: float, fleet_findings: Iterable[str] = ()) -> str:

@@ -11,6 +11,7 @@ from monitor import wire
 
 FRESH_S = 0.9  # below the shortest refresh of a page
 MOST_WINDOWS = 200
+MOST_ALERTS = 200
 SLOW_S = 10.0  # certificates change by the hour
 
 
@@ -52,6 +53,12 @@ def maintenance() -> Seen[list[wire.Maintenance]]:
     return shared().ask(("maintenance", role), lambda: _maintenance(role), parts.current().now)
 
 
+def firing() -> Seen[list[wire.Alert]]:
+    """What fires, for its number and severity alone: whom it names stands on the page Alerts, asked as the person."""
+    role = fleet_role()
+    return shared().ask(("firing", role), lambda: _firing(role), parts.current().now)
+
+
 @st.cache_data(ttl=FRESH_S, max_entries=16, show_spinner=False)
 def _fleet(role: str) -> wire.FleetView:
     return parts.current().monitor.fleet()
@@ -80,6 +87,11 @@ def _certificates(role: str) -> list[wire.Certificate]:
 @st.cache_data(ttl=2 * FRESH_S, max_entries=16, show_spinner=False)
 def _maintenance(role: str) -> list[wire.Maintenance]:
     return list(parts.current().monitor.maintenance(limit=MOST_WINDOWS).items)
+
+
+@st.cache_data(ttl=2 * FRESH_S, max_entries=16, show_spinner=False)
+def _firing(role: str) -> list[wire.Alert]:
+    return list(parts.current().monitor.alerts(state=wire.AlertState.firing, limit=MOST_ALERTS).items)
 
 
 def fleet_role() -> str:

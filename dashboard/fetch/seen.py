@@ -19,11 +19,13 @@ REMEMBERED = 64
 
 @dataclass(frozen=True)
 class Seen(Generic[Value]):
-    """What came, or what came last: `value` was fetched at `at` (seconds since the epoch); `failure` says why it is old."""
+    """What came, or what came last: `value` was fetched at `at` (seconds since the epoch); `failure` says why it is old or
+    not there, `kind` (`failures.kind`) the same in a word or two."""
 
     value: Value | None
     at: float | None
     failure: str | None = None
+    kind: str = "Unreachable"
 
 
 class LastSeen:
@@ -41,7 +43,7 @@ class LastSeen:
             with self._lock:
                 last, at = self._answers.get(question, (None, None))
             kept = cast("Value | None", last) if failures.is_away(error) else None
-            return Seen(kept, at if kept is not None else None, failures.sentence(error))
+            return Seen(kept, at if kept is not None else None, failures.sentence(error), failures.kind(error))
         at = now()
         with self._lock:
             self._answers[question] = (value, at)

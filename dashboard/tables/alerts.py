@@ -29,6 +29,7 @@ STEP_WORDS = {
     "told reminder": "reminded",
     "told resolved": "told that it is over",
 }
+UNHEARD = "no route takes it"
 KINDS = {"firing": "it fires", "reminder": "it still fires", "resolved": "it is over"}
 
 
@@ -81,7 +82,7 @@ def _time(alert: wire.Alert, now: float) -> str:
     if alert.state is wire.AlertState.pending:
         return f"noticed {phrases.since(alert.since, now)}, does not fire yet"
     if alert.state is wire.AlertState.firing:
-        return f"fires since {phrases.span(now - (alert.starts_at or alert.since).timestamp())}"
+        return f"firing for {phrases.span(now - (alert.starts_at or alert.since).timestamp())}"
     if alert.starts_at and alert.ends_at:
         lasted = phrases.span((alert.ends_at - alert.starts_at).total_seconds())
         return f"over {phrases.since(alert.ends_at, now)}, it lasted {lasted}"
@@ -133,11 +134,11 @@ def span_text(starts_at: datetime, ends_at: datetime, now: float, zone: tzinfo) 
 
 
 def steps(alert: wire.AlertDetail, zone: tzinfo, now: float) -> list[list[str]]:
-    """`STEPS`, oldest first."""
+    """`STEPS`, oldest first; what was due to be told, while no route took it, was told to nobody."""
     return [
         [
             phrases.when(one.at, now, zone),
-            STEP_WORDS.get(one.what, one.what),
+            STEP_WORDS.get(one.what, one.what) if alert.deliveries or not one.what.startswith("told ") else UNHEARD,
             one.severity,
             one.reason,
             phrases.actor(one.actor) if one.actor else phrases.NOTHING,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from backend import wire
 from dashboard import phrases
 from dashboard.desk import WORDS
+from dashboard.tables.trail import who
 
 HEADS = ["When", "What", "Who"]
 ACTIONS = {
@@ -46,20 +47,15 @@ def of_cases(summaries: Iterable[wire.CaseSummary], read: Iterable[wire.Case]) -
     return opened + decided
 
 
-def of_trail(events: Iterable[wire.AuditEvent]) -> list[Happened]:
-    """Each event in words; one that has none keeps its code."""
-    return [Happened(event.at, _event(event), actor(event.actor)) for event in events]
+def of_trail(events: Iterable[wire.AuditEvent], names: Mapping[str, str]) -> list[Happened]:
+    """Each event in words; one that has none keeps its code. `names`: of keys, by id."""
+    return [Happened(event.at, _event(event), who(event.actor, names)) for event in events]
 
 
 def rows(happened: Sequence[Happened], now: float, zone: tzinfo) -> list[tuple[str, str, str]]:
     """Newest first."""
     ordered = sorted(happened, key=lambda one: one.at, reverse=True)
     return [(phrases.when(one.at, now, zone), one.what, one.who) for one in ordered]
-
-
-def actor(identifier: str) -> str:
-    """A person by name; keys and the system as they are."""
-    return identifier.removeprefix("usr_")
 
 
 def _event(event: wire.AuditEvent) -> str:

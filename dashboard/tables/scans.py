@@ -39,7 +39,8 @@ def began(scan: wire.Scan, now: float, zone: tzinfo) -> str:
     by = scan.started_by_name or scan.started_by or "somebody who was not recorded"
     took = ""
     if scan.finished_at is not None and scan.started_at is not None:
-        took = f" · took {phrases.span((scan.finished_at - scan.started_at).total_seconds())}"
+        seconds = (scan.finished_at - scan.started_at).total_seconds()
+        took = f" · took {phrases.span(seconds) if seconds >= 1 else 'less than 1 s'}"
     return f"Started {phrases.when(scan.created_at, now, zone)} by {by}{took}"
 
 
@@ -47,8 +48,8 @@ def facts_of(scan: wire.Scan) -> list[tuple[str, str]]:
     asked_again = [("Asked again", f"{scan.reopened:,}")] if scan.reopen_distinct else []
     return [
         ("Templates", f"{scan.templates_total:,}"),
-        ("Rate", phrases.number(scan.rate_per_s, 1, "/s")),
-        ("Threshold", f"{scan.threshold:.3g}"),
+        ("Rate", phrases.number(scan.rate_per_s, 1 if (scan.rate_per_s or 0) < 10 else 0, "templates/s")),
+        ("Threshold", f"{scan.threshold:.3f}"),
         ("Pairs would be found" if scan.dry_run else "Pairs found", f"{scan.pairs_found:,}"),
         *asked_again,
     ]

@@ -76,7 +76,7 @@ def _facts(found: wire.AlertDetail) -> str:
     return facts(
         [
             ("Fires since", phrases.when(found.starts_at, now, zone)),
-            ("Over since", phrases.when(found.ends_at, now, zone)),
+            *([("Over since", phrases.when(found.ends_at, now, zone))] if found.ends_at else []),
             ("Whose fault", phrases.owner(found.owner)),
             ("Acknowledged", acknowledged),
             ("Held back", QUIET[found.quiet] if found.quiet else "no"),
@@ -90,7 +90,9 @@ def _facts(found: wire.AlertDetail) -> str:
 def _nobody(found: wire.AlertDetail) -> str:
     if found.quiet:
         return f"Nobody was told: {QUIET[found.quiet]}. What is told would be here, with what came of it."
-    return "Nobody was told of it: no route takes this severity, or it does not fire yet. What is told would be here."
+    if not any(step.what.startswith("told ") for step in found.history):
+        return "Nobody was told of it yet. What is told would be here."
+    return "Nobody was told of it: no alert route takes this severity. What is told would be here."
 
 
 def _act(found: wire.AlertDetail) -> None:

@@ -28,7 +28,7 @@ def _work(figures: wire.Figures) -> None:
         reason = f" ({figures.reason})" if figures.reason else ""
         frame.empty(f"Its metrics were not read yet{reason}: stages, calls and decisions would be here.")
         return
-    left, right = st.columns(2)
+    left, right = st.columns([2, 3])  # calls have long names and six columns
     with left:
         st.markdown("**Time by stage**, of client requests")
         _stages(figures)

@@ -39,7 +39,7 @@ def _faces(desk: Desk, case: wire.Case) -> None:
     if len(case.subjects) > 2:
         portraits = [side for subject in by_age(case) if (side := portrait(case, subject)) and side.sample_id in desk.crops]
         drawn.append(faces.strip(case, portraits, desk.crops, {side.subject_id for side in shown}))
-    st.html(block(*drawn))
+    st.html(block(f'<div class="bench">{"".join(drawn)}</div>'))
 
 
 def _top(desk: Desk, case_id: str) -> None:

@@ -99,7 +99,7 @@ def _others(desk: Desk, case: wire.Case, *, enabled: bool) -> None:
 def _survivors(desk: Desk, case: wire.Case, named: dict[str, str], *, enabled: bool) -> None:
     subjects = {subject.id: subject for subject in case.subjects}
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
-        st.caption("If they are the same, the record that remains:", width="content")
+        st.caption("If they are the same:", width="content")
         for place, (subject_id, letter) in enumerate(named.items(), start=1):
             chosen = subject_id == desk.survivor_id
             st.button(

@@ -30,11 +30,13 @@ def _live() -> None:
         return
     now, zone = parts.current().now(), frame.zone()
     found, windows = _beside(fleet.load(60.0)), _beside(fleet.maintenance())
+    firing = _beside(fleet.firing())
     findings = tables.findings(found.findings if found else [])
     st.html(
         block(
             whole_fleet.headline(view, now),
             whole_fleet.fail_open(view),
+            whole_fleet.firing(firing or []),
             whole_fleet.notes(view, now, findings.get(None, ())),
             whole_fleet.balancer(view),
             whole_fleet.groups(
@@ -50,8 +52,8 @@ def _live() -> None:
         f"Probed every {view.interval_s:g} s{late}; DOWN after {view.fall} failures, up again after {view.rise} passes. "
         "Grey means no fresh sample: the state before it is shown, not trusted."
     )
-    if found is None or windows is None:
-        st.caption("Findings of the load or maintenance windows could not be read just now: they may be missing above.")
+    if found is None or windows is None or firing is None:
+        st.caption("Alerts, findings of the load or maintenance windows could not be read just now: they may be missing above.")
 
 
 def _beside(seen: Seen[Value]) -> Value | None:

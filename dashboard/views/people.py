@@ -38,7 +38,7 @@ def _people() -> Seen[list[User]]:
     try:
         return Seen(parts.current().users.all(), now)
     except (OSError, ValueError) as error:
-        return Seen(None, None, f"The file of the people cannot be read ({type(error).__name__}).")
+        return Seen(None, None, f"The file of the people cannot be read ({type(error).__name__}).", "Failed")
 
 
 def _change(found: list[User]) -> None:

@@ -11,6 +11,7 @@ from dashboard import identity, parts, phrases
 from dashboard.components import faces, frame, links, once
 from dashboard.components.markup import badge, block, facts, table, text
 from dashboard.fetch import people
+from dashboard.fetch.trail import key_names
 from dashboard.palette import SUBJECTS
 from dashboard.roles import Right, may
 from dashboard.tables import history, samples
@@ -53,7 +54,7 @@ def draw(subject_id: str) -> None:
     cases = _cases(subject)
     merges.draw(subject, cases[1])
     _samples(subject)
-    left, right = st.columns([1, 2], gap="medium")
+    left, right = st.columns([2, 5], gap="medium")
     with left:
         _metadata(subject)
     with right:
@@ -127,7 +128,8 @@ def _history(subject: wire.Subject, summaries: list[wire.CaseSummary], read: lis
     happened = history.of_cases(summaries, read)
     if may(roles, Right.see_audit):
         seen = people.trail(subject.id)
-        happened += history.of_trail(seen.value.items) if seen.value is not None else history.of_record(subject)
+        told = seen.value.items if seen.value is not None else None
+        happened += history.of_record(subject) if told is None else history.of_trail(told, key_names())
         if seen.failure is not None:
             st.caption(f"The audit trail could not be read: {phrases.plain(seen.failure)}")
     else:

@@ -15,6 +15,7 @@ from dashboard.tables import settings as tables
 from dashboard.views import keys, people
 
 REFRESH_S = 5.0
+NOBODY = ":material/notifications_off:"
 
 
 def page() -> None:
@@ -40,7 +41,7 @@ def _live_fleet_file() -> None:
         return
     now = parts.current().now()
     tone, sentence = tables.fleet_state(seen, now)
-    st.html(block(verdict(tone, sentence), f'<p class="why"><code>{text(seen.path)}</code></p>'))
+    st.html(block(verdict(tone, sentence), f'<p class="soft">Read from <code>{text(seen.path)}</code></p>'))
     if seen.mistakes:
         st.subheader("Why it is refused", anchor=False)
         st.html(block(table(["Line", "Field", "Reason"], tables.mistakes(seen), numeric=["Line"])))
@@ -53,7 +54,8 @@ def _live_fleet_file() -> None:
         st.html(block(table(["Name", "Kind", "Takes"], rows)))
         st.caption("Addresses and keys are secrets: they stand in no answer of the monitor. Test a route on the page Alerts.")
     else:
-        frame.empty("No alert route is described: nobody is told of anything. Each would be here.")
+        # not one of the empty lists that are as they should be
+        st.warning("No alert route is described: nobody is told when something fires. Each would be here.", icon=NOBODY)
 
 
 def _roles() -> None:

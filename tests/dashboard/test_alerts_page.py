@@ -54,9 +54,16 @@ def test_what_fires_stands_first_by_urgency_and_what_is_held_back_apart(fleet: D
     assert "2 alerts fire, 1 of them not acknowledged. 1 more fires and is told to nobody." in page
     order = [page.index(what) for what in ("CRITICAL", "LoadOutlier", "CertificateExpiring", "does not fire yet")]
     assert order == sorted(order)
-    for what in ("acknowledged by ada", "a silence holds it back", "fires since 7 min", "NET.REFUSED"):
+    for what in ("acknowledged by ada", "a silence holds it back", "firing for 7 min", "NET.REFUSED"):
         assert what in page
     assert [one.value for one in app.subheader] == ["Held back (1)", "Noticed (1)"]
+
+
+def test_what_no_route_takes_was_told_to_nobody() -> None:
+    step = wire.AlertStep(at=datetime.now(UTC), what="told firing", severity="critical", reason="NET.REFUSED")
+    heard, unheard = (samples.detail(history=[step], deliveries=told) for told in ([samples.delivery()], []))
+    words = [tables.steps(one, UTC, datetime.now(UTC).timestamp())[0][1] for one in (heard, unheard)]
+    assert words == ["told", "no route takes it"]
 
 
 def test_where_nothing_is_wrong_it_says_so(desktop: Desktop) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from monitor import wire
 from tests.dashboard import samples
 from tests.dashboard import samples_backend as of_one
+from tests.dashboard.legible import broken_words
 from tests.dashboard.stand_in import Asked
 from tests.dashboard.test_browser import Running, _axis, chromium, context, heading, running, sign_in
 from tests.system.running_fleet import eventually
@@ -58,6 +59,7 @@ def test_an_operator_goes_from_a_card_to_its_page_diagnoses_and_drains(context: 
     assert page.url.endswith("/backend?name=b1")
     expect(page.locator(".js-plotly-plot")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no horizontal scrolling"
+    assert broken_words(page) == []
     page.get_by_role("button", name="Diagnose b1").click()
     expect(page.get_by_text("Its certificate expired.")).to_be_visible()
     expect(page.get_by_text("What to do:")).to_be_visible()

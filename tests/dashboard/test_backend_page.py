@@ -61,7 +61,7 @@ def test_the_page_shows_state_history_work_resources_events_certificate_and_iden
     assert [title.value for title in app.title] == ["Backend b1"]
     page = said(app)
     for part in (
-        "b1 is UP for 42 min", "Probes: up", "Balancer: up", "/ready: ok", "123 ms",
+        "b1 has been UP for 42 min", "Probes: up", "Balancer: up", "/ready: ok", "123 ms",
         "UP for 98.75 % of the time that was watched", "DOWN", "NET.REFUSED",
         "detect", "31 ms", "POST /v1/verify", "90", "match", "75", "non match",
         "410 MiB", "35 % of a core", "1,200 templates", "200 ms",
@@ -149,7 +149,7 @@ def test_a_monitor_that_dies_leaves_what_was_last_seen_and_recovers(desktop: Des
     app.run()
     assert not app.exception
     assert any("The monitor cannot be reached" in one.value for one in app.warning)
-    assert "b1 is UP" in html(app)
+    assert "b1 has been UP" in html(app)
     desktop.monitor.start()
     st.cache_data.clear()
     app.run()
@@ -167,7 +167,7 @@ def test_a_monitor_that_was_never_reached_is_named_without_a_traceback(desktop: 
 def test_who_may_not_operate_is_offered_nothing_to_do(desktop: Desktop, role: str) -> None:
     desktop.monitor.routes = routes()
     app = open_b1(desktop, role)
-    assert "b1 is UP" in html(app)
+    assert "b1 has been UP" in html(app)
     assert not [one for one in app.segmented_control if one.label == "Operate"]
     assert not app.text_input
     assert not [button for button in app.button if "iagnose" in button.label or "Drain" in button.label]
@@ -176,7 +176,7 @@ def test_who_may_not_operate_is_offered_nothing_to_do(desktop: Desktop, role: st
 def test_a_reviewer_has_no_such_page(desktop: Desktop) -> None:
     desktop.monitor.routes = routes()
     app = open_b1(desktop, "reviewer")
-    assert "b1 is UP" not in html(app)
+    assert "b1 has been UP" not in html(app)
     assert desktop.monitor.asked == []
 
 

@@ -19,6 +19,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from tests.dashboard import samples, samples_load, samples_scans
+from tests.dashboard import samples_review as sr
+from tests.dashboard.legible import broken_words
 from tests.dashboard.queue import ReviewQueue
 from tests.dashboard.stand_in import Route, StandIn
 from tests.system.running_fleet import eventually
@@ -284,6 +286,42 @@ def test_zoom_blink_and_the_keys_need_no_server_and_a_key_pressed_twice_decides_
     expect(body).not_to_have_attribute("data-zoomed", "")
     page.keyboard.press("b")
     expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+
+
+@pytest.mark.parametrize("people", [2, 3])
+def test_faces_the_record_that_remains_and_the_verdicts_stand_on_one_screen(
+    context: BrowserContext, running: Running, people: int
+) -> None:
+    whole = sr.cluster(7)
+    named = [
+        one.model_copy(update={"external_id": f"demo-astronaut-recompressed-{one.external_id}"})
+        for one in whole.subjects[:people]
+    ]
+    before = running.queue.cases
+    running.queue.cases = {whole.id: whole.model_copy(update={"subjects": named, "pairs": whole.pairs[: people - 1]})}
+    try:
+        page = sign_in(context, running, "reviewer", "/duplicates")
+        expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+        page.keyboard.press("n")
+        expect(page.get_by_role("button", name="Unsure")).to_be_enabled()
+        expect(page.locator(".faces figure img")).to_have_count(2)
+        faces = page.locator(".faces").bounding_box()
+        bar = page.locator(".st-key-decide").bounding_box()
+        assert faces is not None
+        assert bar is not None
+        assert faces["y"] >= 0
+        assert faces["y"] + faces["height"] <= bar["y"], "nothing lies over the faces"
+        for name in ("Keep ", "Same person", "Unsure", "Undo"):
+            box = page.get_by_role("button", name=name).last.bounding_box()
+            assert box is not None
+            assert box["y"] >= bar["y"]
+            assert box["y"] + box["height"] <= 720, f"{name} is below the fold"
+        assert page.get_by_test_id("stMain").evaluate("e => e.scrollTop") == 0
+        assert broken_words(page) == []
+        page.keyboard.press("b")
+        expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+    finally:
+        running.queue.cases = before
 
 
 def _claimed(running: Running) -> str:

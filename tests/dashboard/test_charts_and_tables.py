@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from dashboard import palette
 from dashboard.charts import load as charts
+from dashboard.components.markup import table as drawn
 from dashboard.tables import certificates, load
 from monitor import wire
 from tests.dashboard import samples
@@ -35,6 +36,7 @@ def test_the_course_has_a_line_per_backend_in_the_readers_time_and_crosses_for_e
     assert line.x[0].utcoffset() == zone.utcoffset(line.x[0].replace(tzinfo=None))
     assert list(figure.data[2].y) == [2]
     assert figure.layout.uirevision == "series-900"
+    assert figure.layout.yaxis.title.text == "requests per 15 s"
 
 
 def test_a_chart_of_nothing_is_still_a_chart() -> None:
@@ -48,6 +50,12 @@ def test_the_table_of_load_says_no_traffic_and_errors_with_their_share() -> None
     assert list(table["Share"]) == ["100.0 %", "no traffic"]
     assert list(table["Errors"]) == ["3 (2.5 %)", "0"]
     assert list(table["p95"]) == ["123 ms", "–"]
+
+
+def test_what_is_longer_than_a_word_may_break_and_words_may_not() -> None:
+    html = drawn(["Call", "Requests"], [["GET /v1/subjects/{subject_id}", "1"], ["demo-astronaut-recompressed", "2"]])
+    assert "<td class=long>GET /<wbr>v1/<wbr>subjects/<wbr>{subject_id}</td>" in html
+    assert "<td>demo-astronaut-recompressed</td>" in html, "it breaks at its hyphens by itself"
 
 
 def test_certificates_are_ordered_by_what_breaks_first() -> None:

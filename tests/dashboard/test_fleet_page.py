@@ -8,11 +8,13 @@ from datetime import timedelta
 from dashboard.fetch import fleet
 from monitor import wire as monitor_wire
 from tests.dashboard import samples
+from tests.dashboard import samples_alerts as of_alerts
 from tests.dashboard import samples_backend as of_one
 from tests.dashboard.conftest import Desktop, html, said, switch
 from tests.dashboard.stand_in import Asked
 
 FLEET, LOAD, WINDOWS = ("GET", "/v1/fleet"), ("GET", "/v1/load"), ("GET", "/v1/maintenance")
+ALERTS = ("GET", "/v1/alerts")
 
 
 def test_every_backend_has_a_card_with_what_an_operator_needs(desktop: Desktop) -> None:
@@ -84,7 +86,22 @@ def test_a_monitor_that_dies_leaves_the_last_state_with_its_age_and_recovers(des
 
 def test_what_the_monitor_refuses_is_shown_as_its_sentence(desktop: Desktop) -> None:
     app = desktop.open("operator", "fleet")
+    assert app.error[0].value.startswith("Not found")
     assert "There is nothing here" in app.error[0].value
+    assert "Unreachable" not in app.error[0].value, "it answered"
+
+
+def test_what_fires_is_said_where_every_backend_is_up(desktop: Desktop) -> None:
+    desktop.monitor.routes = {FLEET: lambda _: samples.fleet(samples.backend("b1"))}
+    assert "Alerts, findings" in said(desktop.open("operator", "fleet"))
+    held = of_alerts.alert(2, quiet="silenced")
+    desktop.monitor.routes |= {ALERTS: lambda _: of_alerts.page(of_alerts.alert(1), held), LOAD: lambda _: samples.load_view()}
+    _forget_shared_answers()
+    page = html(desktop.open("operator", "fleet"))
+    assert 'class="bad">1 alert fires, nobody has acknowledged it. <a href="/alerts"' in page
+    desktop.monitor.routes[ALERTS] = lambda _: of_alerts.page(held)
+    _forget_shared_answers()
+    assert 'href="/alerts"' not in html(desktop.open("operator", "fleet")), "what is held back is told to nobody"
 
 
 def test_many_open_pages_cost_the_monitor_one_question(desktop: Desktop) -> None:

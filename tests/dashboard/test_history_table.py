@@ -20,9 +20,16 @@ def test_the_newest_stands_first_with_its_distance() -> None:
 
 def test_an_event_without_words_keeps_its_code_and_a_person_is_named() -> None:
     events = people.trail(("subject.patch", {"fields": ["retain_until"]}), ("subject.dance", {})).items
-    told = history.of_trail(events)
+    told = history.of_trail(events, {})
     assert [one.what for one in told] == ["changed: retain until", "subject.dance"]
     assert {one.who for one in told} == {"grace"}
+
+
+def test_a_key_goes_by_its_name_where_it_may_be_read_and_else_by_the_end_of_its_id() -> None:
+    key = "key_01a2190af58775ac8ba6aa1ed8f82a70"
+    events = [people.trail(("subject.enrol", {})).items[0].model_copy(update={"actor": actor}) for actor in (key, "system")]
+    assert [one.who for one in history.of_trail(events, {key: "turnstile-1"})] == ["turnstile-1 (key)", "system"]
+    assert [one.who for one in history.of_trail(events, {})] == ["key…f82a70", "system"]
 
 
 def test_a_decision_that_was_undone_says_so_and_merges_nothing() -> None:
