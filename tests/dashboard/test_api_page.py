@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,10 +103,10 @@ def test_every_curl_example_does_what_it_says(service: Service, photographs: Pat
                 ids["SUBJECT"] = json.loads(answer)["subject_id"]
             if "/v1/scans'" in command or command.endswith("/v1/scans"):
                 ids["SCAN"] = json.loads(answer)["id"]
-    done = service.client(service.site.key("admin"))
-    wait_until(lambda: done.scan(ids["SCAN"]).finished_at, within_s=60, what="the end of the scan")
-    assert json.loads((photographs / "ada.json").read_text())["subject_id"] == ids["SUBJECT"]
-    assert service.client(service.site.key("admin")).subjects(external_id="A-1").items == [], "the last one erased her"
+    with service.client(service.site.key("admin")) as done:
+        wait_until(lambda: done.scan(ids["SCAN"]).finished_at, within_s=60, what="the end of the scan")
+        assert json.loads((photographs / "ada.json").read_text())["subject_id"] == ids["SUBJECT"]
+        assert done.subjects(external_id="A-1").items == [], "the last one erased her"
 
 
 def test_every_python_example_does_what_it_says(service: Service, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +115,10 @@ def test_every_python_example_does_what_it_says(service: Service, photographs: P
     code = [examples.BEGIN_PYTHON, *(one.python for one in examples.EXAMPLES), examples.FAILURES_PYTHON]
     # its own key: the erased person's first answer is gone, and the key with it stands for another body
     written = examples.at("\n".join(code), service.url).replace('"ada-1"', '"ada-python-1"')
-    out = io.StringIO()
+    out, place = io.StringIO(), dict[str, Any]()
     with contextlib.redirect_stdout(out):
-        exec(written, {})  # noqa: S102
+        exec(written, place)  # noqa: S102
+    place["faces"].close()
     lines = out.getvalue().splitlines()
     assert re.match(r"sub_\w+ active \[", lines[0])
     assert lines[1].startswith("match ")
