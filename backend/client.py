@@ -152,7 +152,7 @@ class BackendClient:
         body = {"subjects": [subject.body() | {"idempotency_key": subject.idempotency_key} for subject in subjects]}
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         answer = self._send("POST", "/v1/subjects/batch", json=body, headers=key, repeatable=True)
-        return wire.EnrolBatch.model_validate_json(answer.content).results
+        return _read(wire.EnrolBatch, answer).results
 
     def add_samples(
         self,
@@ -183,7 +183,7 @@ class BackendClient:
     def change_subject(self, subject_id: str, changes: Mapping[str, Any], *, version: int | None = None) -> wire.Subject:
         """Change what `changes` holds of external_id, metadata, retain_until; with `version`: only if it still has that one."""
         answer = self._send("PATCH", f"/v1/subjects/{subject_id}", json=dict(changes), headers=_if_match(version))
-        return wire.Subject.model_validate_json(answer.content)
+        return _read(wire.Subject, answer)
 
     def erase_subject(self, subject_id: str, *, version: int | None = None) -> None:
         self._send("DELETE", f"/v1/subjects/{subject_id}", headers=_if_match(version), repeatable=True)
@@ -391,11 +391,11 @@ class BackendClient:
     def change_key(self, key_id: str, changes: Mapping[str, Any]) -> wire.Key:
         """Change what `changes` holds of rate_per_minute, synthetic."""
         answer = self._send("PATCH", f"/v1/keys/{key_id}", json=dict(changes), repeatable=True)
-        return wire.Key.model_validate_json(answer.content)
+        return _read(wire.Key, answer)
 
     def revoke_key(self, key_id: str) -> wire.Key:
         answer = self._send("DELETE", f"/v1/keys/{key_id}", repeatable=True)
-        return wire.Key.model_validate_json(answer.content)
+        return _read(wire.Key, answer)
 
     def audit(
         self,
@@ -453,14 +453,14 @@ class BackendClient:
 
     def _get(self, path: str, model: type[Model], asked: Mapping[str, Any] | None = None) -> Model:
         params = {name: value for name, value in (asked or {}).items() if value is not None}
-        return model.model_validate_json(self._send("GET", path, params=params, repeatable=True).content)
+        return _read(model, self._send("GET", path, params=params, repeatable=True))
 
     def _post(self, path: str, body: Mapping[str, Any] | None, model: type[Model], *, repeatable: bool = False) -> Model:
-        return model.model_validate_json(self._send("POST", path, json=body, repeatable=repeatable).content)
+        return _read(model, self._send("POST", path, json=body, repeatable=repeatable))
 
     def _create(self, path: str, body: Mapping[str, Any] | None, model: type[Model], idempotency_key: str | None) -> Model:
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return model.model_validate_json(self._send("POST", path, json=body, headers=key, repeatable=True).content)
+        return _read(model, self._send("POST", path, json=body, headers=key, repeatable=True))
 
     def _search(self, path: str, body: Mapping[str, Any], model: type[Model]) -> Model:
         return self._post(path, body, model, repeatable=True)
@@ -468,10 +468,10 @@ class BackendClient:
     def _enrolment(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> wire.Enrolment:
         key = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         answer = self._send("POST", path, json=body, headers=key, repeatable=True, answers=(409,))
-        return wire.Enrolment.model_validate_json(answer.content)
+        return _read(wire.Enrolment, answer)
 
     def _probe(self, path: str, model: type[Model]) -> Model:
-        return model.model_validate_json(self._send("GET", path, repeatable=True, answers=(503,)).content)
+        return _read(model, self._send("GET", path, repeatable=True, answers=(503,)))
 
     def _send(
         self,
@@ -528,6 +528,17 @@ def _if_match(version: int | None) -> dict[str, str]:
 
 def _is_problem(response: httpx.Response) -> bool:
     return str(response.headers.get("content-type", "")).startswith(PROBLEM)
+
+
+def _read(model: type[Model], answer: httpx.Response) -> Model:
+    """Raises `Unreachable` for an answer that is not the backend's: a proxy's page, or another program's."""
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError as error:
+        asked = answer.request.url
+        raise Unreachable(
+            {f"{asked.scheme}://{asked.netloc.decode()}": "gave something that is not the backend's answer"}
+        ) from error
 
 
 def _problem(response: httpx.Response) -> ProblemError:

@@ -158,6 +158,14 @@ def test_a_balancers_own_error_page_is_a_problem_too() -> None:
     assert (raised.value.status, raised.value.code) == (413, "http_413")
 
 
+def test_an_answer_that_is_not_the_backends_is_nobodys() -> None:
+    """A portal in between, or another program on that port: 200, and nothing of ours."""
+    stranger = Server(200, {"hello": "world"})
+    with listening(stranger) as urls, BackendClient(urls) as client, pytest.raises(Unreachable) as raised:
+        client.stats()
+    assert raised.value.causes == {urls[0]: "gave something that is not the backend's answer"}
+
+
 def test_a_rejected_enrolment_is_an_answer_and_a_conflict_is_an_error() -> None:
     with listening(Server(409, ENROLMENT | {"state": "rejected"})) as urls, BackendClient(urls) as client:
         assert client.enrol([b"photo"]).state is wire.SubjectState.rejected
