@@ -52,10 +52,11 @@ check: install ## ruff, mypy --strict, the import contracts
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 
-test: install ## every test, on two processes and then what must run alone (WORKERS=2); a part with ARGS="tests/ledger -k merge"
+test: install ## every test, on two processes, then what must run alone, then the browser (WORKERS=2); a part with ARGS="tests/ledger -k merge"
 ifeq ($(ARGS),)
 	$(VENV)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile -m "not alone and not images"
-	$(VENV)/python -m pytest -m alone
+	$(VENV)/python -m pytest -m alone --ignore=tests/browser
+	$(VENV)/python -m pytest tests/browser
 else
 	$(VENV)/python -m pytest $(ARGS)
 endif

@@ -27,12 +27,12 @@ ALONE = (
     "tests/monitor/test_real_backends.py",
     "tests/monitor/test_traffic.py",
 )
-"""What holds somebody to a time: nothing else may run beside it."""
+"""What holds somebody to a time: nothing else may run beside it. So does whatever drives a browser."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.nodeid.startswith(ALONE):
+        if item.nodeid.startswith(ALONE) or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.alone)
 
 

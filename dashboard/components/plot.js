@@ -33,6 +33,7 @@ function themed(layout, ink) {
 
 export default function ({ parentElement, data }) {
   const target = parentElement.querySelector(".plot")
+  target.setAttribute("role", "img")
   target.setAttribute("aria-label", data.alt)
   target.style.height = `${data.height}px`
   const figure = JSON.parse(data.figure)

@@ -57,6 +57,6 @@ def _show(drawing: Drawing, key: str, alt: str) -> None:
 def _component() -> ComponentRenderer:
     script = Path(__file__).with_name("plot.js").read_text("utf-8")
     renderer: ComponentRenderer = st.components.v2.component(
-        "face_auth_plot", html='<div class="plot" role="img"></div>', js=script, isolate_styles=False
+        "face_auth_plot", html='<div class="plot"></div>', js=script, isolate_styles=False
     )
     return renderer

@@ -245,7 +245,7 @@ def test_a_reviewer_claims_decides_and_undoes_by_keyboard_and_keys_rest_while_ty
     assert _claimed(running) == first, "and the other one is free for colleagues"
     page.keyboard.press("b")
     expect(page.get_by_role("button", name="Claim next")).to_be_visible()
-    eventually(lambda: not any(case.lease for case in running.queue.cases.values()), within_s=5)
+    eventually(lambda: not any(case.lease for case in running.queue.cases.values()), within_s=20)
     assert not [url for url in asked if not url.startswith((running.url, "data:", "blob:"))], "no other host is asked"
     for url in {url for url in asked if url.startswith(running.url)}:
         answer = httpx.get(url, follow_redirects=False)
@@ -351,7 +351,7 @@ def test_no_page_is_wider_than_its_window_or_shows_an_error(context: BrowserCont
     expect(main).to_be_visible()
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 720})
-        eventually(lambda: main.evaluate("e => e.scrollWidth <= e.clientWidth"), within_s=5)
+        eventually(lambda: main.evaluate("e => e.scrollWidth <= e.clientWidth"), within_s=20)
     assert page.get_by_test_id("stException").count() == 0
     assert re.search(r"Traceback|Error:", main.inner_text()) is None
 

@@ -90,9 +90,10 @@ class Account:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
+    program = tool("moto_server")
     log = (tmp_path_factory.mktemp("moto") / "moto.log").open("wb")
     environment = os.environ | {"MOTO_ACM_VALIDATION_WAIT": "1"}
-    process = subprocess.Popen([tool("moto_server"), "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log, env=environment)
+    process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log, env=environment)
     try:
         eventually(lambda: _answers(f"http://127.0.0.1:{port}"), within_s=60)
         yield f"http://127.0.0.1:{port}"
