@@ -38,7 +38,8 @@ def take_out(site: Site, replicas: Mapping[str, Replica], name: str, *, accept_l
     told = replica.drain()
     say(f"{name}: {'draining' if told else 'cannot be reached; it is taken out of the balancer all the same'}")
     if site.balancing is not None and site.fleet.balancer.kind is BalancerKind.nginx:
-        apply(site.balancing, site.fleet, taken_out.read(site.balancing.folder) | {name})
+        with taken_out.alone(site.balancing.folder):
+            apply(site.balancing, site.fleet, taken_out.read(site.balancing.folder) | {name})
     unsent = await_balancer(site, name, sent=False)
     idle = within(IN_FLIGHT_S, lambda: not replica.in_flight())
     return Out(name, told, unsent, idle)
@@ -51,7 +52,8 @@ def put_back(site: Site, replicas: Mapping[str, Replica], name: str, *, say: Say
     if within(IN_FLIGHT_S, replica.ready) is None:
         raise Sentence(f"{name} is not ready: its /ready says why. It stays out of service")
     if site.balancing is not None and site.fleet.balancer.kind is BalancerKind.nginx:
-        apply(site.balancing, site.fleet, taken_out.read(site.balancing.folder) - {name})
+        with taken_out.alone(site.balancing.folder):
+            apply(site.balancing, site.fleet, taken_out.read(site.balancing.folder) - {name})
     sent = await_balancer(site, name, sent=True)
     say(f"{name}: back in service")
     return Out(name, told, sent, None)

@@ -5,11 +5,22 @@ One name per line. HAProxy needs no such file: it asks `/ready`.
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.atomic import write
 
 FILE = "taken-out.txt"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else changes who is taken out meanwhile: two at once would lose one."""
+    with (folder / f".{FILE}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def read(folder: Path) -> frozenset[str]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_a_drained_backend_is_sent_nothing_until_it_is_returned(fleet: Fleet) ->
     said(fleet, "drain", "b2", "--return")
     assert served(fleet)["b2"] > 0
     assert not (fleet.run_dir / "balancer" / taken_out.FILE).exists()
+
+
+def test_two_that_are_taken_out_at_once_are_both_out(fleet: Fleet) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda name: fleet.deploy("drain", name, "--accept-left", "0", timeout=120), ("b1", "b2")))
+    try:
+        assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
+        assert set(served(fleet)) == {"b3"}
+    finally:
+        for name in ("b1", "b2"):
+            said(fleet, "drain", name, "--return")
+    assert set(served(fleet)) == {"b1", "b2", "b3"}
 
 
 def test_the_last_ones_are_kept_unless_it_is_said(fleet: Fleet) -> None:
