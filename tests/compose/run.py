@@ -127,7 +127,7 @@ def _review(client: Client, engine: Engine) -> None:
         page.keyboard.press("d")
         expect(page.get_by_text("Decided: ")).to_be_visible()
         page.get_by_role("button", name="Back to the queue").click()
-        expect(page.get_by_role("button", name="Claim next")).to_be_visible()
+        expect(page.get_by_text("The case is back in the queue.")).to_be_visible()  # before the browser is gone
     eventually(lambda: len(client.open_cases()) == OPEN_CASES - 1, within_s=30)
 
 
