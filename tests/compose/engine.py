@@ -103,6 +103,11 @@ class Engine:
     def volume(self, name: str) -> Path:
         return Path(self.podman("volume", "inspect", f"faceauth_{name}", "--format", "{{.Mountpoint}}").strip())
 
+    def last_words(self) -> str:
+        """Of the containers that ended with an error."""
+        failed = [name for name, row in self.ps().items() if row["State"] == "exited" and row["ExitCode"]]
+        return "\n".join(f"--- {name}\n{self.logs(name)[-1500:]}" for name in failed)
+
     def logs(self, service: str) -> str:
         command = ["podman", *self._where(), "logs", self.ps()[service]["Id"]]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)

@@ -73,7 +73,7 @@ def played(engine: Engine) -> dict[str, object]:
     targets = _observed(engine)
     restarted_s = _restart_database(engine, client)
     before = client.subjects(), client.open_cases()
-    engine.compose("down")
+    engine.compose("--profile", "observability", "down")
     again = _up(engine)
     after = again.subjects(), again.open_cases()
     assert after == before, (before, after)
@@ -84,7 +84,10 @@ def played(engine: Engine) -> dict[str, object]:
 
 
 def _up(engine: Engine) -> Client:
-    engine.compose("up", "--detach", "--no-build", timeout=UP_S)
+    try:
+        engine.compose("up", "--detach", "--no-build", timeout=UP_S)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{engine.last_words()}") from None
     access_file = engine.volume("fleet") / "access.json"
     eventually(access_file.exists, within_s=UP_S, every_s=1)
     client = Client(json.loads(access_file.read_text()), engine.volume("fleet") / "certs" / "ca.pem")
@@ -160,7 +163,7 @@ def main() -> int:
             try:
                 figures = played(engine)
             finally:
-                engine.compose("down", "--volumes", timeout=300)
+                engine.compose("--profile", "observability", "down", "--volumes", timeout=300)
     finally:
         if options.forget:
             engine.podman("system", "reset", "--force")

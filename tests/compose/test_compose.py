@@ -27,7 +27,7 @@ def test_up_review_restart_down_and_up_again(engine: Engine) -> None:
         try:
             figures = played(engine)
         finally:
-            engine.compose("down", "--volumes", timeout=300)
+            engine.compose("--profile", "observability", "down", "--volumes", timeout=300)
     print(*(f"{name}={value}" for name, value in figures.items()))
     assert figures["open_cases"] == 3
     assert figures["same_ids"] == "yes"
