@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.environment import Environment
 from deploy.local import balancers, temporary
 from deploy.local.certificates import LocalCa
 from deploy.render import documents, folder
@@ -25,6 +26,14 @@ def need(program: str) -> str:
     if found is None:
         pytest.skip(f"{program} is not installed: `make system`")
     return found
+
+
+def tool(environment: Environment, name: str) -> str:
+    """A program of one of the environments that `make tools` makes."""
+    found = environment.folder / "bin" / name
+    if not found.exists():
+        pytest.skip(f"{name} is not here: `make tools`")
+    return str(found)
 
 
 @dataclass

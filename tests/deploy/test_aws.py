@@ -22,6 +22,7 @@ from deploy.layout import ROOT
 from deploy.render import targets
 from deploy.sentence import Sentence
 from monitor.fleet_file import read
+from tests.deploy.conftest import tool
 from tests.deploy.fleets import eventually, fleet, free_port
 from tests.deploy.tools import install
 
@@ -37,13 +38,6 @@ GIVEN = {
     "SUBNETS": "subnet-0123456789abcdef0 subnet-0123456789abcdef1",
     "SECURITY_GROUPS": "sg-0123456789abcdef0",
 }
-
-
-def tool(name: str) -> str:
-    found = install.AWS.folder / "bin" / name
-    if not found.exists():
-        pytest.skip(f"{name} is not here: `make tools`")
-    return str(found)
 
 
 @dataclass
@@ -69,7 +63,12 @@ class Account:
         """What boto3 answers: `tools/aws_account.py`."""
         program = str(Path(install.__file__).with_name("aws_account.py"))
         done = subprocess.run(
-            [tool("python"), program, *words], env=self.environment, capture_output=True, text=True, check=False, timeout=240
+            [tool(install.AWS, "python"), program, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -90,7 +89,7 @@ class Account:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
-    program = tool("moto_server")
+    program = tool(install.AWS, "moto_server")
     log = (tmp_path_factory.mktemp("moto") / "moto.log").open("wb")
     environment = os.environ | {"MOTO_ACM_VALIDATION_WAIT": "1"}
     process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log, env=environment)
@@ -227,7 +226,7 @@ def test_the_script_brings_a_balancer_that_is_there_to_what_the_fleet_file_says_
     ],
 )
 def test_the_script_refuses_a_wrong_variable_before_it_asks_anybody(variable: str, value: str, said: str) -> None:
-    tool("aws")
+    tool(install.AWS, "aws")
     nowhere = Account(f"http://127.0.0.1:{free_port()}", GIVEN)
     done = nowhere.script(**{variable: value})
     assert done.returncode == 2
@@ -236,7 +235,7 @@ def test_the_script_refuses_a_wrong_variable_before_it_asks_anybody(variable: st
 
 
 def test_the_script_ends_at_the_first_call_that_fails() -> None:
-    tool("aws")
+    tool(install.AWS, "aws")
     done = Account(f"http://127.0.0.1:{free_port()}", GIVEN).script()
     assert done.returncode not in (0, 2)
     assert done.stderr.count("Could not connect") == 1, done.stderr
@@ -283,7 +282,9 @@ def test_the_template_and_the_script_say_the_same_attributes() -> None:
 
 
 def test_cfn_lint_finds_nothing_in_the_template() -> None:
-    done = subprocess.run([tool("cfn-lint"), str(TEMPLATE)], capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(
+        [tool(install.AWS, "cfn-lint"), str(TEMPLATE)], capture_output=True, text=True, check=False, timeout=240
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -24,6 +24,7 @@ from deploy.sentence import Sentence
 from monitor import fleet_file
 from monitor.settings import Settings as MonitorSettings
 from tests.deploy.cluster import COMMITTED, End, Object, built, containers, end, of_kind, passes, pods, references, text
+from tests.deploy.conftest import tool
 from tests.deploy.fleets import fleet
 from tests.deploy.test_render import deploy_render
 from tests.deploy.tools import install
@@ -43,13 +44,6 @@ NOT_DONE = {
     "CKV_K8S_15": "a tag is a version and never moved, so the image that is there is the right one",
     "CKV_K8S_35": "the alerts' URLs are variables because fleet.yaml names them as env:NAME",
 }
-
-
-def tool(name: str) -> str:
-    found = install.KUBERNETES.folder / "bin" / name
-    if not found.exists():
-        pytest.skip(f"{name} is not here: `make tools`")
-    return str(found)
 
 
 def others(*names: str) -> list[Object]:
@@ -75,7 +69,7 @@ def with_monitors(tmp_path: Path) -> list[Object]:
 def validated(documents: str, where: Path) -> subprocess.CompletedProcess[str]:
     file = where / "objects.yaml"
     file.write_text(documents)
-    command = [tool("kubernetes-validate"), "--strict", "--kubernetes-version", "1.34", str(file)]
+    command = [tool(install.KUBERNETES, "kubernetes-validate"), "--strict", "--kubernetes-version", "1.34", str(file)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -115,19 +109,19 @@ def typed(objects: list[Object], name: str) -> subprocess.CompletedProcess[str]:
         "--target",
         "es2022",
     ]
-    command = [tool("node"), "node_modules/typescript/bin/tsc", *options, f"{name}.ts"]
+    command = [tool(install.KUBERNETES, "node"), "node_modules/typescript/bin/tsc", *options, f"{name}.ts"]
     return subprocess.run(command, cwd=install.MODELS, capture_output=True, text=True, check=False, timeout=120)
 
 
 def modelled(objects: list[Object]) -> subprocess.CompletedProcess[str]:
     """The schemas' view: patterns, limits, what is required."""
-    command = [tool("node"), "models.mjs"]
+    command = [tool(install.KUBERNETES, "node"), "models.mjs"]
     given = json.dumps(objects)
     return subprocess.run(command, cwd=install.MODELS, input=given, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_the_schemas_of_gateway_api_cert_manager_and_the_prometheus_operator_accept_theirs(tmp_path: Path) -> None:
-    tool("node")
+    tool(install.KUBERNETES, "node")
     objects = [*others(GATEWAY, LEGACY), *with_monitors(tmp_path)]
     kinds = {one["kind"] for one in objects}
     assert {"Gateway", "HTTPRoute", "BackendTLSPolicy", "Certificate", "Issuer", "ServiceMonitor"} <= kinds
@@ -136,7 +130,7 @@ def test_the_schemas_of_gateway_api_cert_manager_and_the_prometheus_operator_acc
 
 
 def test_those_schemas_would_notice_a_field_that_is_none_and_a_value_that_is_wrong() -> None:
-    tool("node")
+    tool(install.KUBERNETES, "node")
     wrong = json.loads(json.dumps(others(GATEWAY)).replace('"backendRefs"', '"backendReffs"'))
     assert "backendReffs" in typed(wrong, "wrong").stdout
     for one in wrong:
@@ -148,7 +142,16 @@ def test_those_schemas_would_notice_a_field_that_is_none_and_a_value_that_is_wro
 def test_checkov_finds_nothing_but_what_is_not_done_for_a_reason(tmp_path: Path) -> None:
     file = tmp_path / "objects.yaml"
     file.write_text("---\n".join(text(name) for name in WHOLE))
-    command = [tool("checkov"), "--file", str(file), "--framework", "kubernetes", "--skip-download", "--quiet", "--compact"]
+    command = [
+        tool(install.KUBERNETES, "checkov"),
+        "--file",
+        str(file),
+        "--framework",
+        "kubernetes",
+        "--skip-download",
+        "--quiet",
+        "--compact",
+    ]
     done = subprocess.run([*command, "--output", "json"], capture_output=True, text=True, check=False, timeout=240)
     found = json.loads(done.stdout)
     assert found["summary"]["passed"] > 200

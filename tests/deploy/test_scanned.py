@@ -11,7 +11,7 @@ import pytest
 
 from deploy.layout import ROOT
 from deploy.local.balancers import installed
-from tests.deploy.conftest import Running
+from tests.deploy.conftest import Running, tool
 from tests.deploy.tools.install import NGINX
 
 EXCUSED = {
@@ -22,21 +22,19 @@ MODERN = {"TLSv1.2", "TLSv1.3"}
 
 
 def test_gixy_finds_nothing_in_the_committed_file(tmp_path: Path) -> None:
-    gixy = NGINX.folder / "bin" / "gixy"
-    if not gixy.exists():
-        pytest.skip("gixy is not installed: `make tools`")
+    gixy = tool(NGINX, "gixy")
     whole = tmp_path / "nginx.conf"
     include = (ROOT / "deploy" / "nginx" / "nginx-load-balancer.conf").read_text("utf-8")
     whole.write_text(f"events {{\n}}\nhttp {{\n{include}\n}}\n")
     done = subprocess.run(
-        [str(gixy), "--format", "json", "--skips", ",".join(sorted(EXCUSED)), str(whole)],
+        [gixy, "--format", "json", "--skips", ",".join(sorted(EXCUSED)), str(whole)],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     found = [(issue["plugin"], issue["severity"]) for issue in json.loads(done.stdout or "[]")]
     assert found == []
     broken = whole.read_text().replace("proxy_set_header Host $host;", "proxy_set_header Host $http_host;", 1)
     whole.write_text(broken)
-    noticed = subprocess.run([str(gixy), "--format", "json", str(whole)], capture_output=True, text=True, check=False, timeout=60)
+    noticed = subprocess.run([gixy, "--format", "json", str(whole)], capture_output=True, text=True, check=False, timeout=60)
     assert "host_spoofing" in noticed.stdout, "it would notice one"
 
 
