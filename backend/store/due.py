@@ -53,7 +53,8 @@ def in_band(band: Band) -> ColumnElement[bool]:
 
 
 def is_overdue(due: DueTimes, now: datetime) -> ColumnElement[bool]:
-    late = (and_(in_band(band), since_when <= now - due.of(band)) for band in _BANDS)
+    # the time first: where it is not yet, the pairs need not be looked at
+    late = (and_(since_when <= now - due.of(band), in_band(band)) for band in _BANDS)
     return and_(WAITING, or_(*late))
 
 
