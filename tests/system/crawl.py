@@ -139,7 +139,10 @@ def _cases(known: Known) -> Iterator[str]:
     yield from _lists("/v1/duplicates", (1, 3, 200), state=list(CaseState), min_score=[0.6])
     kinds = {"source": ["enrolment", "scan", "manual"], "band": ["review", "certain"], "order": ["due"]}
     kinds |= {"held": ["true", "false"], "max_score": ["0.6"]}
-    yield from _each_alone("/v1/duplicates", **kinds, overdue=["true", "false"], assignee=known.people)
+    moment = known.moment.astimezone(UTC).isoformat()
+    kinds |= {"created_from": [moment], "created_until": [moment]}
+    whose = {"assignee": known.people, "subject_id": list(known.samples)}
+    yield from _each_alone("/v1/duplicates", **kinds, overdue=["true", "false"], **whose)
 
 
 def _subjects(known: Known) -> Iterator[str]:
@@ -158,6 +161,11 @@ def _audit(known: Known) -> Iterator[str]:
     yield from _each_alone("/v1/audit", actor=known.people, action=actions, object_id=objects, after=[moment], before=[moment])
 
 
+def _plans(known: Known) -> Iterator[str]:
+    for threshold, whole in product((0.3, 0.6), ("true", "false")):
+        yield f"/v1/scans/plan?{urlencode({'threshold': threshold, 'whole': whole})}"
+
+
 FILLED: Mapping[str, Callable[[Known], Iterator[str]]] = {
     **{path: lambda known, path=path: iter([path]) for path in (*PROBES, *PLAIN)},
     "/v1/duplicates": _cases,
@@ -170,7 +178,9 @@ FILLED: Mapping[str, Callable[[Known], Iterator[str]]] = {
         f"/v1/subjects/{subject}/samples/{sample}/image" for subject, samples in known.samples.items() for sample in samples
     ),
     "/v1/keys": lambda known: iter(["/v1/keys"]),
+    "/v1/scans/plan": _plans,
     "/v1/scans": lambda known: _lists("/v1/scans", (1, 200)),
     "/v1/scans/{scan_id}": lambda known: (f"/v1/scans/{one}" for one in known.scans),
     "/v1/audit": _audit,
+    "/v1/audit/verification": lambda known: iter(["/v1/audit/verification"]),
 }

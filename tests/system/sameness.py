@@ -24,7 +24,7 @@ PROBED = re.compile(r"^health_requests_\w+{.*\n?", re.MULTILINE)
 """Whoever waits for something probes until it is there."""
 MEASURED = re.compile(
     r"^(?P<name>(?:process_\w+|python_\w+|http_connections|\w+_created|\w+_age_seconds|\w+_lag_seconds"
-    rf"|http_request_duration_seconds_(?:bucket|sum))(?:{{.*}})?) {NUMBER}$",
+    rf"|(?:http_request|face_auth_stage)_duration_seconds_(?:bucket|sum))(?:{{.*}})?) {NUMBER}$",
     re.MULTILINE,
 )
 
