@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from sqlmodel import Session
@@ -17,7 +16,7 @@ from backend.faces.target import Met, ReviewTarget
 from backend.recognition import Thresholds, must_be_on_scale
 from backend.store import resolved_pairs
 from backend.store.database import Store
-from backend.store.resolved_pairs import Flagged, Resolved
+from backend.store.resolved_pairs import Resolved, Waiting
 
 COUNTED_DAYS = 7
 BIN = 0.05
@@ -67,10 +66,10 @@ class Scoring:
         with self._store.read() as session:
             size, searches = self._numbers(session)
             resolved = resolved_pairs.resolved(self._store, session, model_id=self._card.model_id)
-            waiting = resolved_pairs.waiting(self._store, session, model_id=self._card.model_id)
-        threshold, target = self._asked(request, size)
+            threshold, target = self._asked(request, size)
+            waiting = resolved_pairs.waiting(self._store, session, model_id=self._card.model_id, threshold=threshold)
         now = self._thresholds.at(size).review
-        unknown = _unknown_below(threshold, now, resolved, waiting.values())
+        unknown = _unknown_below(threshold, now, resolved, waiting)
         return wire.Simulation(
             now=self._expected(now, size, searches),
             then=self._expected(threshold, size, searches),
@@ -80,7 +79,12 @@ class Scoring:
             gallery_size=size,
             searches_per_day=searches,
             resolved=_resolved(resolved, threshold),
-            waiting=_waiting(list(waiting.values()), threshold),
+            waiting=wire.WaitingPairs(
+                cases=waiting.cases,
+                cases_spared=waiting.cases_spared,
+                pairs=waiting.pairs,
+                pairs_spared=waiting.pairs_spared,
+            ),
             unknown_below=unknown,
             caveats=[CENSORED, *([] if unknown is None else [NEVER_SEARCHED.format(score=unknown)])],
         )
@@ -195,17 +199,7 @@ def _share(count: int, of: int) -> wire.Share:
     return wire.Share(count=count, of=of, low=low, high=high)
 
 
-def _waiting(cases: Sequence[Sequence[Flagged]], threshold: float) -> wire.WaitingPairs:
-    return wire.WaitingPairs(
-        cases=len(cases),
-        cases_spared=sum(all(pair.score < threshold for pair in pairs) for pairs in cases),
-        pairs=sum(len(pairs) for pairs in cases),
-        pairs_spared=sum(pair.score < threshold for pairs in cases for pair in pairs),
-    )
-
-
-def _unknown_below(threshold: float, now: float, resolved: Resolved, waiting: Iterable[Sequence[Flagged]]) -> float | None:
+def _unknown_below(threshold: float, now: float, resolved: Resolved, waiting: Waiting) -> float | None:
     """The highest threshold by which anything was searched for, where the simulated one lies below it."""
-    flagged = [*resolved.same, *resolved.different, *(pair for pairs in waiting for pair in pairs)]
-    searched = max([now, *(pair.threshold for pair in flagged)])
+    searched = max([now, waiting.searched or now, *(pair.threshold for pair in (*resolved.same, *resolved.different))])
     return searched if threshold < searched else None

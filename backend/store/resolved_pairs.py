@@ -5,11 +5,12 @@ A pair that a person put before reviewers was chosen by something else than its 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import sqlalchemy
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, case, col, func, select
 
 from backend.store.ids import first_id
@@ -38,6 +39,18 @@ class Resolved:
     different: list[Flagged]
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """`…_spared`: what lies below another threshold, cases with all their pairs; `searched` is the highest threshold by which
+    any was found, None where nothing waits."""
+
+    cases: int
+    cases_spared: int
+    pairs: int
+    pairs_spared: int
+    searched: float | None
+
+
 def resolved(store: Store, session: Session, *, model_id: str) -> Resolved:
     """By decisions that are applied and stand; the last of a case counts. Nothing that is hidden is applied."""
     query = (
@@ -56,17 +69,25 @@ def resolved(store: Store, session: Session, *, model_id: str) -> Resolved:
     return found
 
 
-def waiting(store: Store, session: Session, *, model_id: str) -> dict[str, list[Flagged]]:
-    """By case that is not resolved."""
-    query = (
-        select(DuplicatePair.case_id, DuplicatePair.score, DuplicatePair.threshold)
-        .join(DuplicateCase, col(DuplicateCase.id) == DuplicatePair.case_id)
-        .where(*_flagged(store, model_id), DuplicateCase.state != CaseState.resolved)
+def waiting(store: Store, session: Session, *, model_id: str, threshold: float) -> Waiting:
+    """Of cases that are not resolved: counted by the database, for a queue may be long."""
+    spared = case((col(DuplicatePair.score) < threshold, 1), else_=0)
+    by_case = (
+        sqlalchemy.select(
+            func.count().label("pairs"),
+            func.sum(spared).label("spared"),
+            func.min(spared).label("case_spared"),
+            func.max(DuplicatePair.threshold).label("searched"),
+        )
+        .join_from(DuplicatePair, DuplicateCase, col(DuplicateCase.id) == DuplicatePair.case_id)
+        .where(*_flagged(store, model_id), col(DuplicateCase.state) != CaseState.resolved)
+        .group_by(col(DuplicatePair.case_id))
+        .subquery()
     )
-    found: dict[str, list[Flagged]] = defaultdict(list)
-    for case_id, score, threshold in session.exec(query):
-        found[case_id or ""].append(Flagged(score, threshold))
-    return dict(found)
+    sums = [func.coalesce(func.sum(by_case.c[name]), 0) for name in ("case_spared", "pairs", "spared")]
+    query = sqlalchemy.select(func.count(), *sums, func.max(by_case.c.searched)).select_from(by_case)
+    cases, cases_spared, pairs, pairs_spared, searched = session.connection().execute(query).one()
+    return Waiting(cases, int(cases_spared), int(pairs), int(pairs_spared), searched)
 
 
 def searched_since(store: Store, session: Session, *, days: int) -> int:
@@ -81,14 +102,13 @@ def searched_since(store: Store, session: Session, *, days: int) -> int:
     return int(session.exec(query).one())
 
 
-def _flagged(store: Store, model_id: str) -> tuple[bool, ...]:
-    """Conditions of a query, whatever their type looks like."""
+def _flagged(store: Store, model_id: str) -> tuple[ColumnElement[bool], ...]:
     return (
-        DuplicatePair.gallery_id == store.gallery_id,
-        DuplicatePair.kind == CaseKind.duplicate,
-        DuplicatePair.state == PairState.open,
-        DuplicatePair.source != "manual",
-        DuplicatePair.model_id == model_id,
+        col(DuplicatePair.gallery_id) == store.gallery_id,
+        col(DuplicatePair.kind) == CaseKind.duplicate,
+        col(DuplicatePair.state) == PairState.open,
+        col(DuplicatePair.source) != "manual",
+        col(DuplicatePair.model_id) == model_id,
     )
 
 
