@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -163,10 +164,10 @@ class BackendClient:
         idempotency_key: str | None = None,
     ) -> wire.Enrolment:
         body = {"images": [_text(image) for image in images], "face": face}
-        return self._enrolment(f"/v1/subjects/{subject_id}/samples", body, idempotency_key)
+        return self._enrolment(_path("subjects", subject_id, "samples"), body, idempotency_key)
 
     def subject(self, subject_id: str) -> wire.Subject:
-        return self._get(f"/v1/subjects/{subject_id}", wire.Subject)
+        return self._get(_path("subjects", subject_id), wire.Subject)
 
     def subjects(
         self,
@@ -182,23 +183,23 @@ class BackendClient:
 
     def change_subject(self, subject_id: str, changes: Mapping[str, Any], *, version: int | None = None) -> wire.Subject:
         """Change what `changes` holds of external_id, metadata, retain_until; with `version`: only if it still has that one."""
-        answer = self._send("PATCH", f"/v1/subjects/{subject_id}", json=dict(changes), headers=_if_match(version))
+        answer = self._send("PATCH", _path("subjects", subject_id), json=dict(changes), headers=_if_match(version))
         return _read(wire.Subject, answer)
 
     def erase_subject(self, subject_id: str, *, version: int | None = None) -> None:
-        self._send("DELETE", f"/v1/subjects/{subject_id}", headers=_if_match(version), repeatable=True)
+        self._send("DELETE", _path("subjects", subject_id), headers=_if_match(version), repeatable=True)
 
     def export_subject(self, subject_id: str) -> bytes:
         """All that is held on a person, as a JSON document (`backend.export_format.SubjectExport`); each export is audited."""
-        return self._send("GET", f"/v1/subjects/{subject_id}/export", repeatable=True).content
+        return self._send("GET", _path("subjects", subject_id, "export"), repeatable=True).content
 
     def erase_sample(self, subject_id: str, sample_id: str, *, version: int | None = None) -> None:
         """One picture and its template; `ProblemError` with code `last_sample` for the only active one of a subject."""
-        self._send("DELETE", f"/v1/subjects/{subject_id}/samples/{sample_id}", headers=_if_match(version), repeatable=True)
+        self._send("DELETE", _path("subjects", subject_id, "samples", sample_id), headers=_if_match(version), repeatable=True)
 
     def sample_image(self, subject_id: str, sample_id: str) -> bytes:
         """The face crop as JPEG; reviewers only, and each look is audited."""
-        return self._send("GET", f"/v1/subjects/{subject_id}/samples/{sample_id}/image", repeatable=True).content
+        return self._send("GET", _path("subjects", subject_id, "samples", sample_id, "image"), repeatable=True).content
 
     # --- recognition ----------------------------------------------------------------------------------------------
 
@@ -261,23 +262,23 @@ class BackendClient:
         return self._get("/v1/duplicates", wire.Page[wire.CaseSummary], asked)
 
     def case(self, case_id: str) -> wire.Case:
-        return self._get(f"/v1/duplicates/{case_id}", wire.Case)
+        return self._get(_path("duplicates", case_id), wire.Case)
 
     def next_case(self) -> wire.Case:
         """Claim the most pressing case; `ProblemError` with code `nothing_to_review` where none is waiting."""
         return self._create("/v1/duplicates/next", None, wire.Case, None)
 
     def claim(self, case_id: str, *, version: int | None = None) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/claim", {"version": version}, wire.Case, repeatable=True)
+        return self._post(_path("duplicates", case_id, "claim"), {"version": version}, wire.Case, repeatable=True)
 
     def heartbeat(self, case_id: str) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/heartbeat", None, wire.Case, repeatable=True)
+        return self._post(_path("duplicates", case_id, "heartbeat"), None, wire.Case, repeatable=True)
 
     def release(self, case_id: str) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/release", None, wire.Case, repeatable=True)
+        return self._post(_path("duplicates", case_id, "release"), None, wire.Case, repeatable=True)
 
     def takeover(self, case_id: str) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/takeover", None, wire.Case)
+        return self._post(_path("duplicates", case_id, "takeover"), None, wire.Case)
 
     def decide(
         self,
@@ -291,10 +292,10 @@ class BackendClient:
     ) -> wire.Case:
         body = {"verdict": verdict, "version": version, "survivor_id": survivor_id, "note": note}
         body |= {} if reason is None else {"reason": reason}  # a backend of before there were reasons refuses the field
-        return self._post(f"/v1/duplicates/{case_id}/decide", body, wire.Case, repeatable=True)
+        return self._post(_path("duplicates", case_id, "decide"), body, wire.Case, repeatable=True)
 
     def undo(self, case_id: str, *, version: int, note: str | None = None) -> wire.Case:
-        return self._post(f"/v1/duplicates/{case_id}/undo", {"version": version, "note": note}, wire.Case, repeatable=True)
+        return self._post(_path("duplicates", case_id, "undo"), {"version": version, "note": note}, wire.Case, repeatable=True)
 
     def review_codes(self) -> wire.ReviewCodes:
         """Which verdicts and reasons are offered."""
@@ -325,7 +326,7 @@ class BackendClient:
         return self._post("/v1/duplicates/bulk", request.model_dump(mode="json"), wire.Bulk, repeatable=True)
 
     def undo_bulk(self, bulk_id: str) -> wire.BulkUndone:
-        return self._post(f"/v1/duplicates/bulk/{bulk_id}/undo", None, wire.BulkUndone, repeatable=True)
+        return self._post(_path("duplicates", "bulk", bulk_id, "undo"), None, wire.BulkUndone, repeatable=True)
 
     # --- the fleet, keys, audit -----------------------------------------------------------------------------------
 
@@ -390,11 +391,11 @@ class BackendClient:
 
     def change_key(self, key_id: str, changes: Mapping[str, Any]) -> wire.Key:
         """Change what `changes` holds of rate_per_minute, synthetic."""
-        answer = self._send("PATCH", f"/v1/keys/{key_id}", json=dict(changes), repeatable=True)
+        answer = self._send("PATCH", _path("keys", key_id), json=dict(changes), repeatable=True)
         return _read(wire.Key, answer)
 
     def revoke_key(self, key_id: str) -> wire.Key:
-        answer = self._send("DELETE", f"/v1/keys/{key_id}", repeatable=True)
+        answer = self._send("DELETE", _path("keys", key_id), repeatable=True)
         return _read(wire.Key, answer)
 
     def audit(
@@ -433,14 +434,14 @@ class BackendClient:
         return self._get("/v1/scans/plan", wire.ScanPlan, {"threshold": threshold, "whole": whole})
 
     def scan(self, scan_id: str) -> wire.Scan:
-        return self._get(f"/v1/scans/{scan_id}", wire.Scan)
+        return self._get(_path("scans", scan_id), wire.Scan)
 
     def cancel_scan(self, scan_id: str) -> wire.Scan:
-        return self._post(f"/v1/scans/{scan_id}/cancel", None, wire.Scan)
+        return self._post(_path("scans", scan_id, "cancel"), None, wire.Scan)
 
     def resume_scan(self, scan_id: str) -> wire.Scan:
         """One that was cancelled or failed goes on where it stopped."""
-        return self._post(f"/v1/scans/{scan_id}/resume", None, wire.Scan)
+        return self._post(_path("scans", scan_id, "resume"), None, wire.Scan)
 
     def audit_head(self) -> wire.AuditHead:
         return self._get("/v1/audit/head", wire.AuditHead)
@@ -512,6 +513,11 @@ class BackendClient:
     def _headers(self, more: Mapping[str, str] | None) -> dict[str, str]:
         secret = self._token() if callable(self._token) else self._token
         return {**({"Authorization": f"Bearer {secret}"} if secret else {}), **(more or {})}
+
+
+def _path(*parts: str) -> str:
+    """Below `/v1`; each part stays one part whatever is in it: an id that somebody typed must not choose another path."""
+    return "/v1/" + "/".join(quote(part, safe="").replace(".", "%2E") for part in parts)
 
 
 def _text(image: bytes) -> str:

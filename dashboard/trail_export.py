@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -70,8 +69,6 @@ async def _export(parts: Parts, request: Request) -> Response:
         first = await run_in_threadpool(ask, None)
     except SessionOver:
         return PlainTextResponse("Sign in first.", status_code=401)
-    except ValidationError:
-        return PlainTextResponse("What came is no answer of the service.", status_code=502)
     except failures.FAILURES as error:
         return PlainTextResponse(failures.sentence(error), status_code=502)
     at = datetime.fromtimestamp(parts.now()).astimezone().strftime("%Y%m%d-%H%M%S")

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
+from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -66,18 +67,18 @@ class MonitorClient:
         return self._get("/v1/fleet", wire.FleetView)
 
     def backend(self, name: str) -> wire.Backend:
-        return self._get(f"/v1/backends/{name}", wire.Backend)
+        return self._get(_path("backends", name), wire.Backend)
 
     def history(
         self, name: str, *, since: datetime | None = None, until: datetime | None = None, step_s: int | None = None
     ) -> wire.HistoryView:
         """From `since` (default: an hour before) to `until` (default: now); without `step_s` as finely as a chart shows it."""
         query = {"since": since.isoformat() if since else None, "until": until.isoformat() if until else None, "step": step_s}
-        return self._get(f"/v1/backends/{name}/history", wire.HistoryView, query)
+        return self._get(_path("backends", name, "history"), wire.HistoryView, query)
 
     def figures(self, name: str, *, window_s: float = 300) -> wire.Figures:
         """Stages, routes, decisions of the last `window_s` seconds (60 to 300), resources, and who would be left without it."""
-        return self._get(f"/v1/backends/{name}/figures", wire.Figures, {"window_s": window_s})
+        return self._get(_path("backends", name, "figures"), wire.Figures, {"window_s": window_s})
 
     def load(self, *, window_s: float = 60) -> wire.LoadView:
         return self._get("/v1/load", wire.LoadView, {"window_s": window_s})
@@ -108,10 +109,10 @@ class MonitorClient:
 
     def alert(self, alert_id: str) -> wire.AlertDetail:
         """With its history and what was told of it."""
-        return self._get(f"/v1/alerts/{alert_id}", wire.AlertDetail)
+        return self._get(_path("alerts", alert_id), wire.AlertDetail)
 
     def acknowledge(self, alert_id: str) -> wire.AlertDetail:
-        return self._ask("POST", f"/v1/alerts/{alert_id}/acknowledge", wire.AlertDetail)
+        return self._ask("POST", _path("alerts", alert_id, "acknowledge"), wire.AlertDetail)
 
     def silences(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Silence]:
         return self._get("/v1/silences", wire.Page[wire.Silence], {"cursor": cursor, "limit": limit})
@@ -120,7 +121,7 @@ class MonitorClient:
         return self._ask("POST", "/v1/silences", wire.Silence, asked, answers=(201,))
 
     def lift_silence(self, silence_id: str) -> None:
-        self._ask("DELETE", f"/v1/silences/{silence_id}", None, answers=(204,))
+        self._ask("DELETE", _path("silences", silence_id), None, answers=(204,))
 
     def maintenance(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Maintenance]:
         return self._get("/v1/maintenance", wire.Page[wire.Maintenance], {"cursor": cursor, "limit": limit})
@@ -129,7 +130,7 @@ class MonitorClient:
         return self._ask("POST", "/v1/maintenance", wire.Maintenance, asked, answers=(201,))
 
     def end_maintenance(self, maintenance_id: str) -> None:
-        self._ask("DELETE", f"/v1/maintenance/{maintenance_id}", None, answers=(204,))
+        self._ask("DELETE", _path("maintenance", maintenance_id), None, answers=(204,))
 
     def deliveries(self, *, route: str | None = None, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Delivery]:
         """What was told to whom, and what waits: newest first."""
@@ -140,7 +141,7 @@ class MonitorClient:
 
     def test_route(self, name: str) -> wire.RouteTest:
         """Takes as long as the receiver takes, which may be longer than this client waits."""
-        return self._ask("POST", f"/v1/alert-routes/{name}/test", wire.RouteTest)
+        return self._ask("POST", _path("alert-routes", name, "test"), wire.RouteTest)
 
     def audit(self, *, cursor: str | None = None, limit: int = 50) -> wire.Page[wire.Action]:
         """What operators did, newest first: for supervisors and admins."""
@@ -154,11 +155,11 @@ class MonitorClient:
     def drain(self, name: str, *, accept_left: int | None = None) -> wire.Drained:
         """Take a backend out of service; `ProblemError` with `drain_refused` where fewer than `accept_left` would be left."""
         asked = wire.DrainRequest(accept_left=accept_left)
-        return self._ask("POST", f"/v1/backends/{name}/drain", wire.Drained, asked, timeout_s=15)
+        return self._ask("POST", _path("backends", name, "drain"), wire.Drained, asked, timeout_s=15)
 
     def put_back(self, name: str) -> wire.Drained:
         """Let it serve again; `told` and `next` say whether it heard of it."""
-        return self._ask("POST", f"/v1/backends/{name}/return", wire.Drained, timeout_s=15)
+        return self._ask("POST", _path("backends", name, "return"), wire.Drained, timeout_s=15)
 
     def check_distribution(self, requests: int = 100) -> wire.DistributionCheck:
         """Begin to send that many through the balancer; `distribution_check` tells how it goes. For operators."""
@@ -166,7 +167,7 @@ class MonitorClient:
         return self._ask("POST", "/v1/distribution-checks", wire.DistributionCheck, asked, answers=(201,))
 
     def distribution_check(self, check_id: str) -> wire.DistributionCheck:
-        return self._get(f"/v1/distribution-checks/{check_id}", wire.DistributionCheck)
+        return self._get(_path("distribution-checks", check_id), wire.DistributionCheck)
 
     def distribution_checks(self) -> wire.Page[wire.DistributionCheck]:
         """The last ones since the monitor's start, newest first."""
@@ -257,6 +258,11 @@ class MonitorClient:
     def _credentials(self) -> dict[str, str]:
         token = self._token() if callable(self._token) else self._token
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _path(*parts: str) -> str:
+    """Below `/v1`; each part stays one part whatever is in it: an id that somebody typed must not choose another path."""
+    return "/v1/" + "/".join(quote(part, safe="").replace(".", "%2E") for part in parts)
 
 
 def _problem(url: str, response: httpx.Response) -> MonitorClientError:

@@ -197,6 +197,15 @@ def test_a_version_becomes_an_if_match_header() -> None:
     assert [headers.get("If-Match") for _, _, headers in server.asked] == ['"3"', None]
 
 
+def test_an_id_chooses_no_other_path_whatever_is_in_it() -> None:
+    server = Server(204)
+    with listening(server) as urls, BackendClient(urls) as client:
+        for typed in ("../keys", "..", "sub_1?limit=1", "sub_1#x", "sub 1"):
+            client.erase_subject(typed)
+    below = [path.removeprefix("/v1/subjects/") for _, path, _ in server.asked]
+    assert below == ["%2E%2E%2Fkeys", "%2E%2E", "sub_1%3Flimit%3D1", "sub_1%23x", "sub%201"]
+
+
 def test_a_certificate_of_an_unknown_authority_is_refused_and_a_named_one_is_trusted(tmp_path: Path) -> None:
     authority, server = trustme.CA(), Server(200, STATS)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
