@@ -43,11 +43,12 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self, template: str = "template1") -> str:
-        """The URL of a fresh database, a copy of `template`."""
+    def new_database(self, template: str = "template1", encoding: str = "UTF8") -> str:
+        """The URL of a fresh database, a copy of `template`; one in another encoding is a copy of `template0`."""
         self.made += 1
         name = f"test_{os.getpid()}_{self.made}"
-        self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        foreign = "" if encoding == "UTF8" else f" ENCODING '{encoding}' LOCALE 'C'"
+        self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{"template0" if foreign else template}"{foreign}')
         return self.url(name)
 
     def drop(self, url: str) -> None:

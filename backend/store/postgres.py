@@ -78,7 +78,8 @@ class PostgresDatabase:
             pool_timeout=BUSY_TIMEOUT_S,
             pool_pre_ping=True,
         )
-        event.listen(self.engine, "connect", _assert_durable)
+        # first of all: SQLAlchemy's own first questions fail obscurely where the encoding is not ours
+        event.listen(self.engine, "connect", _assert_safe, insert=True)
 
     def prepare(self) -> None:
         """Nothing: the database itself is made by whoever runs the server."""
@@ -167,8 +168,14 @@ def _says(error: DBAPIError, words: tuple[str, ...]) -> bool:
     return _is_operational(error) and any(word in str(error.orig) for word in words)
 
 
-def _assert_durable(connection: Any, _record: Any) -> None:
+def _assert_safe(connection: Any, _record: Any) -> None:
     """`synchronous_commit` was asked for on connecting; a role's or a pooler's own setting would show here."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise UnsafeDatabase(
+            f"PostgreSQL's database is encoded in {encoding}, which cannot hold every name:"
+            " make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
     for name, allowed in SAFE.items():
         found = connection.execute(f"SHOW {name}").fetchone()[0]
         if found not in allowed:

@@ -68,6 +68,14 @@ def test_a_server_without_fsync_is_refused_in_a_sentence_by_everything() -> None
         unsafe.close()
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_name_is_refused_in_a_sentence(postgres: PostgresServer, encoding: str) -> None:
+    url = postgres.new_database(encoding=encoding)
+    with pytest.raises(NotReady, match=f"encoded in {encoding}, which cannot hold every name"):
+        upgrade(url)
+    postgres.drop(url)
+
+
 # --- order, moments, and the clock --------------------------------------------------------------------------------
 
 
