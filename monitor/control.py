@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from monitor import fleet, wire
+from monitor.backend_watch import BackendWatch
 from monitor.clock import Clock
 from monitor.drain import Intent, Left, after_return, next_step, refused
 from monitor.probe.call import call
@@ -52,31 +53,33 @@ class Control:
         if refused(left, accept_left=accept_left):
             raise TooFewLeft(left)
         key = self._key()
-        before = self._watch.backends[name].drain
+        backend = self._watch.backends[name]  # the fleet file may take it out while it is told
+        before = backend.drain
         # Before anybody is asked: a second drain meanwhile must count this one as gone.
         self._watch.set_drain(name, before or Intent(self._clock(), by))
         async with self._telling[name]:
-            told = await self._tell(self._watch.backends[name].spec, DRAIN, key)
+            told = await self._tell(backend.spec, DRAIN, key)
         if isinstance(told, Reason) and told.code.startswith("APP.STATUS.4"):
             self._watch.set_drain(name, before)
             raise CannotTell(
                 f"{name} refuses to drain ({told.detail}): the key below `drain` in the fleet file must be an operator's"
             )
         log.info("%s is drained by %s: %s", name, by, told.code if isinstance(told, Reason) else "told")
-        return self._answer(name, left, told=not isinstance(told, Reason))
+        return self._answer(backend, left, told=not isinstance(told, Reason))
 
     async def put_back(self, name: str, *, by: str) -> wire.Drained:
         """Forget that it shall be out of service, and tell it. Where it cannot be told, the answer says what to do."""
+        backend = self._watch.backends[name]
         self._watch.set_drain(name, None)
-        spec = self._watch.backends[name].spec
         try:
             # Else a drain that is being told again might reach it after the return.
             async with self._telling[name]:
-                failed = await self._tell(spec, RETURN, self._key())
+                failed = await self._tell(backend.spec, RETURN, self._key())
         except CannotTell as error:
             failed = Reason("MON.KEY", str(error))
         log.info("%s is put back by %s: %s", name, by, failed.code if failed else "told")
-        return self._answer(name, self._watch.left_without(name), told=failed is None, next_=self._after_return(failed))
+        left = self._watch.left_without(name)
+        return self._answer(backend, left, told=failed is None, next_=self._after_return(failed))
 
     async def tell_again(self, name: str) -> None:
         """A backend that shall drain and says that it is ready was restarted: tell it. Failures are for the next round."""
@@ -109,16 +112,15 @@ class Control:
             return got
         return None if got.status == 200 else Reason(f"APP.STATUS.{got.status}", f"{path} answers {got.status}")
 
-    def _answer(self, name: str, left: Left, *, told: bool, next_: str | None = None) -> wire.Drained:
-        backend = self._watch.backends[name]
+    def _answer(self, backend: BackendWatch, left: Left, *, told: bool, next_: str | None = None) -> wire.Drained:
         return wire.Drained(
-            backend=name,
+            backend=backend.spec.name,
             admin_state=backend.admin_state,
             told=told,
             left=list(left.names),
             total=left.total,
             sentence=left.sentence,
-            next=next_ or next_step(name, self._watch.fleet.balancer.kind),
+            next=next_ or next_step(backend.spec.name, self._watch.fleet.balancer.kind),
             since=backend.drain.since if backend.drain else None,
         )
 

@@ -134,8 +134,13 @@ class FleetWatch:
         return left_without(name, serving, total=len(self.backends))
 
     def set_drain(self, name: str, intent: Intent | None) -> None:
-        """Remember that it shall be out of service, or no longer; stored with the next batch."""
-        backend = self.backends[name]
+        """Remember that it shall be out of service, or no longer; stored with the next batch.
+
+        One that left the fleet file while somebody waited has nothing to be remembered of.
+        """
+        backend = self.backends.get(name)
+        if backend is None:
+            return
         backend.drain = intent
         self._batch.states[name] = state_row(backend)
 
