@@ -38,13 +38,13 @@ def tiles(stored: NDArray[np.float32], queries: NDArray[np.float32], metric: Met
 def within(tiles: Iterable[Tile], least: NDArray[np.float32]) -> list[Hits]:
     """For each query all places that score `least[query]` or better."""
     places, queries, scores = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    bound = least[0] if np.all(least == least[0]) else least  # with a single number numpy compares several times as fast
     for start, table in tiles:
-        place, query = np.nonzero(table >= least)
+        place, query = _where(table >= bound)
         places.append(start + place)
         queries.append(query)
         scores.append(table[place, query])
-    of, all_places, all_scores = np.concatenate(queries), np.concatenate(places), np.concatenate(scores)
-    return [best_first(all_places[of == query], all_scores[of == query]) for query in range(len(least))]
+    return _of_each(len(least), np.concatenate(queries), np.concatenate(places), np.concatenate(scores))
 
 
 def nearest(tiles: Iterable[Tile], ks: Sequence[int]) -> list[Hits]:
@@ -52,13 +52,38 @@ def nearest(tiles: Iterable[Tile], ks: Sequence[int]) -> list[Hits]:
     best = [Hits(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in ks]
     least = np.full(len(ks), -np.inf, dtype=np.float32)
     for start, table in tiles:
-        place, query = np.nonzero(table > least)
+        for one, k in enumerate(ks):
+            if len(best[one].ids) < k:
+                least[one] = _just_below_best(table[:, one], k)
+        place, query = _where(table > least)
         for one in np.unique(query):
             mine = place[query == one]
             best[one] = _best(best[one], Hits(start + mine, table[mine, one]), ks[one])
             if len(best[one].ids) == ks[one]:
                 least[one] = best[one].scores[-1]
     return best
+
+
+def _just_below_best(scores: NDArray[np.float32], k: int) -> float:
+    """Under the k-th best of these, so that no more than needed is put in order; −∞ where there are not so many."""
+    if len(scores) <= k:
+        return -np.inf
+    kth = -np.partition(-scores, k - 1)[k - 1]  # negative, as numpy takes a NaN for the largest
+    return -np.inf if np.isnan(kth) else float(np.nextafter(kth, np.float32(-np.inf)))
+
+
+def _where(reached: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """`np.nonzero` of a table (n, m), which looks at every element by itself where `flatnonzero` skips what has none."""
+    place, query = np.divmod(np.flatnonzero(reached), reached.shape[1])
+    return place, query
+
+
+def _of_each(count: int, of: NDArray[np.int64], places: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Hits]:
+    """`of[i]`: whose hit the i-th is; sorted once for all queries, as most have few hits or none."""
+    order = np.lexsort((-scores, of))
+    ends = np.cumsum(np.bincount(of, minlength=count))[:-1]
+    each = zip(np.split(places[order], ends), np.split(scores[order], ends), strict=True)
+    return [Hits(mine, reached) for mine, reached in each]
 
 
 def best_first(places: NDArray[np.int64], scores: NDArray[np.float32]) -> Hits:

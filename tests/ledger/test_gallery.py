@@ -21,6 +21,7 @@ from backend.gallery.follow import Position
 from backend.gallery.gate import Gate
 from backend.gallery.memory import Room, room_for
 from backend.gallery.replica import Replica
+from backend.gallery.together import nearest
 from backend.store.gallery_log import checksum_of
 from backend.store.keyring import Keyring
 from backend.store.tables import GalleryChange, Template
@@ -457,17 +458,26 @@ def test_a_batch_answers_as_single_searches_do_also_after_removals(metric: Metri
     index = index_of(vectors, metric)
     index.remove(RNG.choice(index.ids(), 1_000, replace=False))
     queries = vectors[:9]
-    leasts = [0.2 + 0.05 * i for i in range(9)]
-    for hits, query, least in zip(index.within_many(queries, leasts), queries, leasts, strict=True):
-        alone = index.within(query, least)
-        assert hits.ids.tolist() == alone.ids.tolist()
-        np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
+    for leasts in ([0.2 + 0.05 * i for i in range(9)], [0.4] * 9, [9.0] * 9):
+        for hits, query, least in zip(index.within_many(queries, leasts), queries, leasts, strict=True):
+            alone = index.within(query, least)
+            assert hits.ids.tolist() == alone.ids.tolist()
+            np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
     ks = [1, 2, 3, 10, 299, 300, 301, 2_000, 5_000]
     for hits, query, k in zip(index.nearest_many(queries, ks), queries, ks, strict=True):
         alone = index.nearest(query, k)
         assert len(hits.ids) == len(set(hits.ids.tolist())) == min(k, 2_000)
         np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
         assert hits.ids[:10].tolist() == alone.ids[:10].tolist()
+
+
+def test_a_score_that_is_no_number_takes_the_place_of_none_of_the_best() -> None:
+    scores = RNG.standard_normal((200, 3)).astype(np.float32)
+    scores[[7, 150], :] = np.nan
+    best = np.argsort(-scores, axis=0)
+    for k in (1, 4, 198):
+        for query, hits in enumerate(nearest([(0, scores[:100]), (100, scores[100:])], [k] * 3)):
+            assert hits.ids.tolist() == best[:k, query].tolist()
 
 
 @pytest.mark.parametrize("metric", Metric)
