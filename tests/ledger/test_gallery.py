@@ -607,6 +607,31 @@ def test_whoever_comes_while_a_search_runs_shares_the_next_one() -> None:
     assert batcher.ask(7) == 14
 
 
+def test_a_shared_pass_begins_as_soon_as_all_who_shared_the_last_one_have_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.gallery.batcher.LEAST_PAUSE_S", 3_600.0)
+    begun, go_on, passes = threading.Event(), threading.Event(), []
+
+    def search(queries: Sequence[int]) -> list[int]:
+        passes.append(len(queries))
+        begun.set()
+        assert go_on.wait(10)
+        return list(queries)
+
+    batcher = Batcher(search)
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(batcher.ask, 1)
+        begun.wait()
+        rest = [pool.submit(batcher.ask, i) for i in range(8)]
+        wait_until(lambda: len(batcher._waiting) == 8)
+        go_on.set()
+        for asked in [first, *rest]:
+            asked.result(10)
+        for _ in range(5):
+            again = [pool.submit(batcher.ask, i) for i in range(8)]
+            assert [asked.result(10) for asked in again] == list(range(8))
+    assert passes == [1, *[8] * 6]
+
+
 def test_an_error_reaches_all_who_shared_the_search_and_the_next_one_is_whole() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
