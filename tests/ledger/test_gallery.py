@@ -474,9 +474,9 @@ def test_a_batch_answers_as_single_searches_do_also_after_removals(metric: Metri
 def test_a_score_that_is_no_number_takes_the_place_of_none_of_the_best() -> None:
     scores = RNG.standard_normal((200, 3)).astype(np.float32)
     scores[[7, 150], :] = np.nan
-    best = np.argsort(-scores, axis=0)
+    ids, best = np.arange(200), np.argsort(-scores, axis=0)
     for k in (1, 4, 198):
-        for query, hits in enumerate(nearest([(0, scores[:100]), (100, scores[100:])], [k] * 3)):
+        for query, hits in enumerate(nearest([(ids[:100], scores[:100]), (ids[100:], scores[100:])], [k] * 3)):
             assert hits.ids.tolist() == best[:k, query].tolist()
 
 
