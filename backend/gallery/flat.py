@@ -112,14 +112,15 @@ class FlatIndex:
     def within_many(self, queries: NDArray[np.float32], least_scores: Sequence[float]) -> list[Hits]:
         if len(queries) < TOGETHER_FROM:
             return [self.within(query, least) for query, least in zip(queries, least_scores, strict=True)]
-        tiles = together.tiles(self._stored(), queries, self._metric)
-        return [self._named(hits) for hits in together.within(tiles, np.asarray(least_scores, dtype=np.float32))]
+        return together.within(self._tiles(queries), np.asarray(least_scores, dtype=np.float32))
 
     def nearest_many(self, queries: NDArray[np.float32], ks: Sequence[int]) -> list[Hits]:
         if len(queries) < TOGETHER_FROM:
             return [self.nearest(query, k) for query, k in zip(queries, ks, strict=True)]
-        tiles = together.tiles(self._stored(), queries, self._metric)
-        return [self._named(hits) for hits in together.nearest(tiles, ks)]
+        return together.nearest(self._tiles(queries), ks)
+
+    def _tiles(self, queries: NDArray[np.float32]) -> Iterator[together.Tile]:
+        return together.tiles(self._ids[: self.size], self._stored(), queries, self._metric)
 
     def block_within(self, queries: NDArray[np.float32], query_ids: NDArray[np.int64], least_score: float) -> Iterator[BlockHits]:
         columns, table = np.ascontiguousarray(queries.T), np.empty((TILE, len(queries)), dtype=np.float32)

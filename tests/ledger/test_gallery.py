@@ -21,6 +21,7 @@ from backend.gallery.follow import Position
 from backend.gallery.gate import Gate
 from backend.gallery.memory import Room, room_for
 from backend.gallery.replica import Replica
+from backend.gallery.together import nearest
 from backend.store.gallery_log import checksum_of
 from backend.store.keyring import Keyring
 from backend.store.tables import GalleryChange, Template
@@ -457,17 +458,26 @@ def test_a_batch_answers_as_single_searches_do_also_after_removals(metric: Metri
     index = index_of(vectors, metric)
     index.remove(RNG.choice(index.ids(), 1_000, replace=False))
     queries = vectors[:9]
-    leasts = [0.2 + 0.05 * i for i in range(9)]
-    for hits, query, least in zip(index.within_many(queries, leasts), queries, leasts, strict=True):
-        alone = index.within(query, least)
-        assert hits.ids.tolist() == alone.ids.tolist()
-        np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
+    for leasts in ([0.2 + 0.05 * i for i in range(9)], [0.4] * 9, [9.0] * 9):
+        for hits, query, least in zip(index.within_many(queries, leasts), queries, leasts, strict=True):
+            alone = index.within(query, least)
+            assert hits.ids.tolist() == alone.ids.tolist()
+            np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
     ks = [1, 2, 3, 10, 299, 300, 301, 2_000, 5_000]
     for hits, query, k in zip(index.nearest_many(queries, ks), queries, ks, strict=True):
         alone = index.nearest(query, k)
         assert len(hits.ids) == len(set(hits.ids.tolist())) == min(k, 2_000)
         np.testing.assert_allclose(hits.scores, alone.scores, atol=1e-3)
         assert hits.ids[:10].tolist() == alone.ids[:10].tolist()
+
+
+def test_a_score_that_is_no_number_takes_the_place_of_none_of_the_best() -> None:
+    scores = RNG.standard_normal((200, 3)).astype(np.float32)
+    scores[[7, 150], :] = np.nan
+    ids, best = np.arange(200), np.argsort(-scores, axis=0)
+    for k in (1, 4, 198):
+        for query, hits in enumerate(nearest([(ids[:100], scores[:100]), (ids[100:], scores[100:])], [k] * 3)):
+            assert hits.ids.tolist() == best[:k, query].tolist()
 
 
 @pytest.mark.parametrize("metric", Metric)
@@ -595,6 +605,31 @@ def test_whoever_comes_while_a_search_runs_shares_the_next_one() -> None:
         assert [asked.result() for asked in [first, *rest]] == [2 * i for i in range(1, 10)]
     assert passes == [1, 8]
     assert batcher.ask(7) == 14
+
+
+def test_a_shared_pass_begins_as_soon_as_all_who_shared_the_last_one_have_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.gallery.batcher.LEAST_PAUSE_S", 3_600.0)
+    begun, go_on, passes = threading.Event(), threading.Event(), []
+
+    def search(queries: Sequence[int]) -> list[int]:
+        passes.append(len(queries))
+        begun.set()
+        assert go_on.wait(10)
+        return list(queries)
+
+    batcher = Batcher(search)
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(batcher.ask, 1)
+        begun.wait()
+        rest = [pool.submit(batcher.ask, i) for i in range(8)]
+        wait_until(lambda: len(batcher._waiting) == 8)
+        go_on.set()
+        for asked in [first, *rest]:
+            asked.result(10)
+        for _ in range(5):
+            again = [pool.submit(batcher.ask, i) for i in range(8)]
+            assert [asked.result(10) for asked in again] == list(range(8))
+    assert passes == [1, *[8] * 6]
 
 
 def test_an_error_reaches_all_who_shared_the_search_and_the_next_one_is_whole() -> None:
