@@ -61,8 +61,8 @@ def run(settings: Settings) -> int:
 
 
 def _set_apart_what_stays() -> None:
-    """Models, routes and statements live as long as the process. Each full collection of garbage would go through all of them, while
-    every thread stands still: a tenth of a second, once in a hundred enrolments.
+    """Models, routes and statements live as long as the process. Each full collection of garbage would go through all of them,
+    while every thread stands still: a tenth of a second, once in a hundred enrolments.
     """
     gc.collect()
     gc.freeze()

@@ -240,7 +240,7 @@ class Enrolments:
         """
         for _ in range(MOST_TURNS):
             results, begun = begun or self._left_of(enrolment_ids), ()
-            if not results:
+            if results is None:
                 continue
             try:
                 finished = self._searched_and_concluded([one for one in results if isinstance(one, Work)], results)
@@ -251,15 +251,15 @@ class Enrolments:
             return finished
         raise NotReady("The gallery's model is being changed")
 
-    def _left_of(self, enrolment_ids: Sequence[str]) -> Sequence[Work | Result]:
-        """Nothing where some had to begin anew: then it is to be read again."""
+    def _left_of(self, enrolment_ids: Sequence[str]) -> Sequence[Work | Result] | None:
+        """None where some had to begin anew: then it is to be read again."""
         with self._store.read() as session:
             pinned = self._store.gallery(session).model_id
             results: list[Work | Result] = [_attempt(partial(self.search.load, session, one)) for one in enrolment_ids]
         outdated = [one.enrolment.id for one in results if isinstance(one, Work) and one.enrolment.model_id != pinned]
         if outdated:
             self._begin_anew(outdated)
-        return [] if outdated else results
+        return None if outdated else results
 
     def _searched_and_concluded(self, works: Sequence[Work], results: Sequence[Work | Result]) -> list[Result]:
         if works:
