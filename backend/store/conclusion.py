@@ -21,6 +21,7 @@ from backend.store import answers, aside, audit, clusters, distinct, gallery_log
 from backend.store.caller import Caller
 from backend.store.forest import chunks, roots, trees
 from backend.store.pairs import Circumstances, FoundPair, band_of, margin_of
+from backend.store.rows import change
 from backend.store.sealing import key_of, open_details, open_profile
 from backend.store.tables import (
     CalibrationRow,
@@ -235,13 +236,14 @@ def _flag(
     session, subject = case.session, case.subject
     holding = {one.sample_id for one in held}
     for sample in case.samples:
-        sample.state = SampleState.held if sample.id in holding else SampleState.active
+        change(session, sample, state=SampleState.held if sample.id in holding else SampleState.active)
     _remove_from_log(case, holding)
     if case.enrolment.kind == EnrolmentKind.subject:
-        subject.state = SubjectState.active
+        change(session, subject, state=SubjectState.active)
     else:
-        subject.version += 1
-    case.store.gallery(session).active_templates += len(case.samples) - len(holding)
+        change(session, subject, version=subject.version + 1)
+    gallery_row = case.store.gallery(session)
+    change(session, gallery_row, active_templates=gallery_row.active_templates + len(case.samples) - len(holding))
     pairs, gallery = _pairs(case, evidence), case.enrolment.gallery_id
     review = clusters.record(session, pairs, gallery_id=gallery, circumstances=case.circumstances) if pairs else None
     aside.keep(session, _pairs(case, settled), gallery_id=gallery, circumstances=case.circumstances)
