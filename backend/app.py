@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -53,9 +54,18 @@ def run(settings: Settings) -> int:
             log.info(
                 "serving", extra={"fields": {"host": settings.host, "port": settings.port, "model": parts.side.card.model_id}}
             )
+            _set_apart_what_stays()
             server.run(sockets=[listener])
         log.info("stopped", extra={"fields": {"status": server.exit_code}})
     return server.exit_code
+
+
+def _set_apart_what_stays() -> None:
+    """Models, routes and statements live as long as the process. Each full collection of garbage would go through all of them,
+    while every thread stands still: a tenth of a second, once in a hundred enrolments.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _server(app: Served, settings: Settings, life: Lifecycle) -> tuple[Server, socket.socket]:

@@ -22,7 +22,7 @@ from backend.findings import Outcome, Search, Work
 from backend.fitness import Fitness
 from backend.recognition import Thresholds, quality_of
 from backend.sides import Side, Sides
-from backend.store import admission, answers, scrubbing
+from backend.store import admission, answers, readmission, scrubbing
 from backend.store.admission import NewSample, Terms
 from backend.store.answers import Idempotency
 from backend.store.caller import Caller
@@ -56,8 +56,8 @@ class Newcomer:
 @dataclass(frozen=True)
 class _Admitted:
     enrolment_id: str
-    now: bool
-    """by this very transaction, not by an earlier request of the same key"""
+    work: Work | None
+    """what is left, where it was by this very transaction; None where it was by an earlier request of the same key"""
 
 
 class Enrolments:
@@ -123,7 +123,7 @@ class Enrolments:
         self.search.refuse_in_doubt()
         with self._store.write() as session:
             admitted = self._admit(session, newcomer, caller)
-        return self._finish(admitted.enrolment_id)
+        return self._finish(admitted.enrolment_id, admitted.work)
 
     def enrol_all(self, newcomers: Sequence[Newcomer], *, caller: Caller) -> list[Result]:
         """Several new subjects, in order: one transaction that admits them, one search, one that decides.
@@ -135,11 +135,11 @@ class Enrolments:
         with self._store.write() as session:
             admitted = [_attempt(partial(self._admit_apart, session, newcomer, caller)) for newcomer in newcomers]
         made = [one for one in admitted if isinstance(one, _Admitted)]
-        new = [one.enrolment_id for one in made if one.now]
-        earlier = {one.enrolment_id for one in made} - set(new)
+        new = {one.enrolment_id: one.work for one in made if one.work is not None}
+        earlier = {one.enrolment_id for one in made} - new.keys()
         # Each by itself: somebody with a number between theirs and ours may wait for them, and ours for him.
         finished = {enrolment_id: _attempt(partial(self._finish, enrolment_id)) for enrolment_id in sorted(earlier)}
-        finished |= zip(new, self._finish_together(new), strict=True)
+        finished |= zip(new, self._finish_together(list(new), list(new.values())), strict=True)
         return [finished[one.enrolment_id] if isinstance(one, _Admitted) else one for one in admitted]
 
     def add_samples(
@@ -156,14 +156,14 @@ class Enrolments:
                 side = self._side(session)
                 samples, terms = self._samples(faces, side), self._terms(session, side, caller, wire.OnDuplicate.flag)
                 made = admission.admit_samples(self._store, session, subject_id, samples, terms=terms)
-                enrolment_id = self._remember(session, made, caller, idempotency)
+                enrolment_id = self._remember(session, made.enrolment, caller, idempotency)
         return self._finish(enrolment_id)
 
     # --- T1 -------------------------------------------------------------------------------------------------------
 
     def _admit(self, session: Session, newcomer: Newcomer, caller: Caller) -> _Admitted:
         if (enrolment_id := self._earlier(session, caller, newcomer.idempotency)) is not None:
-            return _Admitted(enrolment_id, now=False)
+            return _Admitted(enrolment_id, None)
         side = self._side(session)
         made = admission.admit_subject(
             self._store,
@@ -173,7 +173,9 @@ class Enrolments:
             terms=self._terms(session, side, caller, newcomer.on_duplicate),
             retain_until=newcomer.retain_until,
         )
-        return _Admitted(self._remember(session, made, caller, newcomer.idempotency), now=True)
+        self._remember(session, made.enrolment, caller, newcomer.idempotency)
+        gallery = self._store.gallery(session)
+        return _Admitted(made.enrolment.id, Work(made.enrolment, gallery.epoch, gallery.active_templates, made.new, own=[]))
 
     def _admit_apart(self, session: Session, newcomer: Newcomer, caller: Caller) -> _Admitted:
         """Nothing of one that is refused is written, whatever had been when it was."""
@@ -223,35 +225,41 @@ class Enrolments:
 
     # --- search and T2 --------------------------------------------------------------------------------------------
 
-    def _finish(self, enrolment_id: str) -> Outcome:
+    def _finish(self, enrolment_id: str, begun: Work | None = None) -> Outcome:
         """The remaining steps, or the answer where there are none left. Harmless to do twice, also at the same time."""
-        (result,) = self._finish_together([enrolment_id])
+        (result,) = self._finish_together([enrolment_id], [] if begun is None else [begun])
         if isinstance(result, FaceAuthError):
             raise result
         return result
 
-    def _finish_together(self, enrolment_ids: Sequence[str]) -> list[Result]:
+    def _finish_together(self, enrolment_ids: Sequence[str], begun: Sequence[Work] = ()) -> list[Result]:
         """As `_finish`, for several that one transaction numbered, in that order: each finds those before it decided.
 
-        Decided is by the model in force then: where another one came into force since they began, they begin anew.
+        Decided is by the model in force then: where another one came into force since they began, they begin anew. `begun`:
+        what is left of all of them, for whoever has just begun them; whatever became of it since is read under the ledger lock.
         """
         for _ in range(MOST_TURNS):
-            with self._store.read() as session:
-                pinned = self._store.gallery(session).model_id
-                results: list[Work | Result] = [_attempt(partial(self.search.load, session, one)) for one in enrolment_ids]
-            works = [one for one in results if isinstance(one, Work)]
-            outdated = [work.enrolment.id for work in works if work.enrolment.model_id != pinned]
-            if outdated:
-                self._begin_anew(outdated)
+            results, begun = begun or self._left_of(enrolment_ids), ()
+            if results is None:
                 continue
             try:
-                finished = self._searched_and_concluded(works, results)
+                finished = self._searched_and_concluded([one for one in results if isinstance(one, Work)], results)
             except SearchOutdated:
                 continue
             if any(isinstance(one, Outcome) and one.answer.state is wire.SubjectState.rejected for one in finished):
                 scrubbing.settle_soon(self._store)
             return finished
         raise NotReady("The gallery's model is being changed")
+
+    def _left_of(self, enrolment_ids: Sequence[str]) -> Sequence[Work | Result] | None:
+        """None where some had to begin anew: then it is to be read again."""
+        with self._store.read() as session:
+            pinned = self._store.gallery(session).model_id
+            results: list[Work | Result] = [_attempt(partial(self.search.load, session, one)) for one in enrolment_ids]
+        outdated = [one.enrolment.id for one in results if isinstance(one, Work) and one.enrolment.model_id != pinned]
+        if outdated:
+            self._begin_anew(outdated)
+        return None if outdated else results
 
     def _searched_and_concluded(self, works: Sequence[Work], results: Sequence[Work | Result]) -> list[Result]:
         if works:
@@ -269,7 +277,7 @@ class Enrolments:
             in_force = side.thresholds.at(self._store.gallery(session).active_templates)
             for enrolment in map(partial(session.get, Enrolment), enrolment_ids):
                 if enrolment is not None:
-                    admission.begin_anew(self._store, session, enrolment, model_id=side.card.model_id, thresholds=in_force)
+                    readmission.begin_anew(self._store, session, enrolment, model_id=side.card.model_id, thresholds=in_force)
 
     def _concluded(self, session: Session, work: Work, found: Findings) -> Result:
         return _attempt(lambda: Outcome(*conclude(self._store, session, work.enrolment.id, found)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlmodel import Session
 
@@ -52,6 +53,7 @@ class Work:
     enrolment: Enrolment
     epoch: str
     """of the gallery that the enrolment's numbers belong to"""
+    gallery_size: int
     new: list[StoredTemplate]
     own: list[StoredTemplate]
     """what the person has already, for further samples"""
@@ -83,13 +85,14 @@ class Search:
             raise SubjectNotFound()
         if enrolment.state != EnrolmentState.pending:
             return Outcome(*answers.read(self._store, session, enrolment))
-        epoch = self._store.gallery(session).epoch
+        stands = self._store.gallery(session)
         new = templates.of_enrolment(session, keyring, gallery_id=gallery, enrolment_id=enrolment_id, model_id=enrolment.model_id)
         own: list[StoredTemplate] = []
         if enrolment.kind == EnrolmentKind.samples:
             records = tree(session, roots(session, [enrolment.subject_id])[enrolment.subject_id])
             own = templates.of_subjects(session, keyring, gallery_id=gallery, subject_ids=records, model_id=enrolment.model_id)
-        return Work(enrolment, epoch, new, [template for template in own if template.sample_state == SampleState.active])
+        active = [template for template in own if template.sample_state == SampleState.active]
+        return Work(enrolment, stands.epoch, stands.active_templates, new, active)
 
     def findings(self, works: Sequence[Work]) -> list[Findings]:
         """For each, in order; they are to be concluded together, by ascending seq, in one transaction. All are of one model.
@@ -102,9 +105,6 @@ class Search:
         side = self._side(last)
         side.replica.wait_for(last.enrolment.last_seq, timeout_s=GALLERY_WAIT_S, epoch=last.epoch)
         found = self._matches(side, works)
-        with self._store.read() as session:
-            size = self._store.gallery(session).active_templates
-            now = self._store.now(session)
         calibration = side.card.calibration
         return [
             Findings(
@@ -115,8 +115,9 @@ class Search:
                 ],
                 held=self._held(side, work),
                 searched_as=(work.enrolment.model_id, work.enrolment.first_seq),
-                calibration=calibration_row(side.card, self._store.gallery_id, now),
-                expected_fpir=expected_fpir(calibration, work.enrolment.review_threshold, size),
+                calibration_id=None if calibration is None else calibration.id,
+                calibration=partial(calibration_row, side.card, self._store.gallery_id),
+                expected_fpir=expected_fpir(calibration, work.enrolment.review_threshold, work.gallery_size),
                 expected_fpir_reason=why_unknown(calibration, work.enrolment.review_threshold),
             )
             for work in works

@@ -27,7 +27,8 @@ _AFTER_ENTROPY = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """The next marker after compressed data, in which 0xFF is followed by 0 or by a restart marker's number."""
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_ALONE = {0x01, *range(0xD0, 0xD9)}
-_MARKUP = (b"<script", b"<!doctype html", b"<?php ")
+_MARKUP = re.compile(rb"<(?i:script|!doctype html|\?php )")
+"""In capitals or not. What stands before the group is looked for quickly: a quarter of lower case and three passes."""
 
 
 def sniff(data: bytes) -> Kind:
@@ -60,8 +61,7 @@ def second_nature(data: bytes) -> str | None:
         return "a ZIP archive"
     if b"%PDF-" in data[:1024]:
         return "a PDF document"
-    lowered = data.lower()
-    return "a web page or script" if any(mark in lowered for mark in _MARKUP) else None
+    return "a web page or script" if _MARKUP.search(data) else None
 
 
 def _ends_as_zip(data: bytes) -> bool:

@@ -208,7 +208,7 @@ def _load(image: Image.Image, data: bytes, kind: Kind, orientation: int) -> Pixe
                 pixels = _in_strips(image.size, factor, lambda top, bottom: rows.next(bottom - top))
         else:
             image.load()
-            pixels = _in_strips(image.size, factor, lambda top, bottom: image.crop((0, top, image.width, bottom)))
+            pixels = _in_strips(image.size, factor, lambda top, bottom: _strip(image, top, bottom))
     except (MemoryError, FaceAuthError):
         raise
     except Exception:  # as in _open: whatever a truncated or damaged file leads to
@@ -226,6 +226,11 @@ def _in_strips(size: tuple[int, int], factor: int, strip: Callable[[int, int], I
         seen = seen if factor == 1 else seen.reduce(factor)
         pixels[top // factor : top // factor + seen.height] = np.asarray(seen)
     return pixels
+
+
+def _strip(image: Image.Image, top: int, bottom: int) -> Image.Image:
+    """Most images are a single strip, and need no copy."""
+    return image if bottom - top == image.height else image.crop((0, top, image.width, bottom))
 
 
 def _rows(width: int, factor: int) -> int:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import Select
 
 from backend.errors import GalleryBehind
 from backend.faces.engine import ModelCard
@@ -25,8 +27,21 @@ from backend.store.tables import Change, GalleryChange
 from backend.store.templates import StoredTemplate
 
 BATCH = 2_000
-_AFTER = (
-    select(GalleryChange)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Of a row of the log what an index needs; see `GalleryChange`."""
+
+    seq: int
+    kind: str
+    add_seq: int | None
+    count: int
+    checksum: int
+
+
+_AFTER: Select[*tuple[Any, ...]] = (
+    Select(*(col(getattr(GalleryChange, name)) for name in Logged.__slots__))
     .where(
         GalleryChange.gallery_id == bindparam("gallery_id"),
         GalleryChange.model_id == bindparam("model_id"),
@@ -56,13 +71,13 @@ class Position:
         """What the log's running count and checksum must be here."""
         return self.index.size + len(self.ghosts), self.index.checksum ^ gallery_log.checksum_of(_ids(self.ghosts))
 
-    def compare(self, row: GalleryChange | None) -> None:
+    def compare(self, row: GalleryChange | Logged | None) -> None:
         """`row`: the model's last one up to here."""
         if self.count_and_checksum() != stated(row):
             raise GalleryDisagrees()
 
 
-def stated(row: GalleryChange | None) -> tuple[int, int]:
+def stated(row: GalleryChange | Logged | None) -> tuple[int, int]:
     """Count and checksum after a model's last row; of a model without any, those of nothing."""
     return (0, 0) if row is None else (row.count, row.checksum)
 
@@ -71,24 +86,25 @@ def stated(row: GalleryChange | None) -> tuple[int, int]:
 class Batch:
     """Some rows of one model with the templates that they add, read in one snapshot; up to `up_to` there are no others."""
 
-    rows: list[GalleryChange]
+    rows: list[Logged]
     added: list[StoredTemplate]
     gone: set[int]
     removed: set[int]
     up_to: int
 
     @property
-    def last(self) -> GalleryChange:
+    def last(self) -> Logged:
         return self.rows[-1]
 
 
 def read_batch(store: Store, session: Session, *, model_id: str, after: int, head_seq: int) -> Batch | None:
     """The next rows of a model; None where it has none. `head_seq`: the log's last number, read before."""
-    rows = list(session.exec(_AFTER, params={"gallery_id": store.gallery_id, "model_id": model_id, "after": after}))
+    asked = {"gallery_id": store.gallery_id, "model_id": model_id, "after": after}
+    rows = [Logged(*row) for row in session.connection().execute(_AFTER, asked)]
     if not rows:
         return None
-    last = rows[-1].seq or 0
-    adds = {row.seq for row in rows if row.kind == Change.add and row.seq is not None}
+    last = rows[-1].seq
+    adds = {row.seq for row in rows if row.kind == Change.add}
     removed = {row.add_seq for row in rows if row.kind == Change.remove and row.add_seq is not None}
     added = templates.by_seqs(session, store.keyring, gallery_id=store.gallery_id, seqs=adds - removed)
     gone = adds - removed - {template.seq for template in added}

@@ -18,6 +18,7 @@ from backend.errors import IdempotencyKeyReused, SubjectNotFound
 from backend.store import tables
 from backend.store.caller import Caller
 from backend.store.ids import new_id
+from backend.store.rows import change
 from backend.store.sealing import key_of
 from backend.store.tables import ApiKey, Enrolment, Scan, Subject
 
@@ -107,12 +108,12 @@ def _same(gallery_id: str, caller: Caller, idempotency: Idempotency) -> tuple[Co
 
 def keep(store: Store, session: Session, enrolment: Enrolment, subject: Subject, *, status: int, answer: wire.Enrolment) -> None:
     """In T2: sealed with the subject's key, or plain where that is destroyed and the answer holds ids only."""
-    enrolment.status = status
     key = key_of(store.keyring, subject)
     if key is None:
-        enrolment.plain_answer = answer.model_dump(mode="json")
+        change(session, enrolment, status=status, plain_answer=answer.model_dump(mode="json"))
     else:
-        enrolment.sealed_answer = key.seal(answer.model_dump_json().encode(), context=f"answer:{enrolment.id}")
+        sealed = key.seal(answer.model_dump_json().encode(), context=f"answer:{enrolment.id}")
+        change(session, enrolment, status=status, sealed_answer=sealed)
 
 
 def read(store: Store, session: Session, enrolment: Enrolment) -> tuple[int, wire.Enrolment]:

@@ -174,7 +174,7 @@ class Keys:
             return None
         key_id = f"key_{match['id']}"
         with self._store.read() as session:
-            row = session.exec(_OF_ID, params={"id": key_id}).one_or_none()
+            row = session.connection().execute(_OF_ID, {"id": key_id}).one_or_none()
             if row is None:
                 return None
             name, scopes, secret_sha256, expires_at, revoked_at, last_used_at, rate, synthetic = row

@@ -29,7 +29,7 @@ def keep(session: Session, found: Iterable[FoundPair], *, gallery_id: str, circu
             session.add(fresh)
         elif known.state == PairState.closed or (known.state == PairState.aside and _is_better(fresh, known)):
             renew(known, fresh)
-    session.flush()
+        session.flush()
 
 
 def _is_better(fresh: DuplicatePair, known: DuplicatePair) -> bool:

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 from backend import wire
 from backend.store.caller import Caller
 from backend.store.paging import decode_cursor, encode_cursor, total_of
+from backend.store.rows import insert
 from backend.store.tables import AuditRow
 
 if TYPE_CHECKING:
@@ -52,19 +53,21 @@ def append(
     at: datetime,
 ) -> None:
     """Within the write transaction of what it records: either both are there or neither."""
-    row = AuditRow(
-        gallery_id=gallery_id,
-        at=at,
-        actor=caller.id,
-        actor_kind=caller.kind,
-        sid=caller.sid,
-        kid=caller.kid,
-        action=action,
-        object_id=object_id,
-        detail=dict(detail or {}),
-    )
-    session.add(row)
     session.flush()
+    row = {
+        "gallery_id": gallery_id,
+        "at": at,
+        "actor": caller.id,
+        "actor_kind": caller.kind,
+        "sid": caller.sid,
+        "kid": caller.kid,
+        "action": action,
+        "object_id": object_id,
+        "detail": dict(detail or {}),
+        "previous_hash": "",
+        "hash": "",
+    }
+    insert(session, AuditRow, row)
 
 
 class Audit:

@@ -5,22 +5,23 @@ Everything that could have changed since the search is read again here, under th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col, delete, select, update
 
 from backend import wire
 from backend.errors import SubjectNotFound
 from backend.events import DuplicateOf, EventType, RejectedData
-from backend.store import answers, aside, clusters, distinct, gallery_log, outbox, scrubbing
-from backend.store.audit import Audit
+from backend.store import answers, aside, audit, clusters, distinct, gallery_log, outbox, scrubbing
 from backend.store.caller import Caller
 from backend.store.forest import chunks, roots, trees
 from backend.store.pairs import Circumstances, FoundPair, band_of, margin_of
+from backend.store.rows import change
 from backend.store.sealing import key_of, open_details, open_profile
 from backend.store.tables import (
     CalibrationRow,
@@ -48,7 +49,12 @@ _WIN = (
 _CALIBRATION = select(CalibrationRow.id).where(
     CalibrationRow.id == bindparam("id"), CalibrationRow.gallery_id == bindparam("gallery_id")
 )
-_SAMPLES = select(Sample).where(Sample.enrolment_id == bindparam("enrolment_id")).order_by(col(Sample.id))
+_SAMPLES = (
+    select(Sample)
+    .where(Sample.enrolment_id == bindparam("enrolment_id"))
+    .order_by(col(Sample.id))
+    .options(defer(Sample.sealed_crop))  # type: ignore[arg-type]
+)
 _STATES = (
     select(Template.seq, Sample.state, Subject.state)
     .join(Sample, col(Sample.id) == Template.sample_id)
@@ -87,7 +93,9 @@ class Findings:
     evidence: Sequence[Evidence]
     held: Sequence[Held]
     searched_as: tuple[str, int] | None = None
-    calibration: CalibrationRow | None = None
+    calibration_id: str | None = None
+    calibration: Callable[[datetime], CalibrationRow | None] = lambda _: None
+    """its row, made at that time, for a ledger that does not have it yet"""
     expected_fpir: float | None = None
     expected_fpir_reason: str | None = None
 
@@ -121,7 +129,8 @@ def conclude(store: Store, session: Session, enrolment_id: str, findings: Findin
         SearchOutdated: and nothing may be kept of this transaction.
     """
     now = store.now(session)
-    won = session.exec(_WIN, params={"enrolment_id": enrolment_id, "now": now})
+    session.flush()
+    won = session.connection().execute(_WIN, {"enrolment_id": enrolment_id, "now": now})
     enrolment = session.get(Enrolment, enrolment_id, populate_existing=True)
     subject = session.get(Subject, enrolment.subject_id) if enrolment is not None else None
     if enrolment is None or subject is None:
@@ -141,22 +150,30 @@ def _refuse_outdated(store: Store, session: Session, enrolment: Enrolment, findi
 
 
 def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Subject, findings: Findings, now: datetime) -> _Case:
-    calibration = findings.calibration
-    if calibration is not None:
-        known = session.exec(_CALIBRATION, params={"id": calibration.id, "gallery_id": calibration.gallery_id}).first()
-        session.add_all([] if known else [calibration])
+    _keep_calibration(session, enrolment.gallery_id, findings, now)
     samples = session.exec(_SAMPLES, params={"enrolment_id": enrolment.id}).all()
     circumstances = Circumstances(
         threshold=enrolment.review_threshold,
         gallery_size=store.gallery(session).active_templates,
         expected_fpir=findings.expected_fpir,
-        calibration_id=None if calibration is None else calibration.id,
+        calibration_id=findings.calibration_id,
         model_id=enrolment.model_id,
         source="enrolment",
         at=now,
     )
     reason = findings.expected_fpir_reason
     return _Case(store, session, enrolment, subject, list(samples), now, circumstances, reason)
+
+
+def _keep_calibration(session: Session, gallery_id: str, findings: Findings, now: datetime) -> None:
+    """Once in a transaction, for all that it concludes."""
+    asked = {"id": findings.calibration_id, "gallery_id": gallery_id}
+    if findings.calibration_id is None or session.info.get(_CALIBRATION) == asked:
+        return
+    if session.connection().execute(_CALIBRATION, asked).first() is None and (row := findings.calibration(now)) is not None:
+        session.add(row)
+        session.flush()
+    session.info[_CALIBRATION] = asked
 
 
 def _finish(case: _Case, findings: Findings) -> tuple[int, wire.Enrolment]:
@@ -219,13 +236,14 @@ def _flag(
     session, subject = case.session, case.subject
     holding = {one.sample_id for one in held}
     for sample in case.samples:
-        sample.state = SampleState.held if sample.id in holding else SampleState.active
+        change(session, sample, state=SampleState.held if sample.id in holding else SampleState.active)
     _remove_from_log(case, holding)
     if case.enrolment.kind == EnrolmentKind.subject:
-        subject.state = SubjectState.active
+        change(session, subject, state=SubjectState.active)
     else:
-        subject.version += 1
-    case.store.gallery(session).active_templates += len(case.samples) - len(holding)
+        change(session, subject, version=subject.version + 1)
+    gallery_row = case.store.gallery(session)
+    change(session, gallery_row, active_templates=gallery_row.active_templates + len(case.samples) - len(holding))
     pairs, gallery = _pairs(case, evidence), case.enrolment.gallery_id
     review = clusters.record(session, pairs, gallery_id=gallery, circumstances=case.circumstances) if pairs else None
     aside.keep(session, _pairs(case, settled), gallery_id=gallery, circumstances=case.circumstances)
@@ -234,7 +252,6 @@ def _flag(
             session, _held_pair(case, one), held_sample_id=one.sample_id, gallery_id=gallery, circumstances=case.circumstances
         )
         review = review or mismatch
-    session.flush()
     answer = _answer(case, evidence, case_id=None if review is None else review.id)
     return _close(case, CREATED, answer, pairs=len(pairs))
 
@@ -335,7 +352,7 @@ def _close(case: _Case, status: int, answer: wire.Enrolment, *, pairs: int) -> t
     answers.keep(case.store, session, enrolment, case.subject, status=status, answer=answer)
     action = "subject.reject" if status == REJECTED else _ACTIONS[EnrolmentKind(enrolment.kind)]
     detail = {"enrolment": enrolment.id, "pairs": pairs, "case": answer.case_id}
-    Audit(case.store).append(session, _caller(enrolment), action, case.subject.id, detail)
+    audit.append(session, _caller(enrolment), action, case.subject.id, detail, gallery_id=enrolment.gallery_id, at=case.now)
     return status, answer
 
 

@@ -36,6 +36,12 @@ _HEAD = (
     .order_by(col(GalleryChange.seq).desc())
     .limit(1)
 )
+_COUNTED = (
+    select(GalleryChange.count, GalleryChange.checksum)
+    .where(GalleryChange.gallery_id == bindparam("gallery_id"), GalleryChange.model_id == bindparam("model_id"))
+    .order_by(col(GalleryChange.seq).desc())
+    .limit(1)
+)
 _HEAD_UP_TO = _HEAD.where(col(GalleryChange.seq) <= bindparam("up_to"))
 
 
@@ -56,7 +62,7 @@ def checksum_of(ids: NDArray[np.int64]) -> int:
 
 def head_seq(session: Session, gallery_id: str) -> int:
     """The log's last number, of whatever model; 0 where it is empty."""
-    return session.exec(_HEAD_SEQ, params={"gallery_id": gallery_id}).first() or 0
+    return session.connection().execute(_HEAD_SEQ, {"gallery_id": gallery_id}).scalar() or 0
 
 
 def head(session: Session, gallery_id: str, model_id: str, *, up_to: int | None = None) -> GalleryChange | None:
@@ -84,8 +90,8 @@ def append_remove(session: Session, template: Template, *, at: datetime) -> int:
 
 
 def _count_and_checksum(session: Session, gallery_id: str, model_id: str) -> tuple[int, int]:
-    last = head(session, gallery_id, model_id)
-    return (last.count, last.checksum) if last else (0, 0)
+    last = session.connection().execute(_COUNTED, {"gallery_id": gallery_id, "model_id": model_id}).first()
+    return (0, 0) if last is None else (last[0], last[1])
 
 
 def _append(session: Session, row: Mapping[str, object]) -> int:

@@ -63,7 +63,7 @@ def refuse_if_too_old(session: Session, gallery_id: str) -> None:
 
     Readiness says so too, but not every balancer asks for that.
     """
-    level = session.exec(_LEVEL, params={"gallery_id": gallery_id}).first()
+    level = session.connection().execute(_LEVEL, {"gallery_id": gallery_id}).scalar()
     if level is not None and (trouble := level_trouble(level)) is not None:
         raise NotReady(trouble)
 

@@ -45,7 +45,11 @@ _OF_ENROLMENT = _READ.where(
     col(Template.sample_id).in_(select(Sample.id).where(Sample.enrolment_id == bindparam("enrolment_id"))),
     Template.model_id == bindparam("model_id"),
 )
-_ALL = _READ.where(Template.model_id == bindparam("model_id")).order_by(col(Template.seq)).execution_options(yield_per=2000)
+_ALL = (
+    _READ.where(Template.model_id == bindparam("model_id"))
+    .order_by(col(Template.seq))
+    .execution_options(yield_per=2000, stream_results=True)
+)
 _OWNERS = select(Template.seq, Template.subject_id).where(
     Template.gallery_id == bindparam("gallery_id"), col(Template.seq).in_(bindparam("seqs", expanding=True))
 )
@@ -111,7 +115,8 @@ def all_of(session: Session, keyring: Keyring, *, gallery_id: str, model_id: str
 def _opened(
     session: Session, keyring: Keyring, query: Select[*tuple[Any, ...]], **asked: object
 ) -> Generator[StoredTemplate, None, None]:
-    with session.exec(query, params=asked) as rows:
+    session.flush()
+    with session.connection().execute(query, asked) as rows:
         yield from _each(keyring, rows)
 
 

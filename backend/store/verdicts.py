@@ -14,7 +14,7 @@ from sqlalchemy import insert
 from sqlmodel import Session, col, delete, select
 
 from backend.errors import SurvivorNotInCase
-from backend.store import admission, gallery_log, merges
+from backend.store import gallery_log, merges, readmission
 from backend.store.caller import Caller
 from backend.store.case_view import records_of
 from backend.store.forest import roots
@@ -135,7 +135,7 @@ def _judge_sample(store: Store, session: Session, case: DuplicateCase, *, accept
         return
     enrolment = session.get(Enrolment, sample.enrolment_id)
     if enrolment is not None:
-        admission.admit_again(store, session, enrolment, sample, caller=caller)
+        readmission.admit_again(store, session, enrolment, sample, caller=caller)
 
 
 def _hold_again(store: Store, session: Session, case: DuplicateCase, now: datetime) -> None:

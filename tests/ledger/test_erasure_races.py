@@ -32,8 +32,8 @@ def begun(node: Node, vector: Vector, *, policy: OnDuplicate = OnDuplicate.flag,
     with node.store.write() as session:
         terms = node.enrolments._terms(session, side, CLIENT, policy)
         if subject_id is None:
-            return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).id
-        return admission.admit_samples(node.store, session, subject_id, samples, terms=terms).id
+            return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).enrolment.id
+        return admission.admit_samples(node.store, session, subject_id, samples, terms=terms).enrolment.id
 
 
 def searched(node: Node, enrolment_id: str) -> Findings:

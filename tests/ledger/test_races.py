@@ -291,7 +291,7 @@ def begin(node: Node, vector: object, policy: OnDuplicate = OnDuplicate.flag) ->
     samples = node.enrolments._samples([face(vector)], side)  # type: ignore[arg-type]
     with node.store.write() as session:
         terms = node.enrolments._terms(session, side, CLIENT, policy)
-        return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).id
+        return admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms).enrolment.id
 
 
 def pending_subjects(node: Node) -> int:

@@ -26,8 +26,8 @@ def enrol_strangers(store: Store, count: int, *, dimension: int, seed: int) -> N
             terms = _terms(store.gallery(session).model_id or "")
             for vector in vectors[start : start + TOGETHER]:
                 sample = NewSample(crop=None, details=SampleDetails([[0.0, 0.0]] * 5, QUALITY), vector=vector)
-                enrolment = admission.admit_subject(store, session, Profile(None, {}), [sample], terms=terms)
-                conclude(store, session, enrolment.id, Findings(evidence=[], held=[]))
+                begun = admission.admit_subject(store, session, Profile(None, {}), [sample], terms=terms)
+                conclude(store, session, begun.enrolment.id, Findings(evidence=[], held=[]))
 
 
 def _terms(model_id: str) -> Terms:
