@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import threading
@@ -13,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, select, update
 from sqlmodel.sql.expression import Select
 
 from backend import wire
-from backend.errors import KeyNotFound, KeyStateConflict, SecretGone, Unavailable
+from backend.errors import FaceAuthError, KeyNotFound, KeyStateConflict, SecretGone
 from backend.store import answers
 from backend.store.answers import Idempotency
 from backend.store.audit import Audit
@@ -29,6 +30,7 @@ from backend.store.tables import Idempotency as IdempotencyRow
 if TYPE_CHECKING:
     from backend.store.database import Store
 
+log = logging.getLogger(__name__)
 SECRET = re.compile(r"fa_(?P<id>[0-9a-f]{32})_[A-Za-z0-9_-]{43}")
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
 # Written once, and columns alone: every request begins with it.
@@ -48,7 +50,9 @@ class Keys:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._audit = Audit(store)
-        self._noting = threading.Lock()
+        self._lock = threading.Lock()
+        self._used: set[str] = set()
+        self._noting = False
 
     def create(
         self,
@@ -187,20 +191,31 @@ class Keys:
         return Caller(id=key_id, name=name, kind="key", roles=frozenset(scopes), rate_per_minute=rate, synthetic=synthetic)
 
     def _note_use_later(self, key_id: str) -> None:
-        """Outside the request's path, one note at a time: a request that finds one under way leaves it to the next."""
-        if self._noting.acquire(blocking=False):
-            threading.Thread(target=self._note_use, args=(key_id,), name="key-use", daemon=True).start()
+        """Outside the request's path, by one thread at a time: what is used while it writes, it writes next."""
+        with self._lock:
+            self._used.add(key_id)
+            if self._noting:
+                return
+            self._noting = True
+        threading.Thread(target=self._note_uses, name="key-use", daemon=True).start()
 
-    def _note_use(self, key_id: str) -> None:
-        try:
-            with self._store.write() as session:
-                row = session.get(ApiKey, key_id)
-                if row is not None:
-                    row.last_used_at = self._store.now(session)
-        except Unavailable:
-            return  # the next use notes it
-        finally:
-            self._noting.release()
+    def _note_uses(self) -> None:
+        while used := self._to_note():
+            try:
+                with self._store.write() as session:
+                    now = self._store.now(session)
+                    session.exec(update(ApiKey).where(col(ApiKey.id).in_(used)).values(last_used_at=now))
+            except FaceAuthError:
+                continue  # the next use notes it
+            except Exception:
+                log.exception("The use of keys could not be noted")
+
+    def _to_note(self) -> set[str]:
+        """Nothing ends the thread."""
+        with self._lock:
+            used, self._used = self._used, set()
+            self._noting = bool(used)
+            return used
 
 
 def _secret(key_id: str, bits: bytes) -> str:

@@ -69,6 +69,14 @@ def test_the_last_use_of_a_key_is_noted_at_most_once_a_minute(keys: Keys) -> Non
     assert keys.list()[0].last_used_at == noted
 
 
+def test_keys_that_are_used_while_another_use_is_noted_are_noted_too(keys: Keys, node: Node) -> None:
+    made = [keys.create(TURNSTILE) for _ in range(3)]
+    with node.store.write():  # so long nothing can be noted
+        for key in made:
+            keys.authenticate(key.secret)
+    wait_until(lambda: all(key.last_used_at for key in keys.list()))
+
+
 def test_making_and_revoking_a_key_is_audited(keys: Keys, node: Node) -> None:
     made = keys.create(TURNSTILE, caller=CLIENT)
     keys.revoke(made.id, caller=CLIENT)
