@@ -145,6 +145,8 @@ def _running(log: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def _all_up(watch: Watching) -> bool:
     with suppress(httpx.TransportError):
+        if httpx.get(f"{watch.url}/-/ready", timeout=10).status_code != 200:  # it listens before it answers questions
+            return False
         found = [float(one["value"][1]) for one in watch.query("up")]
         return len(found) >= len(watch.fleet.access["backends"]) + 2 and all(found)
     return False
