@@ -8,12 +8,17 @@ pages leave behind is collected as Python does by itself.
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
 import plotly.graph_objects as go
 from streamlit.starlette import App
+
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from others: with Python's 5 ms a page waits so long for each answer of an API while
+another page is drawn."""
 
 
 @asynccontextmanager
@@ -29,3 +34,4 @@ def warm() -> None:
     go.Figure(go.Scatter(x=[0], y=[0]), layout={"xaxis": {"title": "x"}}).to_json()
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
