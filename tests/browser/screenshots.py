@@ -3,7 +3,7 @@
     python -m tests.browser.screenshots --folder /tmp/pictures --only fleet
 
 The pages come off the sitemap, so one without a picture cannot be forgotten. Exit status 1, with each reason, where a page is
-missing, wider than its window, shows an error, or shows a face that is not in the public domain.
+missing, wider than its window, not whole yet, shows an error, or shows a face that is not in the public domain.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ CASES = 14
 WRONG = re.compile(r"Traceback|Unreachable|cannot be reached|has encountered an error|Your session has ended|Page not found")
 WIDER = """() => document.documentElement.scrollWidth > innerWidth
   || [...document.querySelectorAll('[data-testid=stMain]')].some(e => e.scrollWidth > e.clientWidth)"""
+STILL_LOADING = "stSkeleton"
+"""stands where a widget will be, until the browser has its code"""
 ERRORS = "[data-testid=stException], [data-testid=stAlertContentError]"
 
 
@@ -131,6 +133,8 @@ def _picture(window: Window, shot: Shot, file: Path, free: frozenset[bytes]) -> 
 def _complaints(page: Page) -> Iterator[str]:
     if page.evaluate(WIDER):
         yield "wider than its window"
+    if loading := page.get_by_test_id(STILL_LOADING).count():
+        yield f"still loads: {loading}"
     for shown in page.locator(ERRORS).all_inner_texts():
         yield f"shows an error: {shown[:120]}"
     if found := WRONG.search(page.get_by_test_id("stApp").inner_text()):
@@ -138,9 +142,10 @@ def _complaints(page: Page) -> Iterator[str]:
 
 
 def _settled(page: Page) -> None:
-    """Fonts are there, nothing turns, every chart is drawn."""
+    """Fonts are there, nothing turns, every part that loads by itself is there, every chart is drawn."""
     page.evaluate("document.fonts.ready")
     expect(page.get_by_test_id("stSpinner")).to_have_count(0)
+    expect(page.get_by_test_id(STILL_LOADING)).to_have_count(0)
     charts = "[...document.querySelectorAll('.plot')].every(e => e.querySelector('.main-svg'))"
     eventually(lambda: page.evaluate(charts), within_s=20)
 

@@ -63,6 +63,7 @@ def test_a_face_that_escapes_the_blur_is_noticed(page: Page) -> None:
         ('<div style="width: 2000px">wide</div>', "wider than its window"),
         ('<div data-testid="stException">oh</div>', "shows an error: oh"),
         ('<div data-testid="stAlertContentError">refused</div>', "shows an error: refused"),
+        ('<div data-testid="stSkeleton"></div>', "still loads: 1"),
         ("<p>Unreachable. No backend can be reached.</p>", "says 'Unreachable'"),
         ("<p>well</p>", None),
     ],
