@@ -1,4 +1,4 @@
-"""A PostgreSQL server of Debian's package, started for the tests: as `postgres` where they run as root, else as themselves."""
+"""A PostgreSQL server started for the tests: as `postgres` where they run as root, else as themselves."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ class PostgresServer:
 
     folder: Path
     port: int
+    programs: Path
+    """the folder of `pg_ctl` and `initdb`"""
     made: int = 0
 
     @property
@@ -83,7 +85,7 @@ class PostgresServer:
         return int((self.data / "postmaster.pid").read_text().splitlines()[0])
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(BIN[-1] / program), *arguments]
+        command = [str(self.programs / program), *arguments]
         if os.geteuid() == 0:
             command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
@@ -95,10 +97,10 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A running server with an empty cluster; stopped, and its files deleted, at the end."""
+def postgres_server(programs: Path | None = None) -> Iterator[PostgresServer]:
+    """A running server with an empty cluster; stopped, and its files deleted, at the end. `programs`: default Debian's newest."""
     folder = Path(tempfile.mkdtemp(prefix="face-auth-postgres-"))
-    server = PostgresServer(folder, _free_port())
+    server = PostgresServer(folder, _free_port(), programs or BIN[-1])
     try:
         if os.geteuid() == 0:
             owner = pwd.getpwnam("postgres")

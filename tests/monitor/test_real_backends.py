@@ -137,6 +137,9 @@ def test_a_drain_has_a_guard_and_outlives_restarts_of_the_backend_and_of_the_mon
         with pytest.raises(ProblemError) as unknown:
             client.drain("b9")
         assert unknown.value.status == 404
+        with pytest.raises(ProblemError) as typed:
+            client.backend("../fleet")
+        assert typed.value.status == 404, "a name chooses no other path"
     seen(running, "b1", lambda one: one.reason == "APP.DRAINING" and one.state is wire.State.degraded, "drains")
 
     running.restart("b1")

