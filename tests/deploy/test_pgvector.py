@@ -47,7 +47,8 @@ def database(server: PostgresServer) -> Iterator[psycopg.Connection]:
 def strangers(count: int, *, seed: int) -> NDArray[np.float32]:
     """Unit vectors (count, d), all about as far from each other."""
     vectors = np.random.default_rng(seed).standard_normal((count, DIMENSION)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def text(vector: Vector) -> str:
