@@ -105,6 +105,16 @@ def alterations(document: Document) -> Any | None:
     return figure
 
 
+_BAR = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    # by itself plotly offers to upload each plot ("Share chart...")
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+}
+
+
 def fragments(figures: Sequence[Any]) -> list[str]:
     """HTML of each; the first carries the library itself."""
     return [
@@ -112,7 +122,7 @@ def fragments(figures: Sequence[Any]) -> list[str]:
             figure,
             include_plotlyjs=place == 0,
             full_html=False,
-            config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]},
+            config=_BAR,
         )
         for place, figure in enumerate(figures)
     ]

@@ -31,6 +31,16 @@ function themed(layout, ink) {
   }
 }
 
+// By itself Plotly offers to upload each chart ("Share chart..."): what is drawn here stays here. Its other buttons that go
+// choose points, which no page asks for, and each is a stop of the Tab key.
+const BAR = {
+  displaylogo: false,
+  responsive: true,
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+}
+
 export default function ({ parentElement, data }) {
   const target = parentElement.querySelector(".plot")
   target.setAttribute("role", "img")
@@ -39,6 +49,6 @@ export default function ({ parentElement, data }) {
   const figure = JSON.parse(data.figure)
   const ink = getComputedStyle(document.querySelector(".stApp") ?? document.body).color
   plotly(data.library)
-    .then((Plotly) => Plotly.react(target, figure.data, themed(figure.layout, ink), { displaylogo: false, responsive: true }))
+    .then((Plotly) => Plotly.react(target, figure.data, themed(figure.layout, ink), BAR))
     .catch((error) => { target.textContent = `The chart cannot be drawn: ${error.message}.` })
 }

@@ -13,13 +13,16 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, W
 from dashboard.roles import Role
 from dashboard.users import Users
 from tests.system import browser
-from tests.system.running_fleet import Fleet
+from tests.system.running_fleet import Fleet, eventually
 
 PASSWORD = "correct horse battery"
 WINDOW = {"width": 1280, "height": 720}
 
 BELOW_A_PAGE = re.compile(r"/[a-z]+/_stcore/(health|host-config)$")
 """On a page with a path Streamlit asks there first, whether that is where it lives, and Chromium logs the 404 that says no."""
+
+STILL_LOADING = "stSkeleton"
+"""Stands where a widget will be, until the browser has its code."""
 
 
 @dataclass
@@ -73,6 +76,15 @@ def drawn(page: Page, heading: str | None = None) -> None:
     title = page.get_by_test_id("stMain").get_by_role("heading", level=1)
     expect(title.filter(has_text=heading) if heading else title.first).to_be_visible()
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def whole(page: Page) -> None:
+    """Fonts are there, nothing turns, every part that loads by itself is there, every chart is drawn."""
+    page.evaluate("document.fonts.ready")
+    expect(page.get_by_test_id("stSpinner")).to_have_count(0)
+    expect(page.get_by_test_id(STILL_LOADING)).to_have_count(0)
+    charts = "[...document.querySelectorAll('.plot')].every(e => e.querySelector('.main-svg'))"
+    eventually(lambda: page.evaluate(charts), within_s=20)
 
 
 def sign_in(window: Window, person: dict[str, str], path: str = "", heading: str | None = None) -> None:

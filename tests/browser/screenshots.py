@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Error, Page, expect
+from playwright.sync_api import Error, Page
 
 from monitor.wire import AlertState
 from tests.browser import blur, cases, people, renewal
@@ -37,8 +37,6 @@ CASES = 14
 WRONG = re.compile(r"Traceback|Unreachable|cannot be reached|has encountered an error|Your session has ended|Page not found")
 WIDER = """() => document.documentElement.scrollWidth > innerWidth
   || [...document.querySelectorAll('[data-testid=stMain]')].some(e => e.scrollWidth > e.clientWidth)"""
-STILL_LOADING = "stSkeleton"
-"""stands where a widget will be, until the browser has its code"""
 ERRORS = "[data-testid=stException], [data-testid=stAlertContentError]"
 
 
@@ -110,7 +108,7 @@ def _picture(window: Window, shot: Shot, file: Path, free: frozenset[bytes]) -> 
     before = len(window.seen.errors)
     try:
         page = window.visit(shot.path, shot.heading or None)
-        _settled(page)
+        people.whole(page)
         _fit(page)
         blur.clear(page, free)
         hidden = blur.faces_of_others(page, free)
@@ -133,21 +131,12 @@ def _picture(window: Window, shot: Shot, file: Path, free: frozenset[bytes]) -> 
 def _complaints(page: Page) -> Iterator[str]:
     if page.evaluate(WIDER):
         yield "wider than its window"
-    if loading := page.get_by_test_id(STILL_LOADING).count():
+    if loading := page.get_by_test_id(people.STILL_LOADING).count():
         yield f"still loads: {loading}"
     for shown in page.locator(ERRORS).all_inner_texts():
         yield f"shows an error: {shown[:120]}"
     if found := WRONG.search(page.get_by_test_id("stApp").inner_text()):
         yield f"says {found.group()!r}"
-
-
-def _settled(page: Page) -> None:
-    """Fonts are there, nothing turns, every part that loads by itself is there, every chart is drawn."""
-    page.evaluate("document.fonts.ready")
-    expect(page.get_by_test_id("stSpinner")).to_have_count(0)
-    expect(page.get_by_test_id(STILL_LOADING)).to_have_count(0)
-    charts = "[...document.querySelectorAll('.plot')].every(e => e.querySelector('.main-svg'))"
-    eventually(lambda: page.evaluate(charts), within_s=20)
 
 
 def _fit(page: Page) -> None:

@@ -213,6 +213,7 @@ def test_the_command_writes_a_page_and_tables_of_groups(testdata: Path, tmp_path
     assert "<b>north</b>" not in written
     assert "&lt;b&gt;north&lt;/b&gt;" in written
     assert found["model_id"] in written
+    assert written.count('"showSendToCloud": false') == written.count("Plotly.newPlot(") > 0, "plots offer to upload themselves"
 
 
 def test_what_is_wrong_with_the_arguments_is_said_before_anything_is_measured(testdata: Path, tmp_path: Path) -> None:
