@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,11 @@ from typing import Protocol
 import httpx
 
 from deploy.local import balancers
-from deploy.operate import command
-from deploy.operate.waiting import within
+from deploy.operate import command, workers
 from deploy.render import documents, folder, taken_out
 from deploy.sentence import Sentence
 from monitor.fleet import BalancerKind, Fleet
 
-RELOAD_WITHIN_S = 10.0
 COMMAND_S = 60.0
 STATS_S = 3.0
 
@@ -55,11 +51,7 @@ class LocalBalancing:
         balancers.check(self.kind, self.folder)
 
     def reload(self) -> None:
-        master = self.pid()
-        before = _children(master)
-        os.kill(master, signal.SIGHUP if self.kind == "nginx" else signal.SIGUSR2)
-        if within(RELOAD_WITHIN_S, lambda: bool(_children(master) - before)) is None:
-            raise Sentence(f"{self.kind} (process {master}) did not take its new configuration: see its log")
+        workers.signalled(self.kind, self.pid())
 
 
 @dataclass(frozen=True)
@@ -83,6 +75,12 @@ class PackagedBalancing:
             command.run([balancers.installed("haproxy") or "haproxy", "-c", "-dW", "-f", str(file)], within_s=COMMAND_S)
 
     def reload(self) -> None:
+        if self.kind == BalancerKind.nginx:
+            workers.commanded(self._run)
+        else:
+            self._run()
+
+    def _run(self) -> None:
         command.run(self.reload_command, within_s=COMMAND_S)
 
 
@@ -124,11 +122,3 @@ def opinions(fleet: Fleet) -> dict[str, bool] | None:
     rows = csv.DictReader(io.StringIO(answer.text.removeprefix("# ")))
     names = {backend.name for backend in fleet.backends}
     return {row["svname"]: row["status"].startswith("UP") for row in rows if row["svname"] in names}
-
-
-def _children(pid: int) -> set[int]:
-    """Processes whose parent it is. Raises `Sentence` where it is gone."""
-    try:
-        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    except OSError:
-        raise Sentence(f"the balancer (process {pid}) does not run") from None

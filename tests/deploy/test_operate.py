@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -13,8 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.layout import RunFolder
 from deploy.local import balancers
-from deploy.operate import guard
+from deploy.operate import guard, site, workers
+from deploy.operate.balancing import apply
 from deploy.render import taken_out
 from deploy.sentence import Sentence
 from tests.system.load.fleet import client
@@ -38,9 +42,9 @@ def said(fleet: Fleet, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def served(fleet: Fleet) -> Counter[str]:
+def served(fleet: Fleet, requests: int = SEVERAL) -> Counter[str]:
     with client(fleet) as http:
-        return Counter(http.get("/v1/subjects?limit=1").headers["x-served-by"] for _ in range(SEVERAL))
+        return Counter(http.get("/v1/subjects?limit=1").headers["x-served-by"] for _ in range(requests))
 
 
 def balancer_file(fleet: Fleet) -> str:
@@ -71,6 +75,40 @@ def test_two_that_are_taken_out_at_once_are_both_out(fleet: Fleet) -> None:
         for name in ("b1", "b2"):
             said(fleet, "drain", name, "--return")
     assert set(served(fleet)) == {"b1", "b2", "b3"}
+
+
+def test_once_a_reload_is_done_no_connection_meets_the_old_configuration(fleet: Fleet) -> None:
+    """Asked at once: nginx' old workers take connections for a tenth of a second beside the new ones."""
+    running = site.local(RunFolder(fleet.run_dir))
+    assert running.balancing is not None
+    try:
+        for name in ("b1", "b2", "b3") * 2:
+            apply(running.balancing, running.fleet, frozenset({name}))
+            assert name not in served_over_new_connections(fleet)
+    finally:
+        apply(running.balancing, running.fleet, frozenset())
+
+
+def served_over_new_connections(fleet: Fleet) -> set[str]:
+    with ThreadPoolExecutor(6) as pool:
+        return set(pool.map(lambda _: served(fleet, 1).popitem()[0], range(SEVERAL)))
+
+
+@pytest.mark.parametrize("action", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_command_that_reloads_nginx_is_waited_for_and_one_that_does_not_is_told(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: signal.Signals
+) -> None:
+    master = site.program_pid(RunFolder(fleet.run_dir), "nginx")
+    (tmp_path / "nginx.pid").write_text(f"{master}\n")
+    monkeypatch.setattr(workers, "RELOAD_WITHIN_S", 3.0)
+    old = workers._children(master)
+    if action is signal.SIGUSR1:  # opens its logs anew, and no more
+        with pytest.raises(Sentence, match=f"process {master}\\) did not take its new configuration"):
+            workers.commanded(lambda: os.kill(master, action), tmp_path / "nginx.pid")
+    else:
+        workers.commanded(lambda: os.kill(master, action), tmp_path / "nginx.pid")
+        assert all(workers._told_to_end(pid) for pid in old)
+    workers.commanded(lambda: None, tmp_path / "none.pid")  # nginx is elsewhere: nothing to wait for
 
 
 def test_the_last_ones_are_kept_unless_it_is_said(fleet: Fleet) -> None:
