@@ -36,6 +36,8 @@ NAMES = tuple(f"b{n}" for n in range(1, 7))
 FIGURES = ("changes", "kills", "notified", "lost", "counted_twice", "out_of_order")
 SETTLED_WITHIN_S = 60.0
 TOLD_WITHIN_S = 60.0
+MOST = 10
+"""times the rounds that were asked for"""
 
 
 @dataclass
@@ -122,12 +124,16 @@ class Chaos:
         engine = url.replace("postgresql:", "postgresql+psycopg:") if url.startswith("postgresql") else url
         self._engine = sa.create_engine(engine, poolclass=sa.NullPool)
 
-    def run(self, rounds: int) -> Outcome:
+    def run(self, rounds: int, *, places: int = 0) -> Outcome:
+        """At least so many rounds of changes, and on until it was killed at so many of `PLACES`, which takes its time."""
         with serving(self.counting) as port:
             self._settings = {"routes": [{"name": "ops", "url": f"json://127.0.0.1:{port}/"}], "for_s": {"BackendDown": 0}}
             try:
                 self._say()
-                for _ in range(rounds):
+                done = 0
+                while done < rounds or len(self.kills.keys() & set(PLACES)) < places:
+                    assert done < MOST * rounds, f"killed at {sorted(self.kills)} only, within {done} rounds"
+                    done += 1
                     self._change()
                     self._until(self._settled, SETTLED_WITHIN_S, "every change has settled")
                 self._until(self._all_told, TOLD_WITHIN_S, "everything that settled was told")
