@@ -16,7 +16,7 @@ def main(folder: str, url: str) -> None:
     node = World(Path(folder), database_url=url).node()
     job = ScanJob(node.store, node.replica, CARD, THRESHOLDS, holder="killed", lease_s=30)
     step = job._step
-    job._step = lambda *given: (time.sleep(0.05), step(*given))[1]  # type: ignore[method-assign]
+    job._step = lambda *given: (time.sleep(0.2), step(*given))[1]  # type: ignore[method-assign]
     job.work()
     node.close()
 
