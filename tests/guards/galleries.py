@@ -32,7 +32,7 @@ GUARDS = (
         file="backend/store/admission.py",
         old="if store.gallery(session).model_id != terms.model_id:",
         new="if False:",
-        test="tests/ledger/test_enrolment.py::test_a_replica_whose_gallery_is_pinned_to_another_model_meanwhile_enrols_nobody[sqlite]",
+        test="tests/ledger/test_enrolment.py::test_nobody_is_admitted_under_the_terms_of_another_model_than_the_gallerys[sqlite]",
     ),
     Guard(
         name="readiness-names-the-model",

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from backend import wire
 from backend.enrolment import Idempotency, Newcomer, Outcome
 from backend.errors import DatabaseAway, ExternalIdTaken, IdempotencyKeyReused, ModelMismatch, SubjectNotFound
-from backend.store.tables import Subject
+from backend.store.caller import Caller
+from backend.store.tables import Enrolment, Subject, Template
 from backend.wire import SubjectState
 from tests.ledger.world import CLIENT, Node, People, World, face, wait_until
 
@@ -73,7 +74,7 @@ def test_one_that_is_refused_leaves_nothing_and_holds_up_no_other(node: Node, pe
     assert node.replica.size == 2
 
 
-def test_a_refusal_in_the_midst_of_a_batch_takes_back_what_was_written_of_it(node: Node, people: People) -> None:
+def test_a_batch_under_a_model_that_nobody_here_has_enrols_nobody(node: Node, people: People) -> None:
     node.replica.catch_up()  # it knows nothing of it yet
     with node.store.write() as session:
         node.store.gallery(session).model_id = "another-model"
@@ -81,6 +82,30 @@ def test_a_refusal_in_the_midst_of_a_batch_takes_back_what_was_written_of_it(nod
     assert [type(result) for result in results] == [ModelMismatch] * 2
     with node.store.read() as session:
         assert session.exec(select(Subject)).all() == []
+
+
+def test_a_refusal_in_the_midst_of_a_batch_takes_back_what_was_written_of_it(
+    node: Node, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is refused late, with its subject and templates written already."""
+    remember = node.enrolments._remember
+
+    def refuse_one(session: Session, made: Enrolment, caller: Caller, idempotency: Idempotency | None) -> str:
+        if idempotency is not None:
+            assert session.get(Subject, made.subject_id) is not None
+            raise IdempotencyKeyReused
+        return remember(session, made, caller, idempotency)
+
+    monkeypatch.setattr(node.enrolments, "_remember", refuse_one)
+    one, other = people.strangers(2)
+    refused, made = node.enrolments.enrol_all(
+        [newcomer(one, idempotency=Idempotency("k", "digest")), newcomer(other)], caller=CLIENT
+    )
+    assert type(refused) is IdempotencyKeyReused
+    assert isinstance(made, Outcome)
+    with node.store.read() as session:
+        assert [subject.id for subject in session.exec(select(Subject))] == [made.answer.subject_id]
+        assert len(session.exec(select(Template)).all()) == 1
 
 
 def test_what_was_sent_before_is_answered_again_whichever_batch_it_comes_in(world: World, people: People) -> None:

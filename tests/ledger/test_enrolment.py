@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlmodel import select
 
@@ -7,6 +9,8 @@ from backend import wire
 from backend.enrolment import Newcomer
 from backend.errors import ExternalIdTaken, GalleryBehind, ModelMismatch, SubjectNotFound
 from backend.gallery.memory import Room
+from backend.store import admission
+from backend.store.sealing import Profile
 from backend.store.tables import Enrolment
 from backend.wire import SubjectState, Verdict
 from tests.ledger.world import CLIENT, MODEL, Node, People, World, face, probe
@@ -110,6 +114,16 @@ def test_a_replica_whose_gallery_is_pinned_to_another_model_meanwhile_enrols_nob
     with node.store.write() as session:
         node.store.gallery(session).model_id = MODEL
     assert node.subjects.list().total == 1
+
+
+def test_nobody_is_admitted_under_the_terms_of_another_model_than_the_gallerys(node: Node, people: People) -> None:
+    side = node.sides.in_force()
+    samples = node.enrolments._samples([face(people.stranger())], side)
+    with node.store.read() as session:
+        terms = replace(node.enrolments._terms(session, side, CLIENT, wire.OnDuplicate.flag), model_id="another")
+    with pytest.raises(ModelMismatch), node.store.write() as session:
+        admission.admit_subject(node.store, session, Profile(None, {}), samples, terms=terms)
+    assert node.subjects.list().total == 0
 
 
 def test_several_images_make_one_subject_that_is_no_duplicate_of_itself(node: Node, people: People) -> None:
