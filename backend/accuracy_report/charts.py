@@ -105,16 +105,6 @@ def alterations(document: Document) -> Any | None:
     return figure
 
 
-_BAR = {
-    "displaylogo": False,
-    "responsive": True,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-    # by itself plotly offers to upload each plot ("Share chart...")
-    "showSendToCloud": False,
-    "plotlyServerURL": "",
-}
-
-
 def fragments(figures: Sequence[Any]) -> list[str]:
     """HTML of each; the first carries the library itself."""
     return [
@@ -122,7 +112,12 @@ def fragments(figures: Sequence[Any]) -> list[str]:
             figure,
             include_plotlyjs=place == 0,
             full_html=False,
-            config=_BAR,
+            config={
+                "displaylogo": False,
+                "responsive": True,
+                "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+                "showSendToCloud": False,  # by itself plotly offers to upload each plot ("Share chart...")
+            },
         )
         for place, figure in enumerate(figures)
     ]

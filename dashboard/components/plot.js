@@ -31,13 +31,12 @@ function themed(layout, ink) {
   }
 }
 
-// By itself Plotly offers to upload each chart ("Share chart..."): what is drawn here stays here. Its other buttons that go
-// choose points, which no page asks for, and each is a stop of the Tab key.
+// By itself Plotly offers to upload each chart ("Share chart..."): what is drawn here stays here. The buttons that are removed
+// serve to select points, which no page asks for; each would be a stop of the Tab key.
 const BAR = {
   displaylogo: false,
   responsive: true,
   showSendToCloud: false,
-  plotlyServerURL: "",
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from monitor.fleet import BalancerKind, Fleet
 
 COMMAND_S = 60.0
 STATS_S = 3.0
+RELOAD_SIGNALS = {"nginx": signal.SIGHUP, "haproxy": signal.SIGUSR2}
+"""to the master process"""
 
 
 class Balancing(Protocol):
@@ -51,7 +55,8 @@ class LocalBalancing:
         balancers.check(self.kind, self.folder)
 
     def reload(self) -> None:
-        workers.signalled(self.kind, self.pid())
+        master = self.pid()
+        workers.reload_and_wait(self.kind, master, lambda: os.kill(master, RELOAD_SIGNALS[self.kind]))
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,13 @@ class PackagedBalancing:
             command.run([balancers.installed("haproxy") or "haproxy", "-c", "-dW", "-f", str(file)], within_s=COMMAND_S)
 
     def reload(self) -> None:
-        if self.kind == BalancerKind.nginx:
-            workers.commanded(self._run)
-        else:
+        """Another command than the package's may reload another nginx than that of this machine: it is not waited for."""
+        own = self.kind == BalancerKind.nginx and list(self.reload_command) == default_reload(self.kind)
+        master = workers.packaged_nginx() if own else None
+        if master is None:
             self._run()
+        else:
+            workers.reload_and_wait(self.kind, master, self._run)
 
     def _run(self) -> None:
         command.run(self.reload_command, within_s=COMMAND_S)

@@ -6,8 +6,6 @@ nginx starts new workers and tells the old ones to end a tenth of a second later
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,36 +14,31 @@ from deploy.sentence import Sentence
 
 RELOAD_WITHIN_S = 10.0
 TOLD_TO_END = b"is shutting down"
-SIGNALS = {"nginx": signal.SIGHUP, "haproxy": signal.SIGUSR2}
 PACKAGED_NGINX = Path("/run/nginx.pid")
-"""Debian's; who has another one, or nginx on another machine, is not waited for."""
 
 
-def signalled(kind: str, master: int) -> None:
-    """Reload by the signal to its master process; ends when that is done. Raises `Sentence` where it does not come."""
-    before = _children(master)
-    os.kill(master, SIGNALS[kind])
-    _await(kind, master, lambda: _taken(kind, _children(master), before))
+def reload_and_wait(kind: str, master: int, reload: Callable[[], None]) -> None:
+    """`reload` tells this master process; ends when new workers run and, of nginx, no old one takes connections any more.
 
-
-def commanded(reload: Callable[[], None], pid_file: Path = PACKAGED_NGINX) -> None:
-    """Reload nginx by a command, which may as well restart it; as `signalled`."""
-    master = _master(pid_file)
-    if master is None:
-        reload()
-        return
+    Raises:
+        Sentence: that does not come, or the balancer does not run.
+    """
     before = _children(master)
     reload()
-    _await("nginx", master, lambda: _master(pid_file) != master or _taken("nginx", _children(master), before))
-
-
-def _await(kind: str, master: int, done: Callable[[], bool]) -> None:
-    if within(RELOAD_WITHIN_S, done) is None:
+    if within(RELOAD_WITHIN_S, lambda: _taken(kind, _children(master), before)) is None:
         raise Sentence(f"{kind} (process {master}) did not take its new configuration: see its log")
 
 
+def packaged_nginx(pid_file: Path = PACKAGED_NGINX) -> int | None:
+    """The master process of Debian's nginx; None where it does not run here."""
+    try:
+        pid = int(pid_file.read_text())
+        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "nginx" else None
+    except (OSError, ValueError):
+        return None
+
+
 def _taken(kind: str, now: set[int], before: set[int]) -> bool:
-    """New workers run, and of nginx no old one takes connections any more."""
     return bool(now - before) and (kind != "nginx" or all(_told_to_end(old) for old in now & before))
 
 
@@ -54,14 +47,6 @@ def _told_to_end(pid: int) -> bool:
         return TOLD_TO_END in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return True
-
-
-def _master(pid_file: Path) -> int | None:
-    try:
-        pid = int(pid_file.read_text())
-        return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "nginx" else None
-    except (OSError, ValueError):
-        return None
 
 
 def _children(pid: int) -> set[int]:

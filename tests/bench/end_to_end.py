@@ -40,7 +40,7 @@ def end_to_end(setting: Setting) -> Iterator[Benchmark]:
     yield from _with_pack(setting, "test_mfn128", [clients for clients in CLIENTS if _saturated(clients)], ", SCRFD-2.5G")
 
 
-def _with_pack(setting: Setting, name: str, numbers: Sequence[int], told: str) -> Iterator[Benchmark]:
+def _with_pack(setting: Setting, name: str, numbers: Sequence[int], suffix: str) -> Iterator[Benchmark]:
     pack, photographs = setting.testdata / "models" / name, sorted((setting.testdata / "gallery").glob("*.jpg"))[:PEOPLE]
     site = make_site(setting.folder / name, BACKEND_ENGINE="insightface", BACKEND_MODEL_PACK=str(pack))
     with serving(site, BACKEND_LOG_LEVEL="WARNING") as service, _bare(pack, photographs) as raw:
@@ -49,7 +49,7 @@ def _with_pack(setting: Setting, name: str, numbers: Sequence[int], told: str) -
         for what, ours in {"enrol": asking.enrol, "verify": asking.verify, "identify": asking.identify}.items():
             for clients in numbers:
                 yield compared(
-                    f"{what}, end to end, {clients} client{'s' * (clients > 1)}{told}",
+                    f"{what}, end to end, {clients} client{'s' * (clients > 1)}{suffix}",
                     partial(_milliseconds, ours, clients),
                     partial(_milliseconds, raw["enrol" if what == "enrol" else "probe"], clients),
                     unit="ms a request",
@@ -58,7 +58,7 @@ def _with_pack(setting: Setting, name: str, numbers: Sequence[int], told: str) -
                     rounds=setting.rounds,
                 )
         yield compared(
-            f"enrol in batches of {BATCH}, end to end{told}",
+            f"enrol in batches of {BATCH}, end to end{suffix}",
             partial(_milliseconds, asking.enrol_batch, 1),
             partial(_milliseconds, raw["enrol"], usable_cores()),
             unit="ms a subject",

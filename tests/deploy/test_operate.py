@@ -94,21 +94,19 @@ def served_over_new_connections(fleet: Fleet) -> set[str]:
         return set(pool.map(lambda _: served(fleet, 1).popitem()[0], range(SEVERAL)))
 
 
-@pytest.mark.parametrize("action", [signal.SIGHUP, signal.SIGUSR1])
-def test_a_command_that_reloads_nginx_is_waited_for_and_one_that_does_not_is_told(
-    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: signal.Signals
-) -> None:
+def test_a_reload_that_nginx_does_not_take_is_told(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     master = site.program_pid(RunFolder(fleet.run_dir), "nginx")
-    (tmp_path / "nginx.pid").write_text(f"{master}\n")
     monkeypatch.setattr(workers, "RELOAD_WITHIN_S", 3.0)
-    old = workers._children(master)
-    if action is signal.SIGUSR1:  # opens its logs anew, and no more
-        with pytest.raises(Sentence, match=f"process {master}\\) did not take its new configuration"):
-            workers.commanded(lambda: os.kill(master, action), tmp_path / "nginx.pid")
-    else:
-        workers.commanded(lambda: os.kill(master, action), tmp_path / "nginx.pid")
-        assert all(workers._told_to_end(pid) for pid in old)
-    workers.commanded(lambda: None, tmp_path / "none.pid")  # nginx is elsewhere: nothing to wait for
+    with pytest.raises(Sentence, match=f"process {master}\\) did not take its new configuration"):
+        workers.reload_and_wait("nginx", master, lambda: os.kill(master, signal.SIGUSR1))  # opens its logs anew, and no more
+
+
+def test_the_packages_nginx_is_known_by_its_pid_file_while_it_runs(fleet: Fleet, tmp_path: Path) -> None:
+    running = site.program_pid(RunFolder(fleet.run_dir), "nginx")
+    for written, found in ((f"{running}\n", running), (str(os.getpid()), None), ("", None)):
+        (tmp_path / "nginx.pid").write_text(written)
+        assert workers.packaged_nginx(tmp_path / "nginx.pid") == found
+    assert workers.packaged_nginx(tmp_path / "none.pid") is None
 
 
 def test_the_last_ones_are_kept_unless_it_is_said(fleet: Fleet) -> None:
