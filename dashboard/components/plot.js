@@ -12,19 +12,25 @@ function plotly(source) {
   return library
 }
 
-function themed(layout, ink) {
-  const line = `color-mix(in srgb, ${ink} 16%, transparent)`
+function mixed(ink, percent) {
   const probe = document.createElement("span")
-  probe.style.color = line
+  probe.style.color = `color-mix(in srgb, ${ink} ${percent}%, transparent)`
   document.body.append(probe)
-  const grid = getComputedStyle(probe).color
+  const color = getComputedStyle(probe).color
   probe.remove()
+  return color
+}
+
+function themed(layout, ink, paper) {
+  const grid = mixed(ink, 16)
   const axis = (given) => ({ gridcolor: grid, zerolinecolor: grid, linecolor: grid, automargin: true, ...given })
   return {
     ...layout,
     font: { color: ink, family: '"Source Sans", sans-serif', size: 13 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
+    // Plotly would take grey upon grey, as it knows no colour of a paper that is transparent
+    modebar: { bgcolor: paper, color: mixed(ink, 60), activecolor: ink },
     xaxis: axis(layout.xaxis),
     yaxis: axis(layout.yaxis),
     autosize: true,
@@ -46,8 +52,8 @@ export default function ({ parentElement, data }) {
   target.setAttribute("aria-label", data.alt)
   target.style.height = `${data.height}px`
   const figure = JSON.parse(data.figure)
-  const ink = getComputedStyle(document.querySelector(".stApp") ?? document.body).color
+  const { color: ink, backgroundColor: paper } = getComputedStyle(document.querySelector(".stApp") ?? document.body)
   plotly(data.library)
-    .then((Plotly) => Plotly.react(target, figure.data, themed(figure.layout, ink), BAR))
+    .then((Plotly) => Plotly.react(target, figure.data, themed(figure.layout, ink, paper), BAR))
     .catch((error) => { target.textContent = `The chart cannot be drawn: ${error.message}.` })
 }
