@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import onnx
-import onnxruntime
 from insightface.app import FaceAnalysis
 from insightface.utils.face_align import arcface_dst
 from numpy.typing import NDArray
 from skimage.transform import SimilarityTransform
 
 from backend.errors import PoorQuality
-from backend.faces import prelu, search
+from backend.faces import search
 from backend.faces.calibration import profile_of
 from backend.faces.engine import EngineError, Face, Metric, ModelCard, Pixels, Vector
 from backend.faces.fingerprint import model_id, sha256_of
+from backend.faces.network import PROVIDERS, quick_session, session_options, sized
 from backend.faces.packs import licence_of
 from backend.faces.scrfd import Detector
 
@@ -93,8 +92,9 @@ def _load(pack: Path, threads: int) -> Any:
         models = FaceAnalysis(
             str(pack.resolve()),
             allowed_modules=["detection", "recognition"],
-            providers=["CPUExecutionProvider"],
+            providers=PROVIDERS,
             sess_options=session_options(threads),
+            resolution_session_factory=sized(threads),
         )
     except AssertionError:  # how FaceAnalysis says so
         raise EngineError(f"The model pack {pack} has no detector") from None
@@ -104,27 +104,9 @@ def _load(pack: Path, threads: int) -> Any:
         raise EngineError(f"The model pack {pack} has no recogniser")
     models.prepare(ctx_id=0, det_thresh=_CONFIDENCE, det_size=_DETECTOR_SIZES)
     cv2.setNumThreads(threads)  # of the whole process: its own threads would take the cores from inference in others
-    if prelu.is_quicker():
-        _quicken(models.models["recognition"], threads)
+    recogniser = models.models["recognition"]
+    recogniser.session = quick_session(recogniser.model_file, threads)
     return models
-
-
-def _quicken(recogniser: Any, threads: int) -> None:
-    """The same network by other operators, see `prelu`: the templates stay bit for bit what they were."""
-    network = onnx.load(recogniser.model_file)
-    if prelu.without_prelu(network):
-        recogniser.session = onnxruntime.InferenceSession(
-            network.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
-        )
-
-
-def session_options(threads: int) -> Any:
-    """By itself ONNX Runtime counts the host's cores and lets idle threads spin, which halves what two sessions do together."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
 
 
 def _card(pack: Path, files: Mapping[str, str], recogniser: Path, dimension: int) -> ModelCard:

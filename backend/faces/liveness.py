@@ -54,7 +54,7 @@ class LivenessAddOn:
             # Imported here: the offline engine works without any of it.
             from insightface.addons import Liveness as AddOn
 
-            from backend.faces.insight import session_options
+            from backend.faces.network import session_options
 
             self._add_on = AddOn(
                 file, threshold=threshold, providers=["CPUExecutionProvider"], sess_options=session_options(threads)
