@@ -40,7 +40,9 @@ class Detector(SCRFD):  # type: ignore[misc]
             return found
         blob, scale = self._blob(img, input_size)
         outputs = self._session_for_input_size(input_size).run(self.output_names, {self.input_name: blob})
-        levels = [self._above(outputs, level, input_size, threshold) for level in range(self.fmc)]
+        levels = [hit for level in range(self.fmc) if (hit := self._above(outputs, level, input_size, threshold))]
+        if not levels:
+            return np.empty((0, 5), np.float32), np.empty((0, 5, 2), np.float32)
         scores, boxes, landmarks = (np.concatenate(parts) for parts in zip(*levels, strict=True))
         order = np.argsort(-scores[:, 0], kind="stable")
         rows = np.hstack((boxes / scale, scores)).astype(np.float32, copy=False)
@@ -51,16 +53,23 @@ class Detector(SCRFD):  # type: ignore[misc]
         width, height = _fitting(img.shape[0] / img.shape[1], input_size)
         scaled = cv2.resize(img, (width, height))
         factor, black = 1.0 / self.input_std, -self.input_mean / self.input_std
-        blob = np.full((1, 3, input_size[1], input_size[0]), black, np.float32)
+        blob = np.empty((1, 3, input_size[1], input_size[0]), np.float32)
+        blob[:, :, height:] = blob[:, :, :height, width:] = black
         for channel, plane in enumerate(reversed(cv2.split(scaled))):
             cv2.addWeighted(plane, factor, plane, 0, black, dst=blob[0, channel, :height, :width], dtype=cv2.CV_32F)
         return blob, height / img.shape[0]
 
-    def _above(self, outputs: Any, level: int, input_size: tuple[int, int], threshold: float) -> tuple[Values, Values, Values]:
-        """(n, 1) scores, (n, 4) boxes and (n, 5, 2) landmarks of the anchors that reach the threshold, in pixels of the blob."""
+    def _above(
+        self, outputs: Any, level: int, input_size: tuple[int, int], threshold: float
+    ) -> tuple[Values, Values, Values] | None:
+        """(n, 1) scores, (n, 4) boxes and (n, 5, 2) landmarks of the anchors that reach the threshold, in pixels of the blob;
+        None where there are none: most faces are seen at one level or two of the three.
+        """
         stride = self._feat_stride_fpn[level]
         scores, boxes, landmarks = (outputs[level + kind * self.fmc] for kind in range(3))
         hit = np.flatnonzero(scores[:, 0] >= threshold)
+        if not hit.size:
+            return None
         centres = _centres(input_size[0] // stride, input_size[1] // stride, stride, self._num_anchors)[hit]
         return (
             scores[hit],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, select, update
@@ -18,7 +18,6 @@ from backend.errors import IdempotencyKeyReused, SubjectNotFound
 from backend.store import tables
 from backend.store.caller import Caller
 from backend.store.ids import new_id
-from backend.store.rows import change
 from backend.store.sealing import key_of
 from backend.store.tables import ApiKey, Enrolment, Scan, Subject
 
@@ -106,14 +105,14 @@ def _same(gallery_id: str, caller: Caller, idempotency: Idempotency) -> tuple[Co
     )
 
 
-def keep(store: Store, session: Session, enrolment: Enrolment, subject: Subject, *, status: int, answer: wire.Enrolment) -> None:
-    """In T2: sealed with the subject's key, or plain where that is destroyed and the answer holds ids only."""
+def kept(store: Store, enrolment: Enrolment, subject: Subject, status: int, answer: wire.Enrolment) -> dict[str, Any]:
+    """What T2 writes into the enrolment's row: the answer sealed with the subject's key, or plain where that is destroyed and the
+    answer holds ids only.
+    """
     key = key_of(store.keyring, subject)
     if key is None:
-        change(session, enrolment, status=status, plain_answer=answer.model_dump(mode="json"))
-    else:
-        sealed = key.seal(answer.model_dump_json().encode(), context=f"answer:{enrolment.id}")
-        change(session, enrolment, status=status, sealed_answer=sealed)
+        return {"status": status, "plain_answer": answer.model_dump(mode="json")}
+    return {"status": status, "sealed_answer": key.seal(answer.model_dump_json().encode(), context=f"answer:{enrolment.id}")}
 
 
 def read(store: Store, session: Session, enrolment: Enrolment) -> tuple[int, wire.Enrolment]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import bindparam
 from sqlalchemy.orm import defer
-from sqlmodel import Session, col, delete, select, update
+from sqlmodel import Session, col, delete, select
 
 from backend import wire
 from backend.errors import SubjectNotFound
@@ -33,27 +33,23 @@ from backend.store.tables import (
     Subject,
     Template,
 )
-from backend.store.times import UTCDateTime
 from backend.wire import OnDuplicate, SubjectState
 
 if TYPE_CHECKING:
     from backend.store.database import Store
 
 CREATED, REJECTED = 201, 409
-_WIN = (
-    update(Enrolment)
-    .where(col(Enrolment.id) == bindparam("enrolment_id"), col(Enrolment.state) == EnrolmentState.pending)
-    .values(state=EnrolmentState.done, finished_at=bindparam("now", type_=UTCDateTime))
-    .execution_options(synchronize_session=False)
+_KNOWN = select(CalibrationRow.id).where(
+    CalibrationRow.id == bindparam("calibration_id"), CalibrationRow.gallery_id == bindparam("gallery_id")
 )
-_CALIBRATION = select(CalibrationRow.id).where(
-    CalibrationRow.id == bindparam("id"), CalibrationRow.gallery_id == bindparam("gallery_id")
-)
-_SAMPLES = (
-    select(Sample)
-    .where(Sample.enrolment_id == bindparam("enrolment_id"))
+_BEGUN = (
+    select(Enrolment, Subject, Sample, _KNOWN.exists())
+    .join(Subject, col(Subject.id) == Enrolment.subject_id)
+    .outerjoin(Sample, col(Sample.enrolment_id) == Enrolment.id)
+    .where(Enrolment.id == bindparam("enrolment_id"))
     .order_by(col(Sample.id))
     .options(defer(Sample.sealed_crop))  # type: ignore[arg-type]
+    .execution_options(populate_existing=True)
 )
 _STATES = (
     select(Template.seq, Sample.state, Subject.state)
@@ -128,17 +124,20 @@ def conclude(store: Store, session: Session, enrolment_id: str, findings: Findin
         SubjectNotFound: it is gone.
         SearchOutdated: and nothing may be kept of this transaction.
     """
-    now = store.now(session)
     session.flush()
-    won = session.connection().execute(_WIN, {"enrolment_id": enrolment_id, "now": now})
-    enrolment = session.get(Enrolment, enrolment_id, populate_existing=True)
-    subject = session.get(Subject, enrolment.subject_id) if enrolment is not None else None
-    if enrolment is None or subject is None:
+    asked = {"enrolment_id": enrolment_id, "calibration_id": findings.calibration_id, "gallery_id": store.gallery_id}
+    begun = session.exec(_BEGUN, params=asked).all()
+    if not begun:
         raise SubjectNotFound()
-    if won.rowcount == 0:
+    enrolment, subject, _, calibration_is_known = begun[0]
+    if enrolment.state != EnrolmentState.pending:
         return answers.read(store, session, enrolment)
     _refuse_outdated(store, session, enrolment, findings)
-    return _finish(_assemble(store, session, enrolment, subject, findings, now), findings)
+    now = store.now(session)
+    if not calibration_is_known:
+        _keep_calibration(session, findings, now)
+    samples = [sample for _, _, sample, _ in begun if sample is not None]
+    return _finish(_case(store, session, enrolment, subject, samples, findings, now), findings)
 
 
 def _refuse_outdated(store: Store, session: Session, enrolment: Enrolment, findings: Findings) -> None:
@@ -149,9 +148,21 @@ def _refuse_outdated(store: Store, session: Session, enrolment: Enrolment, findi
         raise SearchOutdated()
 
 
-def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Subject, findings: Findings, now: datetime) -> _Case:
-    _keep_calibration(session, enrolment.gallery_id, findings, now)
-    samples = session.exec(_SAMPLES, params={"enrolment_id": enrolment.id}).all()
+def _keep_calibration(session: Session, findings: Findings, now: datetime) -> None:
+    if findings.calibration_id is not None and (row := findings.calibration(now)) is not None:
+        session.add(row)
+        session.flush()
+
+
+def _case(
+    store: Store,
+    session: Session,
+    enrolment: Enrolment,
+    subject: Subject,
+    samples: list[Sample],
+    findings: Findings,
+    now: datetime,
+) -> _Case:
     circumstances = Circumstances(
         threshold=enrolment.review_threshold,
         gallery_size=store.gallery(session).active_templates,
@@ -161,19 +172,7 @@ def _assemble(store: Store, session: Session, enrolment: Enrolment, subject: Sub
         source="enrolment",
         at=now,
     )
-    reason = findings.expected_fpir_reason
-    return _Case(store, session, enrolment, subject, list(samples), now, circumstances, reason)
-
-
-def _keep_calibration(session: Session, gallery_id: str, findings: Findings, now: datetime) -> None:
-    """Once in a transaction, for all that it concludes."""
-    asked = {"id": findings.calibration_id, "gallery_id": gallery_id}
-    if findings.calibration_id is None or session.info.get(_CALIBRATION) == asked:
-        return
-    if session.connection().execute(_CALIBRATION, asked).first() is None and (row := findings.calibration(now)) is not None:
-        session.add(row)
-        session.flush()
-    session.info[_CALIBRATION] = asked
+    return _Case(store, session, enrolment, subject, samples, now, circumstances, findings.expected_fpir_reason)
 
 
 def _finish(case: _Case, findings: Findings) -> tuple[int, wire.Enrolment]:
@@ -284,7 +283,6 @@ def _reject(case: _Case, evidence: Sequence[Evidence]) -> tuple[int, wire.Enrolm
     session.exec(delete(Sample).where(col(Sample.subject_id) == subject.id))
     subject.state, subject.version = SubjectState.rejected, subject.version + 1
     subject.external_id_index = subject.sealed_profile = subject.wrapped_key = None
-    case.enrolment.state = EnrolmentState.rejected
     clusters.drop_subjects(session, [subject.id], gallery_id=gallery, at=case.now, reason="rejected")
     clusters.record_closed(session, pairs, gallery_id=gallery, circumstances=case.circumstances)
     scrubbing.ask(session, gallery_id=gallery, at=case.now)
@@ -349,7 +347,10 @@ def _answer(case: _Case, evidence: Sequence[Evidence], *, case_id: str | None, i
 
 def _close(case: _Case, status: int, answer: wire.Enrolment, *, pairs: int) -> tuple[int, wire.Enrolment]:
     session, enrolment = case.session, case.enrolment
-    answers.keep(case.store, session, enrolment, case.subject, status=status, answer=answer)
+    state = EnrolmentState.rejected if status == REJECTED else EnrolmentState.done
+    change(
+        session, enrolment, state=state, finished_at=case.now, **answers.kept(case.store, enrolment, case.subject, status, answer)
+    )
     action = "subject.reject" if status == REJECTED else _ACTIONS[EnrolmentKind(enrolment.kind)]
     detail = {"enrolment": enrolment.id, "pairs": pairs, "case": answer.case_id}
     audit.append(session, _caller(enrolment), action, case.subject.id, detail, gallery_id=enrolment.gallery_id, at=case.now)

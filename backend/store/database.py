@@ -24,11 +24,12 @@ from backend.store.gallery_log import LENGTHENED
 from backend.store.keyring import Keyring, KeyringError
 from backend.store.outbox import TOLD
 from backend.store.postgres import PostgresDatabase
-from backend.store.schema import SchemaState, refuse_if_too_old, schema_state
+from backend.store.schema import LEVEL, SchemaState, refuse_if_too_old, schema_state
 from backend.store.sqlite import SqliteDatabase
 from backend.store.tables import Gallery
 
 MAIN = "main"
+_BEGAN = "began"
 _GALLERY = select(Gallery).where(Gallery.id == bindparam("gallery_id"))
 
 
@@ -63,6 +64,7 @@ class Store:
     def __init__(self, database: Database, *, keyring: Keyring, gallery_id: str = MAIN, told: Collection[EventType] = ()) -> None:
         """`told`: which events are written down for the webhook."""
         self._database = database
+        self._clock, self._beginning = select(database.clock), LEVEL.add_columns(database.clock)
         self._told = frozenset(told)
         self.keyring = keyring
         self.gallery_id = gallery_id
@@ -116,16 +118,24 @@ class Store:
             self._database.writing(bounded=bounded) as connection,
             Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
         ):
-            refuse_if_too_old(session, self.gallery_id)
+            self._begin(session)
             session.info[TOLD] = self._told
             yield session
             session.flush()
             if session.info.get(LENGTHENED):
                 self._database.announce(connection)
 
+    def _begin(self, session: Session) -> None:
+        """What is asked of every write transaction before anything else: whether this program may write, and the time."""
+        began = session.connection().execute(self._beginning, {"gallery_id": self.gallery_id}).first()
+        if began is not None:
+            refuse_if_too_old(began[0])
+            session.info[_BEGAN] = self._database.moment(began[1])
+
     def now(self, session: Session) -> datetime:
-        """The database's clock: the only one that leases are measured by."""
-        return self._database.now(session.connection())
+        """The database's clock, the only one that leases are measured by. Of a write transaction: when it had the ledger lock."""
+        began: datetime | None = session.info.get(_BEGAN)
+        return began or self._database.moment(session.connection().execute(self._clock).scalar_one())
 
     def continue_numbering(self, session: Session, table: str, column: str, *, above: int) -> None:
         """Within a write transaction that put rows with numbers of their own into `table`."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import ColumnElement, Connection, Engine
 
 from backend.errors import FaceAuthError
 
@@ -28,6 +28,8 @@ class Database(Protocol):
     engine: Engine
     snapshot_options: Mapping[str, Any]
     """execution options of a transaction that sees one moment throughout"""
+    clock: ColumnElement[Any]
+    """the time of the statement that it stands in: the one clock that leases are measured by"""
     scrubs_quickly: bool
     """whether somebody who waits for an answer may wait for `scrub` as well"""
 
@@ -47,8 +49,8 @@ class Database(Protocol):
         """
         ...
 
-    def now(self, connection: Connection) -> datetime:
-        """The database's clock, at this moment: the one that leases are measured by."""
+    def moment(self, said: Any) -> datetime:
+        """What `clock` said."""
         ...
 
     def continue_numbering(self, connection: Connection, table: str, column: str, *, above: int) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import ColumnElement, Connection, create_engine, event, func, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -40,7 +40,6 @@ READ_ONLY = "25006"
 NO_TABLE_OR_COLUMN = ("42P01", "42703")
 
 log = logging.getLogger(__name__)
-_CLOCK = text("SELECT clock_timestamp()")
 
 
 class PostgresDatabase:
@@ -48,6 +47,8 @@ class PostgresDatabase:
 
     folder = None
     snapshot_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    clock: ColumnElement[Any] = func.clock_timestamp()
+    """Not `now()`, which is when the transaction began: it may have waited for the lock since."""
     scrubs_quickly = False
 
     def __init__(self, url: str) -> None:
@@ -101,9 +102,7 @@ class PostgresDatabase:
         finally:
             self._writer.release()
 
-    def now(self, connection: Connection) -> datetime:
-        """Not `now()`, which is when the transaction began: it may have waited for the lock since."""
-        said: datetime = connection.execute(_CLOCK).scalar_one()
+    def moment(self, said: datetime) -> datetime:
         return said.astimezone(UTC)
 
     def continue_numbering(self, connection: Connection, table: str, column: str, *, above: int) -> None:

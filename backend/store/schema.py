@@ -21,7 +21,7 @@ from backend.store.tables import Gallery
 
 APP_LEVEL = 3
 LOWEST_REVISION = "0004"
-_LEVEL = select(Gallery.min_app_level).where(Gallery.id == bindparam("gallery_id"))
+LEVEL = select(Gallery.min_app_level).where(Gallery.id == bindparam("gallery_id"))
 
 
 class SchemaState(NamedTuple):
@@ -58,13 +58,12 @@ def schema_state(session: Session, gallery_id: str, keyring: Keyring) -> SchemaS
     return SchemaState(revision, trouble is None, trouble or f"Schema {revision} fits this program")
 
 
-def refuse_if_too_old(session: Session, gallery_id: str) -> None:
+def refuse_if_too_old(min_app_level: int | None) -> None:
     """Raise NotReady where the schema was contracted beyond this program: it may not write what it no longer understands.
 
     Readiness says so too, but not every balancer asks for that.
     """
-    level = session.connection().execute(_LEVEL, {"gallery_id": gallery_id}).scalar()
-    if level is not None and (trouble := level_trouble(level)) is not None:
+    if min_app_level is not None and (trouble := level_trouble(min_app_level)) is not None:
         raise NotReady(trouble)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psutil
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, func
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -48,13 +48,13 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 # What is asserted on every live connection: an acknowledged commit is on the disk, and freed pages hold zeros.
 DURABLE = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
-_CLOCK = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
 
 
 class SqliteDatabase:
     """One file, reached through a pool of connections; `path` is absolute."""
 
     snapshot_options: Mapping[str, Any] = {}  # every read transaction sees one moment
+    clock: ColumnElement[Any] = func.strftime("%Y-%m-%dT%H:%M:%f", "now")
     scrubs_quickly = True
 
     def __init__(self, url: str) -> None:
@@ -154,9 +154,7 @@ class SqliteDatabase:
     def listen(self, wake: Callable[[], None], stopping: threading.Event) -> None:
         """Returns at once: SQLite announces nothing."""
 
-    def now(self, connection: Connection) -> datetime:
-        """The database's clock."""
-        said = connection.execute(_CLOCK).scalar_one()
+    def moment(self, said: str) -> datetime:
         return datetime.fromisoformat(said).replace(tzinfo=UTC)
 
     def scrub(self) -> bool:

@@ -27,8 +27,8 @@ GUARDS = (
         name="a-search-by-another-model-concludes-nothing",
         keeps=2,
         file="backend/store/conclusion.py",
-        old="    _refuse_outdated(store, session, enrolment, findings)\n    return _finish(",
-        new="    return _finish(",
+        old="    _refuse_outdated(store, session, enrolment, findings)\n    now =",
+        new="    now =",
         test=CHANGE + "test_a_search_of_before_the_switch_concludes_nothing_after_it[sqlite]",
     ),
     Guard(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -128,12 +129,22 @@ def test_a_snapshot_sees_one_moment_and_a_read_transaction_each_statement_its_ow
 
 
 @ON_POSTGRESQL
-def test_the_clock_goes_on_within_a_transaction(store: Store) -> None:
-    """`now()` stands still from the transaction's begin: a lease taken after a wait for the lock would have run out already."""
-    with store.write() as session:
-        first = store.now(session)
-        session.connection().execute(text("SELECT pg_sleep(0.05)"))
-        assert (store.now(session) - first).total_seconds() >= 0.05
+def test_the_time_of_a_transaction_is_when_it_had_the_lock(world: World, store: Store) -> None:
+    """`now()` is when it began to wait: a lease taken by that would have run out already."""
+
+    def waited() -> datetime:
+        with store.write() as session:
+            return store.now(session)
+
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(world.url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (postgres.LEDGER_LOCK,))
+        late = pool.submit(waited)
+        with psycopg.connect(world.url, autocommit=True) as looking:
+            wait_until(lambda: looking.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is not None)
+        held_until = other.execute("SELECT clock_timestamp()").fetchone()
+        other.commit()
+        assert held_until is not None
+        assert late.result(10) > held_until[0]
 
 
 @ON_POSTGRESQL
