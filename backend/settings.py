@@ -62,7 +62,11 @@ class Settings(BaseSettings):
     )
     next_model_pack: Path | None = Field(None, description="Pack of the second model: which one judges is the database's to say.")
     models_dir: Path = Field(Path("models"), description="Where `python -m backend models install` puts packs.")
-    inference_workers: int = Field(0, ge=0, description="Images in inference at once; 0 = the cores this process may use.")
+    inference_workers: int = Field(
+        0,
+        ge=0,
+        description="Images in inference at once; 0 = the cores this process may use. Replicas on one machine share them out.",
+    )
     inference_queue: int = Field(16, ge=0, description="Images that may wait; beyond that the answer is 503 with Retry-After.")
     key_rate_per_minute: int = Field(
         0, ge=0, le=100_000, description="Requests per minute heard from an API key that has no limit of its own; 0 = any number."

@@ -16,7 +16,7 @@ from backend.store import gallery_log
 from backend.store.caller import Caller
 from backend.store.ids import new_id
 from backend.store.keyring import SubjectKey
-from backend.store.rows import insert
+from backend.store.rows import as_read, insert
 from backend.store.sealing import Profile, SampleDetails, key_of, seal_crop, seal_details, seal_profile, seal_vector
 from backend.store.tables import Enrolment, EnrolmentKind, EnrolmentState, Sample, SampleState, Subject, Template
 from backend.store.templates import StoredTemplate
@@ -204,7 +204,7 @@ def _admit(
         "created_at": now,
     }
     insert(session, Enrolment, row)
-    return Begun(Enrolment(**row), new)
+    return Begun(as_read(Enrolment, row), new)
 
 
 def _add_sample(

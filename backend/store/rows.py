@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Insert, Update, bindparam
+from sqlalchemy.orm import class_mapper
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session
 
@@ -16,6 +17,17 @@ from backend.store.tables.base import Table
 _INSERT: Mapping[type[Table], Insert] = {
     table: Table.metadata.tables[str(table.__tablename__)].insert() for table in (AuditRow, Enrolment, Sample, Subject, Template)
 }
+
+
+Row = TypeVar("Row", bound=Table)
+
+
+def as_read(table: type[Row], values: Mapping[Any, Any]) -> Row:
+    """A row that is in the database already, by its columns. SQLModel makes new ones, which takes five times as long."""
+    row: Row = class_mapper(table).class_manager.new_instance()
+    for name, value in values.items():
+        set_committed_value(row, name, value)
+    return row
 
 
 def insert(session: Session, table: type[Table], row: Mapping[str, Any]) -> None:

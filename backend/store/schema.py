@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import bindparam, inspect
+from sqlalchemy import inspect
 from sqlmodel import Session, select, text
 
 from backend.errors import NotReady
@@ -21,7 +21,6 @@ from backend.store.tables import Gallery
 
 APP_LEVEL = 3
 LOWEST_REVISION = "0004"
-LEVEL = select(Gallery.min_app_level).where(Gallery.id == bindparam("gallery_id"))
 
 
 class SchemaState(NamedTuple):

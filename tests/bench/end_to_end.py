@@ -1,5 +1,9 @@
 """Whole requests over HTTP beside the bare models on the same photographs: what everything that is not a model costs.
 
+The service is what runs behind a balancer: a replica for each core, on one ledger, with one inference at a time each (`make run`
+and compose.yaml share cores out like that); clients are spread over them. Beside it stands one replica with all cores: there
+inference, requests and ledger share one interpreter's lock.
+
 The clients share the machine with the service. So they send bytes that were made before, over connections that are kept, and read
 no more than an id: a load generator is not to be part of what is measured.
 """
@@ -7,23 +11,23 @@ no more than an id: a load generator is not to be part of what is measured.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 from backend import wire
 from backend.client import BackendClient
 from backend.faces.cores import usable_cores
-from tests.api.service import make_site, serving
+from tests.api.service import Service, Site, make_site, serving
 from tests.bench.measure import Benchmark, Setting, compared, seconds
 from tests.system.running_fleet import ROOT
 
@@ -36,16 +40,19 @@ AT_SATURATION = "≤ 1.15"
 
 def end_to_end(setting: Setting) -> Iterator[Benchmark]:
     """With the lightest models there are, and with a heavier detector: what is added does not grow with the models."""
-    yield from _with_pack(setting, "test_mbf", CLIENTS, "")
-    yield from _with_pack(setting, "test_mfn128", [clients for clients in CLIENTS if _saturated(clients)], ", SCRFD-2.5G")
+    saturating = [clients for clients in CLIENTS if _saturated(clients)]
+    yield from _with_pack(setting, "test_mbf", CLIENTS, replicas=usable_cores())
+    yield from _with_pack(setting, "test_mbf", saturating[-1:], replicas=1, suffix=", one replica")
+    yield from _with_pack(setting, "test_mfn128", saturating, replicas=usable_cores(), suffix=", SCRFD-2.5G")
 
 
-def _with_pack(setting: Setting, name: str, numbers: Sequence[int], suffix: str) -> Iterator[Benchmark]:
+def _with_pack(setting: Setting, name: str, numbers: Sequence[int], *, replicas: int, suffix: str = "") -> Iterator[Benchmark]:
     pack, photographs = setting.testdata / "models" / name, sorted((setting.testdata / "gallery").glob("*.jpg"))[:PEOPLE]
-    site = make_site(setting.folder / name, BACKEND_ENGINE="insightface", BACKEND_MODEL_PACK=str(pack))
-    with serving(site, BACKEND_LOG_LEVEL="WARNING") as service, _bare(pack, photographs) as raw:
+    site = make_site(setting.folder / f"{name}-{replicas}", BACKEND_ENGINE="insightface", BACKEND_MODEL_PACK=str(pack))
+    with _fleet(site, replicas) as fleet, _bare(pack, photographs) as raw:
         images = [base64.b64encode(path.read_bytes()).decode() for path in photographs]
-        asking = _Asking(_Wire(service.url, site.key("admin")), service.client(site.key("admin")), images)
+        key = site.key("admin")
+        asking = _Asking(_Wire([service.url for service in fleet], key), fleet[0].client(key), images)
         for what, ours in {"enrol": asking.enrol, "verify": asking.verify, "identify": asking.identify}.items():
             for clients in numbers:
                 yield compared(
@@ -54,18 +61,31 @@ def _with_pack(setting: Setting, name: str, numbers: Sequence[int], suffix: str)
                     partial(_milliseconds, raw["enrol" if what == "enrol" else "probe"], clients),
                     unit="ms a request",
                     peer=f"the bare models, {min(clients, usable_cores())} threads",
-                    aim=AT_SATURATION if _saturated(clients) else "–",
+                    aim=AT_SATURATION if _saturated(clients) and replicas > 1 else "–",
                     rounds=setting.rounds,
                 )
         yield compared(
             f"enrol in batches of {BATCH}, end to end{suffix}",
-            partial(_milliseconds, asking.enrol_batch, 1),
+            partial(_milliseconds, asking.enrol_batch, replicas),
             partial(_milliseconds, raw["enrol"], usable_cores()),
             unit="ms a subject",
             peer=f"the bare models, {usable_cores()} threads",
             aim=AT_SATURATION,
             rounds=setting.rounds,
         )
+
+
+@contextmanager
+def _fleet(site: Site, replicas: int) -> Iterator[list[Service]]:
+    """The cores are shared out among them."""
+    workers = str(max(1, usable_cores() // replicas))
+    with ExitStack() as running:
+        yield [
+            running.enter_context(
+                serving(site, name=f"b{number}", BACKEND_LOG_LEVEL="WARNING", BACKEND_INFERENCE_WORKERS=workers)
+            )
+            for number in range(1, replicas + 1)
+        ]
 
 
 def _saturated(clients: int) -> bool:
@@ -78,16 +98,18 @@ def _milliseconds(work: Callable[[int], float], clients: int) -> float:
 
 
 class _Wire:
-    """POSTs of bytes, each thread over a connection of its own; of an answer no more is read than where it ends."""
+    """POSTs of bytes, each thread over a connection of its own, to one replica after the other; of an answer no more is read than
+    where it ends.
+    """
 
-    def __init__(self, url: str, key: str) -> None:
-        self._address = url.removeprefix("http://")
-        self._head = f"Host: {self._address}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: "
+    def __init__(self, urls: Sequence[str], key: str) -> None:
+        self._next = itertools.cycle([url.removeprefix("http://") for url in urls])
+        self._head = f"Host: fleet\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: "
         self._mine = threading.local()
 
     def post(self, path: str, body: bytes) -> bytes:
         if not hasattr(self._mine, "connection"):
-            host, _, port = self._address.partition(":")
+            host, _, port = next(self._next).partition(":")
             self._mine.connection = socket.create_connection((host, int(port)), timeout=60)
             self._mine.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection: socket.socket = self._mine.connection
@@ -129,13 +151,10 @@ class _Asking:
         self._erase()
         return self._round(clients, self._enrol, self._bodies)
 
-    def enrol_batch(self, _: int) -> float:
+    def enrol_batch(self, clients: int) -> float:
         self._erase()
-        took, answers = 0.0, []
-        for body in self._batches:
-            started = time.perf_counter()
-            answers.append(self._wire.post("/v1/subjects/batch", body))
-            took += time.perf_counter() - started
+        answers: list[bytes] = []
+        took = self._round(clients, lambda body: answers.append(self._wire.post("/v1/subjects/batch", body)), self._batches)
         results = [wire.EnrolBatch.model_validate_json(answer).results for answer in answers]
         self._enrolled = [one.enrolment.subject_id for some in results for one in some if one.enrolment is not None]
         if len(self._enrolled) != len(self._images):

@@ -13,7 +13,7 @@ GUARDS = (
         name="no-write-by-a-program-too-old",
         keeps=1,
         file="backend/store/database.py",
-        old="            refuse_if_too_old(began[0])\n",
+        old='            refuse_if_too_old(gallery["min_app_level"])\n',
         new="",
         test=STORE + "test_a_program_that_is_too_old_for_the_database_is_not_ready_and_writes_nothing[sqlite]",
     ),
