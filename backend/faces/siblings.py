@@ -79,11 +79,9 @@ def _factor(model: onnx.ModelProto, node: NodeProto, constants: Mapping[str, Ten
     if len(readers) != 1 or readers[0].op_type != "Mul" or node.output[0] in asked:
         return None
     number = constants.get(readers[0].input[1])
-    return (
-        readers[0]
-        if number is not None and number.data_type == TensorProto.FLOAT and not any(d != 1 for d in number.dims)
-        else None
-    )
+    if number is None or number.data_type != TensorProto.FLOAT or any(size != 1 for size in number.dims):
+        return None
+    return readers[0]
 
 
 def _worth_it(heads: Sequence[_Head]) -> bool:
@@ -99,19 +97,18 @@ def _blocks(filters: int) -> int:
 def _as_one(model: onnx.ModelProto, heads: Sequence[_Head], opset: int) -> Iterator[NodeProto]:
     """The convolution of all filters, and what hands each head's out again."""
     name = f"{heads[0].node.output[0]}/joined"
-    sizes = [len(head.weights) for head in heads]
-    constants = {
-        f"{name}/weights": np.concatenate([head.weights for head in heads]),
-        f"{name}/bias": np.concatenate([head.bias for head in heads]),
-        f"{name}/sizes": np.array(sizes, np.int64),
-    }
-    model.graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
-    weights, bias, split = constants
+    weights = _constant(model, f"{name}/weights", np.concatenate([head.weights for head in heads]))
+    bias = _constant(model, f"{name}/bias", np.concatenate([head.bias for head in heads]))
     convolution = helper.make_node("Conv", [heads[0].node.input[0], weights, bias], [name])
     convolution.attribute.extend(heads[0].node.attribute)
     yield convolution
-    outputs = [head.output for head in heads]
+    outputs, sizes = [head.output for head in heads], [len(head.weights) for head in heads]
     if opset >= SPLIT_BY_INPUT:
-        yield helper.make_node("Split", [name, split], outputs, axis=1)
+        yield helper.make_node("Split", [name, _constant(model, f"{name}/sizes", np.array(sizes, np.int64))], outputs, axis=1)
     else:
         yield helper.make_node("Split", [name], outputs, axis=1, split=sizes)
+
+
+def _constant(model: onnx.ModelProto, name: str, value: NDArray[Any]) -> str:
+    model.graph.initializer.append(numpy_helper.from_array(value, name))
+    return name
