@@ -26,6 +26,7 @@ def session_options(threads: int) -> Any:
 
 
 def quick_session(file: str, threads: int) -> Any:
+    """For inputs of any size that the file takes."""
     return _session(onnx.load(file), threads)
 
 

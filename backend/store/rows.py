@@ -14,12 +14,11 @@ from sqlmodel import Session
 from backend.store.tables import AuditRow, Enrolment, Gallery, Sample, Subject, Template
 from backend.store.tables.base import Table
 
+Row = TypeVar("Row", bound=Table)
+
 _INSERT: Mapping[type[Table], Insert] = {
     table: Table.metadata.tables[str(table.__tablename__)].insert() for table in (AuditRow, Enrolment, Sample, Subject, Template)
 }
-
-
-Row = TypeVar("Row", bound=Table)
 
 
 def as_read(table: type[Row], values: Mapping[Any, Any]) -> Row:

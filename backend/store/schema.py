@@ -57,12 +57,12 @@ def schema_state(session: Session, gallery_id: str, keyring: Keyring) -> SchemaS
     return SchemaState(revision, trouble is None, trouble or f"Schema {revision} fits this program")
 
 
-def refuse_if_too_old(min_app_level: int | None) -> None:
+def refuse_if_too_old(min_app_level: int) -> None:
     """Raise NotReady where the schema was contracted beyond this program: it may not write what it no longer understands.
 
     Readiness says so too, but not every balancer asks for that.
     """
-    if min_app_level is not None and (trouble := level_trouble(min_app_level)) is not None:
+    if (trouble := level_trouble(min_app_level)) is not None:
         raise NotReady(trouble)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from backend.errors import DeadlineExceeded, Overloaded
-from backend.faces.pool import InferencePool
+from backend.faces.pool import NICENESS, InferencePool
 
 Within = 10.0
 
@@ -183,3 +185,14 @@ def test_a_closed_pool_refuses_with_503() -> None:
     with pytest.raises(Overloaded):
         asyncio.run(here.run(lambda: None))
     assert here.waiting == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux knows priorities of threads")
+def test_inference_stands_back_behind_every_other_thread_and_changes_no_other() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = niceness()
+    with pool() as made:
+        assert asyncio.run(made.run(niceness)) == NICENESS > before
+    assert niceness() == before

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from backend.errors import DatabaseAway, NotReady
 from backend.store import schema, sqlite
@@ -14,6 +16,7 @@ from backend.store.database import Store
 from backend.store.dialect import UnsafeDatabase
 from backend.store.keyring import DataKey, Keyring, KeyringError, fresh_key
 from backend.store.migration import MigrationError, Upgrade, pin, upgrade
+from backend.store.tables import Gallery
 from backend.store.tables.base import Table
 from tests.ledger.world import CARD, MODEL, ON_SQLITE, Node, People, World
 
@@ -192,6 +195,50 @@ def test_a_data_key_of_no_subject_is_bound_to_what_it_is_for() -> None:
 
 
 # --- transactions -------------------------------------------------------------------------------------------------
+
+
+def test_everything_of_one_write_carries_the_same_time_and_the_next_a_later_one(world: World) -> None:
+    store = open_store(world)
+    with store.write() as session:
+        first = store.now(session)
+        time.sleep(0.01)
+        assert store.now(session) == first
+    with store.write() as session:
+        assert store.now(session) > first
+    store.close()
+
+
+def test_the_row_that_a_write_begins_with_is_the_sessions_own(world: World) -> None:
+    """Changed as any other row, and undone with the transaction."""
+    store = open_store(world)
+    with store.write() as session:
+        assert session.get(Gallery, "main") is store.gallery(session)
+        store.gallery(session).active_templates = 7
+    with suppress(RuntimeError), store.write() as session:
+        store.gallery(session).active_templates += 1
+        session.flush()
+        raise RuntimeError
+    with store.write() as session:
+        assert store.gallery(session).active_templates == 7
+        store.gallery(session).active_templates = 0
+    store.close()
+
+
+def test_an_enrolment_takes_no_more_statements_than_it_needs(node: Node, people: People) -> None:
+    """Each holds the interpreter's lock, and most of them the ledger's too."""
+    node.enrol(people.stranger())
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        node.enrol(people.stranger())
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    ours = [one for one in statements if one.startswith(("SELECT", "INSERT", "UPDATE", "DELETE")) and "pg_" not in one]
+    assert 15 <= len(ours) <= 19, "\n".join(ours)
 
 
 @ON_SQLITE
