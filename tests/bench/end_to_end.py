@@ -1,8 +1,8 @@
 """Whole requests over HTTP beside the bare models on the same photographs: what everything that is not a model costs.
 
-The service is what runs behind a balancer: a replica for each core, on one ledger, with one inference at a time each (`make run`
-and compose.yaml share cores out like that); clients are spread over them. Beside it stands one replica with all cores: there
-inference, requests and ledger share one interpreter's lock.
+The service is what runs behind a balancer: a replica for each core, on one ledger, with one inference at a time each; clients are
+spread over them. `make run` and compose.yaml give each of their three replicas one inference, too, up to five cores.
+Beside it stands one replica with all cores: there inference, requests and ledger share one interpreter's lock.
 
 The clients share the machine with the service. So they send bytes that were made before, over connections that are kept, and read
 no more than an id: a load generator is not to be part of what is measured.
